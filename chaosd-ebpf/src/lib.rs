@@ -1,0 +1,109 @@
+//! The ABI between the programs and the daemon: what lies in the maps, byte for byte.
+//!
+//! `no_std`, `repr(C)`, no padding, no `bool`; sizes are asserted below, so a change that moves a
+//! field fails to compile on both sides. One *plane* is one network namespace: its own copy of
+//! the programs and of every map named here.
+#![no_std]
+
+mod bits;
+mod fault;
+mod flow;
+mod mark;
+
+pub use bits::{Bits, MAX_FAULTS, WORDS};
+pub use fault::{
+    Fault, FaultState, Kind, ONE, PER_SEGMENT, RESET_LOCAL, RESET_REMOTE, Run, SEEDED, UNDETECTED,
+};
+pub use flow::FlowKey;
+pub use mark::Mark;
+
+/// The direction of a packet, seen from the target: index of per-direction arrays.
+pub const EGRESS: u32 = 0;
+/// See [`EGRESS`].
+pub const INGRESS: u32 = 1;
+
+/// Interfaces of one plane; the slot number travels in [`Mark`].
+pub const MAX_SLOTS: u32 = 1024;
+/// Runs alive at once in one plane.
+pub const MAX_RUNS: u32 = 256;
+/// Depth of the cgroup tree that a socket's tag remembers.
+pub const CGROUP_LEVELS: usize = 16;
+
+/// [`Control::uses`]: some fault names an IPv4 peer.
+pub const USES_PEER4: u32 = 1;
+/// [`Control::uses`]: some fault names an IPv6 peer.
+pub const USES_PEER6: u32 = 2;
+/// [`Control::uses`]: some fault names a cgroup.
+pub const USES_CGROUP: u32 = 4;
+/// [`Iface::flags`]: the device carries an Ethernet header, so its packets can take the detour.
+pub const HAS_L2: u32 = 1;
+
+/// What every program reads first. One entry, memory-mapped by the daemon and the watchdog.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Control {
+    /// `CLOCK_MONOTONIC` ns until which the daemon vouches for the plane; 0: nothing is armed.
+    pub lease_ns: u64,
+    /// Not 0: the watchdog took the plane away from a daemon that is late. Never cleared.
+    pub fence: u64,
+    /// Faults which name no peer.
+    pub any_peer: Bits,
+    /// Faults which name no remote port.
+    pub any_port: Bits,
+    /// Faults which name no local port.
+    pub any_local_port: Bits,
+    /// Faults which name no cgroup.
+    pub any_cgroup: Bits,
+    /// Faults which hit the protected set too.
+    pub unprotected: Bits,
+    /// Faults whose work needs real checksums or a lone segment: always through the detour.
+    pub detour_always: Bits,
+    /// Faults that decide per wire segment: super-packets, and all of TCP so that order holds.
+    pub detour_segments: Bits,
+    /// `USES_*`
+    pub uses: u32,
+    /// Bit n: some target cgroup sits at depth n of the tree (the root is 0).
+    pub cgroup_levels: u32,
+    /// ifindex of the detour's sending end; 0: there is none.
+    pub detour: u32,
+    /// This plane's number, see [`Mark`].
+    pub plane: u32,
+}
+
+/// An interface of the plane, by ifindex.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Iface {
+    /// Number within the plane.
+    pub slot: u32,
+    /// [`HAS_L2`]
+    pub flags: u32,
+    /// Faults armed on it, per direction.
+    pub bits: [Bits; 2],
+}
+
+/// Counters of one fault in one direction, per CPU. Packets are wire segments.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Counters {
+    /// Matched while the fault was active.
+    pub matched: u64,
+    /// Of those, the ones it acted on.
+    pub affected: u64,
+}
+
+/// The cgroup a socket was born in, and its ancestors by depth; 0 below it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SockTag {
+    /// cgroup ids, root first.
+    pub ancestors: [u64; CGROUP_LEVELS],
+}
+
+const _: () = {
+    assert!(size_of::<Bits>() == 32);
+    assert!(size_of::<Control>() == 16 + 7 * 32 + 16);
+    assert!(size_of::<Iface>() == 72);
+    assert!(size_of::<Counters>() == 16);
+    assert!(size_of::<SockTag>() == 128);
+};

@@ -1,0 +1,148 @@
+//! What is said of runs: the same types on the terminal, over the API and in `-o json`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Names a run: `r-` and eight hexadecimal digits.
+pub type RunId = String;
+
+/// The life of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Its faults are in force (or wait for their `after`).
+    Armed,
+    /// Over; everything it changed is as before.
+    Reverted,
+    /// Over; `problems` says what could not be put back.
+    Failed,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Its time was up.
+    Deadline,
+    /// Somebody reverted it.
+    Reverted,
+    /// chaosd was told to stop.
+    Shutdown,
+    /// What it targeted is gone.
+    TargetGone,
+    /// The watchdog took the plane away from a daemon that was late.
+    Fenced,
+    /// Its command ended (`chaosd run PROFILE -- COMMAND`).
+    CommandEnded,
+    /// chaosd lost its watchdog and could not start another.
+    WatchdogLost,
+}
+
+/// What a fault did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It acted on packets.
+    Effective,
+    /// It matched packets and spared them all (a low rate and few packets).
+    Spared,
+    /// Traffic flowed, and nothing of it matched.
+    Ineffective,
+    /// No packet was seen.
+    NoTraffic,
+}
+
+/// Packets (wire segments) of one direction since the fault was armed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Count {
+    /// Passed the fault's interfaces.
+    pub seen: u64,
+    /// Matched while it was active.
+    pub matched: u64,
+    /// It acted on.
+    pub affected: u64,
+}
+
+/// One fault of a run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct FaultReport {
+    /// As in the profile.
+    pub name: String,
+    /// `drop`, `corrupt`, ...
+    pub kind: String,
+    /// What it does to what, in one line.
+    pub what: String,
+    /// Arriving packets.
+    #[serde(rename = "in")]
+    pub ingress: Count,
+    /// Leaving packets.
+    #[serde(rename = "out")]
+    pub egress: Count,
+    /// The sum of it.
+    pub verdict: Verdict,
+}
+
+impl FaultReport {
+    /// Both directions.
+    pub fn total(&self) -> Count {
+        Count {
+            seen: self.ingress.seen + self.egress.seen,
+            matched: self.ingress.matched + self.egress.matched,
+            affected: self.ingress.affected + self.egress.affected,
+        }
+    }
+}
+
+/// One run, alive or over.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunReport {
+    /// Its id.
+    pub id: RunId,
+    /// The profile's name, or `inject`.
+    pub profile: String,
+    /// Whom it hits, in one line.
+    pub target: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it is over.
+    pub ended: Option<Ended>,
+    /// RFC 3339.
+    pub started: String,
+    /// Seconds it was asked to last.
+    pub for_seconds: f64,
+    /// Seconds to go.
+    pub left_seconds: f64,
+    /// The seed that repeats its decisions.
+    pub seed: u64,
+    /// Milliseconds from the request to the armed fault.
+    pub arm_ms: f64,
+    /// Its faults.
+    pub faults: Vec<FaultReport>,
+    /// What went wrong: with how to put it right by hand.
+    pub problems: Vec<String>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// `chaosd status -o json`
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The daemon, when one answers.
+    pub daemon: Option<Daemon>,
+    /// Runs alive, then the last ones that are over, newest first.
+    pub runs: Vec<RunReport>,
+}
+
+/// The daemon itself.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Daemon {
+    /// Process id.
+    pub pid: u32,
+    /// Process id of its watchdog; 0 while it is being replaced.
+    pub watchdog_pid: u32,
+    /// chaosd's version.
+    pub version: String,
+}
