@@ -1,2 +1,3 @@
-//! x
-fn main(){}
+//! The binary: everything is in the library.
+
+fn main() {}

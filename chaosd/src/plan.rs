@@ -19,7 +19,10 @@ pub struct Plan {
     /// Its sentence.
     pub about: String,
     /// How long.
-    #[serde(rename = "for", serialize_with = "crate::profile::units::serialize_duration")]
+    #[serde(
+        rename = "for",
+        serialize_with = "crate::profile::units::serialize_duration"
+    )]
     pub run_for: Duration,
     /// The profile's, or one drawn now.
     pub seed: u64,

@@ -219,7 +219,10 @@ pub struct Timeline {
     #[serde(serialize_with = "super::units::serialize_duration")]
     pub after: Duration,
     /// Then lasts this long; `None`: to the run's end.
-    #[serde(rename = "for", serialize_with = "super::units::serialize_optional_duration")]
+    #[serde(
+        rename = "for",
+        serialize_with = "super::units::serialize_optional_duration"
+    )]
     pub lasts: Option<Duration>,
     /// Intensity grows linearly over this time.
     #[serde(serialize_with = "super::units::serialize_duration")]
