@@ -1,0 +1,4 @@
+//! The unsafe corner: each submodule wraps one thing of the kernel that safe crates do not carry.
+
+pub mod bpf;
+pub mod map;
