@@ -13,6 +13,8 @@ pub struct Matcher {
     pub directions: [bool; 2],
     /// By name; empty: the plane's default interfaces.
     pub interfaces: Vec<String>,
+    /// The loopback device too, though `interfaces` does not name it.
+    pub loopback: bool,
     /// Numbers of IANA's protocol registry.
     pub protocols: Option<Vec<u8>>,
     /// TCP flags.
@@ -50,4 +52,15 @@ pub struct PeerSet {
     pub include: BTreeSet<IpNet>,
     /// Spared.
     pub except: BTreeSet<IpNet>,
+}
+
+impl Matcher {
+    /// True when the fault belongs on this interface.
+    pub fn wants(&self, name: &str, default: bool, loopback: bool) -> bool {
+        if self.interfaces.is_empty() {
+            default || (loopback && self.loopback)
+        } else {
+            self.interfaces.iter().any(|i| i == name)
+        }
+    }
 }

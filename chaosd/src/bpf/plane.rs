@@ -90,6 +90,7 @@ struct Attached {
     slot: u32,
     ethernet: bool,
     default: bool,
+    loopback: bool,
     bits: [Bits; 2],
     _links: [SchedClassifierLink; 2],
 }
@@ -184,6 +185,7 @@ impl Plane {
                 slot,
                 ethernet: interface.ethernet,
                 default: interface.default,
+                loopback: interface.loopback,
                 bits: [Bits::NONE; 2],
                 _links: links,
             },
@@ -300,8 +302,7 @@ impl Plane {
         };
         let mut bits = [Bits::NONE; 2];
         for (&n, m) in self.tables.matchers() {
-            let wanted =
-                if m.interfaces.is_empty() { a.default } else { m.interfaces.contains(&a.name) };
+            let wanted = m.wants(&a.name, a.default, a.loopback);
             for (direction, bits) in bits.iter_mut().enumerate() {
                 if wanted && m.directions[direction] {
                     bits.set(n);
@@ -351,6 +352,11 @@ impl Plane {
     /// True when the watchdog took the plane away.
     pub fn is_fenced(&self) -> bool {
         self.object.control.get(0).fence != 0
+    }
+
+    /// True when a fault in the tables belongs on this interface.
+    pub fn wants(&self, i: &Interface) -> bool {
+        self.tables.matchers().values().any(|m| m.wants(&i.name, i.default, i.loopback))
     }
 
     /// True when no fault stands in its tables.
