@@ -22,11 +22,13 @@ pub use self::{
     link::Link,
     map::Map,
     netns::NetnsId,
-    real::Real,
+    real::{DeleteLink, Fence, Real},
     report::{Failure, RevertReport},
     sysctl::Sysctl,
     system::System,
 };
+
+pub(crate) use self::report::chain;
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -13,8 +13,7 @@ use nix::sched::{CloneFlags, setns};
 use super::System;
 
 /// Deletes a device; see [`System::delete_link`].
-pub type DeleteLink =
-    fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
+pub type DeleteLink = fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
 /// Fences a map; see [`System::fence`].
 pub type Fence = fn(u32, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
 
@@ -140,7 +139,11 @@ mod tests {
     #[test]
     fn a_key_outside_the_network_is_refused() {
         let netns = new_netns();
-        for key in ["kernel/core_pattern", "net/../kernel/core_pattern", "/etc/passwd"] {
+        for key in [
+            "kernel/core_pattern",
+            "net/../kernel/core_pattern",
+            "/etc/passwd",
+        ] {
             let error = real().write_sysctl(netns.as_fd(), key, "x").unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{key}");
         }

@@ -35,11 +35,9 @@ impl Sysctl {
         }
         system.write_sysctl(netns.as_fd(), &self.key, &self.prior)?;
         match system.read_sysctl(netns.as_fd(), &self.key)? {
-            Some(now) if !same(&now, &self.prior) => Err(io::Error::other(format!(
-                "wrote {}, but it reads {now}",
-                self.prior
-            ))
-            .into()),
+            Some(now) if !same(&now, &self.prior) => {
+                Err(io::Error::other(format!("wrote {}, but it reads {now}", self.prior)).into())
+            }
             _ => Ok(Outcome::Done),
         }
     }
