@@ -13,7 +13,7 @@ mod tables;
 
 pub use fence::fence;
 pub use matcher::{Matcher, PeerSet, Steering};
-pub use plane::{Plane, PlaneError};
+pub use plane::{Plane, PlaneError, Spare};
 
 /// The lease: how long programs go on without hearing from the daemon.
 pub const LEASE_NS: u64 = 2_000_000_000;

@@ -48,7 +48,9 @@ impl std::fmt::Debug for Object {
 impl Object {
     /// Loads every program; attaches none.
     pub fn load() -> Result<Self, PlaneError> {
-        let mut ebpf = EbpfLoader::new().load(PLANE).map_err(|e| PlaneError::Load(Box::new(e)))?;
+        // No program of ours is relocated against the kernel's types: its BTF (megabytes) stays
+        // unread.
+        let mut ebpf = EbpfLoader::new().btf(None).load(PLANE).map_err(|e| PlaneError::Load(Box::new(e)))?;
         for name in ["egress", "ingress", "detour"] {
             classifier(&mut ebpf, name)?.load().map_err(|source| PlaneError::Program { name, source })?;
         }

@@ -95,6 +95,17 @@ struct Attached {
     _links: [SchedClassifierLink; 2],
 }
 
+/// Loaded programs without a plane: loading takes the verifier longer than everything else.
+#[derive(Debug)]
+pub struct Spare(Object);
+
+impl Spare {
+    /// Loads every program; attaches none.
+    pub fn load() -> Result<Self, PlaneError> {
+        Object::load().map(Self)
+    }
+}
+
 /// See the module's page.
 #[derive(Debug)]
 pub struct Plane {
@@ -112,11 +123,10 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Loads the programs. `number` tells planes of one machine apart (0 to 4095).
-    pub fn open(number: u32, netns: Netns) -> Result<Self, PlaneError> {
-        let mut object = Object::load()?;
+    /// A plane that is attached nowhere. `number` tells planes of one machine apart (0 to 4095).
+    pub fn open(number: u32, netns: Netns, Spare(mut object): Spare) -> Self {
         object.control.update(0, |c| c.plane = number);
-        Ok(Self {
+        Self {
             number,
             netns,
             attached: BTreeMap::new(),
@@ -126,7 +136,16 @@ impl Plane {
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
             lease_ns: 0,
-        })
+        }
+    }
+
+    /// Takes everything off: first nothing is steered any more, then the detour's program goes.
+    pub fn shut(&mut self) {
+        self.lease(0);
+        self.object.control.update(0, |c| c.detour = 0);
+        self.attached.clear();
+        self.cgroups.clear();
+        self.detour = None;
     }
 
     /// Its number.
@@ -442,28 +461,4 @@ fn attach(
         }
     })
     .map_err(PlaneError::Netns)?
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod smoke {
-    use super::*;
-    #[test]
-    fn loads() {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        let fd = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
-        let netns = Netns { path: "/x".into(), dev: 0, ino: 0, fd: std::sync::Arc::new(fd.into()) };
-        let t = std::time::Instant::now();
-        let mut p = match Plane::open(1, netns) { Ok(p) => p, Err(e) => { eprintln!("{e:#?}"); eprintln!("{e}"); panic!() } };
-        eprintln!("open {:?}", t.elapsed());
-        for (n, pr) in p.object.ebpf.programs() { let i = pr.info().unwrap(); eprintln!("{n} verified {:?} load {:?} jited {}", i.verified_instruction_count(), i.name_as_str(), i.size_jitted()); }
-        let t = std::time::Instant::now();
-        p.attach(&Interface { index: 1, name: "lo".into(), mtu: 65536, ethernet: true, loopback: true, default: true }).unwrap();
-        eprintln!("attach {:?}", t.elapsed());
-        let run = p.reserve_run().unwrap();
-        let t = std::time::Instant::now();
-        p.install(Matcher { directions: [true, true], ..Default::default() }, Fault { kind: 1, run, until_ns: u64::MAX, rate: chaosd_ebpf::ONE, flows: chaosd_ebpf::ONE, ..Default::default() }).unwrap();
-        p.refresh().unwrap();
-        eprintln!("install {:?}", t.elapsed());
-    }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::{
     bpf::{Matcher, PeerSet},
     plan::Scope,
-    profile::{Direction, Match, Peer, Protocol, units::PortSet},
+    profile::{Direction, Match, Peer, Protocol, units::{PortSet, TcpFlags}},
 };
 
 use super::PacketFault;
@@ -78,7 +78,7 @@ pub fn resolve(m: &Match) -> Result<Option<PeerSet>, ResolveError> {
 
 pub(super) fn describe(m: &Match) -> String {
     let list = |peers: &[Peer]| {
-        let shown: Vec<String> = peers.iter().take(4).map(peer).collect();
+        let shown: Vec<String> = peers.iter().take(4).map(Peer::to_string).collect();
         let more = peers.len().saturating_sub(shown.len());
         if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
     };
@@ -114,7 +114,7 @@ pub(super) fn describe(m: &Match) -> String {
         text += &format!(", local port {}", ports(p));
     }
     if let Some(f) = m.flags {
-        text += &format!(", TCP flags {f}");
+        text += &format!(", TCP flags {}", flags(f));
     }
     if let Some(f) = m.flows {
         text += &format!(", in {f} of flows");
@@ -125,12 +125,12 @@ pub(super) fn describe(m: &Match) -> String {
     text
 }
 
-fn peer(p: &Peer) -> String {
-    match p {
-        Peer::Net(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
-        Peer::Net(net) => net.to_string(),
-        Peer::Name(name) => name.clone(),
-    }
+fn flags(f: TcpFlags) -> String {
+    const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+    let named = |mask: u8, sign: &str| -> Vec<String> {
+        (0..8).filter(|i| mask & (1 << i) != 0).map(|i| format!("{sign}{}", NAMES[i])).collect()
+    };
+    [named(f.set, ""), named(f.clear, "!")].concat().join(" ")
 }
 
 fn ports(set: &PortSet) -> String {
