@@ -274,18 +274,16 @@ impl Builder<'_> {
                 key,
             } => match key.take() {
                 None => *key = Some(self.found.key(node)),
-                Some(key) => match lines.get(&key.name) {
-                    Some(before) => {
-                        let before =
-                            before.map_or(String::new(), |l| format!(" (first on line {l})"));
-                        let what = format!("the key {} is given twice{before}", quote(&key.name));
+                Some(key) => {
+                    if let Some(first) = lines.insert(key.name.clone(), key.at.line) {
+                        let first =
+                            first.map_or(String::new(), |l| format!(" (before on line {l})"));
+                        let what = format!("the key {} is given twice{first}", quote(&key.name));
                         self.found.say(&key.at, what);
-                    }
-                    None => {
-                        lines.insert(key.name.clone(), key.at.line);
+                    } else {
                         entries.push((key, node));
                     }
-                },
+                }
             },
         }
         Ok(())
