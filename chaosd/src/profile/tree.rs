@@ -14,7 +14,7 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Deepest nesting; a profile needs six.
 const MAX_DEPTH: usize = 32;
 /// Bytes that all nodes may come to, copies by aliases included.
-const BUDGET: usize = 48 << 20;
+const BUDGET: usize = 16 << 20;
 /// What a node costs besides its text.
 const NODE_COST: usize = 64;
 

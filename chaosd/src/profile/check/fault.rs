@@ -147,7 +147,7 @@ impl Found {
 
 impl Match {
     /// All packets.
-    pub(in crate::profile) fn any() -> Self {
+    pub fn any() -> Self {
         Self {
             peers: Vec::new(),
             not_peers: Vec::new(),

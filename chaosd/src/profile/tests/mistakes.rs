@@ -104,7 +104,7 @@ fn a_wrong_fault_says_what_to_type() {
         drop: {every: 0} => 3:17: `0` is not a whole number from 1: every nth packet is lost
         drop: {every: 4294967296} => 3:17: `4294967296` is not a whole number from 1: every nth packet is lost
         drop: {rate: 130%} => 3:16: `130%` is more than 100%; did you mean `100%`?
-        drop: {rate: } => 3:12: no value: give one or leave the key out
+        drop: {rate: } => 3:14: no value: give one or leave the key out
         drop: {rate: 1%, whole-skb: yes} => 3:31: `yes` is not true or false
         drop: {gilbert-elliott: {p: 1%}} => 3:27: gilbert-elliott needs r, such as r: 10%
         drop: {gilbert-elliott: {p: 0%, r: 1%}} => 3:27: this gilbert-elliott loses nothing: give p and bad more than 0%
