@@ -294,7 +294,7 @@ impl Builder<'_> {
         if self.spent > BUDGET {
             return Err((
                 at.clone(),
-                Mistake::new("too much for a profile once its aliases are followed"),
+                Mistake::new("more than a profile can need, its aliases followed"),
             ));
         }
         Ok(())
@@ -350,7 +350,11 @@ fn strange_tag(tag: &Tag, text: &str) -> Option<Mistake> {
     if tag.is_yaml_core_schema() {
         return None;
     }
-    let (tag, text) = (tag.to_string(), text.trim());
+    let (tag, text) = (tag.original(), text.trim());
+    if tag.starts_with("!!") {
+        let what = format!("{} is a type that no profile has", quote(&tag));
+        return Some(Mistake::new(what));
+    }
     let written = if text.is_empty() {
         tag
     } else {

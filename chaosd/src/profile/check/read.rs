@@ -68,7 +68,7 @@ impl Found {
         place: &str,
         known: &[&str],
     ) -> Option<Fields<'t>> {
-        let entries = self.map(node, &format!("{} in {place}", known.join(", ")))?;
+        let entries = self.map(node, &format!("{place} as a map of {}", known.join(", ")))?;
         let mut meant = Vec::new();
         for (key, _) in entries {
             if !known.contains(&key.name.as_str()) && !key.name.is_empty() {

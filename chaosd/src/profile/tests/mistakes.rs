@@ -35,7 +35,7 @@ fn five_mistakes_are_reported_at_once_with_their_places() {
 fn a_wrong_top_says_what_belongs_there() {
     check("", &["t.yaml:1:1: the profile is empty"]);
     table(str::to_owned, "
-        hello => 1:1: expected version, about, for, seed, parameters, target, faults in a profile, found a single value
+        hello => 1:1: expected a profile as a map of version, about, for, seed, parameters, target, faults, found a single value
         version: 1⏎fautls: [] => 2:1: unknown key `fautls` in a profile; did you mean `faults`?
         version: 2⏎faults: [drop: 1%] => 1:10: version `2` is not known: this chaosd reads version 1
         faults: [drop: 1%] => 1:1: no version: a profile begins with `version: 1`
@@ -78,7 +78,7 @@ fn a_wrong_target_says_what_to_type() {
         {cgroup: ../x} => 3:18: `../x` is not a path of a cgroup: no `..`, no control characters
         {netns: ''} => 3:17: nothing between the quotes: give a value or leave the key out
         {host: 10.0.0.1} => 3:16: host takes no value; did you mean `target: host`?
-        [host] => 3:9: expected host, cgroup, pid, netns in target, found a list
+        [host] => 3:9: expected target as a map of host, cgroup, pid, netns, found a list
     ",
     );
 }
@@ -99,7 +99,7 @@ fn a_wrong_fault_says_what_to_type() {
         partition: 50% => 3:14: partition takes no settings, found `50%`: use drop for a share
         drop: => 3:3: drop without settings; did you mean `drop: 10%`?
         drop: {} => 3:3: drop needs one of rate, every, gilbert-elliott
-        drop: [1%] => 3:9: expected rate, every, gilbert-elliott, whole-skb in drop, found a list
+        drop: [1%] => 3:9: expected drop as a map of rate, every, gilbert-elliott, whole-skb, found a list
         drop: {rate: 1%, every: 2} => 3:20: every beside rate: one of them decides
         drop: {every: 0} => 3:17: `0` is not a whole number from 1: every nth packet is lost
         drop: {every: 4294967296} => 3:17: `4294967296` is not a whole number from 1: every nth packet is lost
@@ -170,7 +170,7 @@ fn a_timeline_beyond_the_run_is_refused() {
         pulse: {on: 0s, off: 1s} => 4:15: 0 is no time at all: give more, or leave the key out
         pulse: {on: 1s} => 4:10: pulse needs off, as in {on: 5s, off: 10s}
         pulse: {on: 1s, of: 1s} => 4:19: unknown key `of` in pulse; did you mean `off`?
-        pulse: 5s => 4:10: expected on, off in pulse, found a single value
+        pulse: 5s => 4:10: expected pulse as a map of on, off, found a single value
     ");
     let over = Overrides {
         run_for: Some("10s".into()),

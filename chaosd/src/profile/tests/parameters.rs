@@ -33,7 +33,7 @@ fn parameters_are_filled_in_and_checked() {
             "t.yaml:3:3: the parameter `a` is used nowhere: write ${a} where its value belongs",
             "t.yaml:4:3: `1b` is not a name of letters, digits, - and _",
             "t.yaml:5:3: the parameter `c` is used nowhere: write ${c} where its value belongs",
-            "t.yaml:5:6: expected about, default in a parameter, found a single value",
+            "t.yaml:5:6: expected a parameter as a map of about, default, found a single value",
             "t.yaml:7:9: unknown parameter `b` (there is a, c)",
             "t.yaml:9:9: `${` has ${ without a }",
         ],
