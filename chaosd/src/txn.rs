@@ -8,7 +8,7 @@ use std::{error::Error, sync::Arc};
 
 use crate::{
     journal::{Journal, JournalError},
-    undo::{Failure, RevertReport, System, Undo, chain},
+    undo::{RevertReport, System, Undo, chain},
 };
 
 /// What a change or its verification may fail with.
@@ -201,11 +201,8 @@ impl Changes {
         if report.is_clean() {
             let path = self.journal.path().display().to_string();
             if let Err(error) = self.journal.end() {
-                report.failed.push(Failure {
-                    what: format!("delete journal {path}"),
-                    why: chain(&error),
-                    by_hand: format!("rm {path}"),
-                });
+                let what = format!("delete journal {path}");
+                report.fail(what, &error, format!("rm {path}"));
             }
         }
         report

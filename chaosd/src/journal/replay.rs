@@ -12,11 +12,11 @@ pub fn replay(path: &Path, system: &dyn System) -> RevertReport {
     let (mut journal, contents) = match Journal::reopen(path) {
         Ok(opened) => opened,
         Err(error) => {
-            report.failed.push(Failure {
-                what: format!("replay journal {}", path.display()),
-                why: crate::undo::chain(&error),
-                by_hand: format!("cat {}", path.display()),
-            });
+            report.fail(
+                format!("replay journal {}", path.display()),
+                &error,
+                format!("cat {}", path.display()),
+            );
             return report;
         }
     };
@@ -42,16 +42,16 @@ pub fn replay(path: &Path, system: &dyn System) -> RevertReport {
     if report.is_clean()
         && let Err(error) = journal.end()
     {
-        report.failed.push(Failure {
-            what: format!("delete journal {}", path.display()),
-            why: crate::undo::chain(&error),
-            by_hand: format!("rm {}", path.display()),
-        });
+        report.fail(
+            format!("delete journal {}", path.display()),
+            &error,
+            format!("rm {}", path.display()),
+        );
     }
     report
 }
 
-/// Disarms every plane that the journal at `path` names, and nothing else; returns how many.
+/// Disarms every plane that the journal at `path` names, and nothing else.
 ///
 /// Nothing is written: the planes' owner may still live and write.
 pub fn fence(path: &Path, system: &dyn System) -> RevertReport {

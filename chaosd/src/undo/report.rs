@@ -44,13 +44,17 @@ impl RevertReport {
             Ok(Outcome::LeftAlone { found }) => self
                 .left_alone
                 .push(format!("{undo}: changed by somebody else to {found}")),
-            Err(error) => self.failed.push(Failure {
-                what: error.what.clone(),
-                why: chain(&*error.source),
-                by_hand: error.by_hand.clone(),
-            }),
+            Err(error) => {
+                self.fail(error.what.clone(), &*error.source, error.by_hand.clone());
+            }
         }
         result
+    }
+
+    /// Notes something else that went wrong.
+    pub(crate) fn fail(&mut self, what: String, why: &dyn Error, by_hand: String) {
+        let why = chain(why);
+        self.failed.push(Failure { what, why, by_hand });
     }
 
     /// Adds what another revert did.
