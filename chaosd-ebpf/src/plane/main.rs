@@ -15,6 +15,7 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
+#![expect(missing_docs, reason = "the macros put each program's page on an inner function")]
 #![expect(internal_features, reason = "atomic_xadd, see decide.rs")]
 
 mod act;
