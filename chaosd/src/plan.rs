@@ -77,6 +77,9 @@ pub struct Scope {
     pub pid: Option<i32>,
     /// What the user should know of it.
     pub notes: Vec<String>,
+    /// Its directory in /proc, open: stays with that process though the number is used again.
+    #[serde(skip)]
+    pub process: Option<Arc<OwnedFd>>,
     /// Connections that faults leave alone unless `unprotected`.
     #[serde(serialize_with = "serialize_flows")]
     pub protected: Vec<FlowKey>,
@@ -167,7 +170,7 @@ pub enum PlanError {
 impl Plan {
     /// Binds a profile to this host. Reads, and resolves names; changes nothing.
     pub fn make(name: &str, profile: &Profile) -> Result<Self, PlanError> {
-        let scope = target::resolve(&profile.target)?;
+        let scope = target::resolve(&profile.target, profile.faults.iter().all(|f| f.unprotected))?;
         let seed = profile.seed.unwrap_or_else(draw);
         let mut notes = Vec::new();
         let mut faults = Vec::new();

@@ -18,7 +18,6 @@ use crate::{
     plan::Plan,
     profile::{Match, Peer},
     report::{Ended, RunId, RunReport},
-    target,
     undo::RevertReport,
     watchdog::Watchdog,
 };
@@ -165,7 +164,7 @@ impl Worker {
         };
         // Watched and vouched for before the store that arms.
         if let Some(watchdog) = &self.watchdog {
-            watchdog.armed();
+            watchdog.armed().map_err(|e| EngineError::Refused(e.to_string()))?;
         }
         held.plane.lease(now_ns() + LEASE_NS);
         let result = Run::arm(id, plan, &mut held.plane, since).map(|run| {
@@ -184,7 +183,7 @@ impl Worker {
 
     /// A watchdog lives, or is started now.
     fn guarded(&mut self) -> bool {
-        if self.watchdog.as_ref().is_some_and(Watchdog::is_alive) {
+        if self.watchdog.as_ref().is_some_and(|w| w.heartbeat().is_ok()) {
             return true;
         }
         if self.watchdog.take().is_some() {
@@ -194,11 +193,9 @@ impl Worker {
         match Watchdog::start(&self.instance) {
             Ok(watchdog) => {
                 self.watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
-                if !self.runs.is_empty() {
-                    watchdog.armed();
-                }
+                let heard = self.runs.is_empty() || watchdog.armed().is_ok();
                 self.watchdog = Some(watchdog);
-                true
+                heard
             }
             Err(e) => {
                 tracing::error!("failed to start the watchdog: {e}");
@@ -260,8 +257,10 @@ impl Worker {
         }
         if self.runs.is_empty()
             && let Some(watchdog) = &self.watchdog
+            && let Err(e) = watchdog.idle()
         {
-            watchdog.idle();
+            // The next fault finds out, and starts another.
+            tracing::warn!("{e}");
         }
     }
 
@@ -296,9 +295,6 @@ impl Worker {
             }
             return;
         }
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.heartbeat();
-        }
         let until = now_ns() + LEASE_NS;
         for held in self.planes.iter_mut().filter(|h| !h.plane.is_idle()) {
             held.plane.lease(until);
@@ -321,7 +317,7 @@ impl Worker {
         let gone: Vec<(RunId, String)> = self
             .runs
             .iter()
-            .filter_map(|r| Some((r.id.clone(), target::alive(&r.plan.scope).err()?)))
+            .filter_map(|r| Some((r.id.clone(), r.plan.scope.alive().err()?.to_string())))
             .collect();
         for (id, why) in gone {
             self.target_gone(&id, &why);

@@ -285,7 +285,7 @@ mod tests {
 
     use super::*;
     use crate::netlink::{
-        block_on_in, leftovers, netns::tests::scratch_netns, offloads::active, read_sysctl,
+        block_on_in, leftovers, offloads::active, read_sysctl, tests::scratch_netns,
     };
 
     fn active_features(netns: BorrowedFd<'_>, device: &str) -> Vec<String> {

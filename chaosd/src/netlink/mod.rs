@@ -17,6 +17,8 @@ mod sysctl;
 pub use interfaces::interfaces;
 pub use leftovers::{delete_link, leftovers};
 pub use monitor::{Monitor, monitor};
+#[cfg(test)]
+pub(crate) use netns::tests;
 pub use netns::{block_on_in, in_netns};
 pub use sysctl::{read_sysctl, write_sysctl};
 
