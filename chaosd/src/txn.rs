@@ -1,6 +1,6 @@
 //! Record, change, verify; undone in reverse unless committed.
 //!
-//! Nothing outside a [`Txn`] changes the system. Each step writes its undo to the journal, makes
+//! Nothing outside a `Txn` changes the system. Each step writes its undo to the journal, makes
 //! the change, and reads it back. If any of that fails, everything the transaction did is undone,
 //! newest first. A transaction that is dropped, by an error or a panic, undoes itself.
 

@@ -2,48 +2,32 @@
 //! and real sysctls in a namespace made for it. Both are this test binary, run again.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod parent;
+mod scene;
+
 use std::{
     env,
     ffi::OsString,
     fs,
-    io::{BufRead, BufReader, Write},
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::process::ExitStatusExt,
-    },
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Command, ExitCode},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill, raise},
-    unistd::Pid,
-};
+use nix::{sys::signal::Signal, unistd::Pid};
 
+use self::{
+    parent::{ROLE, machine, parent, this_binary, watchdog_of},
+    scene::{Scene, is_gone, signal, within},
+};
 use super::*;
 use crate::{
     instance::{Kind, StateDir, revert_abandoned},
     journal::testing::TempDir,
-    txn::{Applied, Txn, TxnError},
-    undo::{
-        Map, NetnsId, Real, RevertReport, Sysctl, System, Undo,
-        fake::{new_netns, real},
-    },
+    undo::{RevertReport, fake::real},
 };
-
-const KEYS: [&str; 3] = [
-    "net/ipv4/conf/lo/accept_local",
-    "net/ipv4/conf/lo/log_martians",
-    "net/ipv4/conf/lo/arp_ignore",
-];
-const FENCED: &str = "CHAOSD_TEST_FENCED";
-const ROLE: &str = "CHAOSD_TEST_ROLE";
 
 /// Where a process started by these tests begins: without a role it is the test itself, which
 /// checks that the role of a watchdog refuses nonsense.
@@ -59,257 +43,10 @@ fn entry() {
             let nonsense = ["/nowhere", "0", "x", "4", "5"].map(OsString::from);
             assert_eq!(
                 format!("{:?}", main(nonsense, &machine())),
-                format!("{:?}", std::process::ExitCode::from(2))
+                format!("{:?}", ExitCode::from(2))
             );
         }
     }
-}
-
-/// The machine, with planes that note in a file when they are fenced.
-fn machine() -> Real {
-    Real::new(
-        |_, _, _| Ok(false),
-        |id, name| {
-            let path = env::var_os(FENCED).ok_or("no file to note it in")?;
-            let mut file = fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)?;
-            writeln!(file, "{id} {name}")?;
-            Ok(true)
-        },
-    )
-}
-
-fn this_binary(role: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["watchdog::crash::entry", "--exact", "--nocapture"])
-        .env(ROLE, role);
-    command
-}
-
-fn watchdog_of(instance: &Instance) -> Watchdog {
-    Watchdog::start_as(this_binary("watchdog"), instance).unwrap()
-}
-
-/// Kills its process when a counter comes to a number.
-struct Fuse {
-    at: usize,
-    count: AtomicUsize,
-}
-
-impl Fuse {
-    fn step(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) == self.at {
-            raise(Signal::SIGKILL).unwrap();
-        }
-    }
-}
-
-/// A machine on which every write may be the last.
-struct Fused(Real, Arc<Fuse>);
-
-impl System for Fused {
-    fn delete_link(
-        &self,
-        netns: BorrowedFd<'_>,
-        name: &str,
-        alias: &str,
-    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        self.0.delete_link(netns, name, alias)
-    }
-
-    fn read_sysctl(&self, netns: BorrowedFd<'_>, key: &str) -> io::Result<Option<String>> {
-        self.0.read_sysctl(netns, key)
-    }
-
-    fn write_sysctl(&self, netns: BorrowedFd<'_>, key: &str, value: &str) -> io::Result<()> {
-        self.1.step();
-        self.0.write_sysctl(netns, key, value)?;
-        self.1.step();
-        Ok(())
-    }
-
-    fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        self.1.step();
-        self.0.fence(id, name)
-    }
-}
-
-/// The parent: applies three sysctls and a plane, then does as its role says.
-fn parent(role: &str) {
-    let state = StateDir::new(env::var_os("CHAOSD_TEST_STATE").unwrap());
-    let netns_path = PathBuf::from(env::var_os("CHAOSD_TEST_NETNS").unwrap());
-    let netns = OwnedFd::from(fs::File::open(&netns_path).unwrap());
-    let netns_id = NetnsId::of(netns_path, &netns).unwrap();
-    let at = role
-        .strip_prefix("die-")
-        .map_or(usize::MAX, |n| n.parse().unwrap());
-    let fuse = Arc::new(Fuse {
-        at,
-        count: AtomicUsize::new(0),
-    });
-    let system = Arc::new(Fused(machine(), fuse.clone()));
-    let instance = Instance::claim(&state, Kind::Run).unwrap();
-    let watchdog = watchdog_of(&instance);
-    fuse.step();
-    let journal = instance.journal("run-1").unwrap();
-    fuse.step();
-    watchdog.armed().unwrap();
-    let applied = apply(journal, &system, &netns, &netns_id, &fuse).unwrap();
-    fuse.step();
-    println!("\napplied {}", watchdog.pid());
-    match role {
-        "stop" => raise(Signal::SIGSTOP).unwrap(),
-        "stay" => loop {
-            watchdog.heartbeat().unwrap();
-            sleep(HEARTBEAT);
-        },
-        "panic" => {
-            // As by an unwinding panic: nothing is said, everything is dropped.
-            drop((watchdog, applied, instance));
-            return;
-        }
-        _ => {}
-    }
-    assert!(applied.revert().is_clean());
-    fuse.step();
-    watchdog.goodbye();
-    fuse.step();
-}
-
-fn apply(
-    journal: crate::journal::Journal,
-    system: &Arc<Fused>,
-    netns: &OwnedFd,
-    netns_id: &NetnsId,
-    fuse: &Fuse,
-) -> Result<Applied, TxnError> {
-    let mut txn = Txn::begin(journal, system.clone());
-    for key in KEYS {
-        let undo = Undo::Sysctl(Sysctl {
-            netns: netns_id.clone(),
-            key: key.into(),
-            prior: "0".into(),
-            ours: "1".into(),
-        });
-        txn.step(
-            undo,
-            || Ok(system.write_sysctl(netns.as_fd(), key, "1")?),
-            |()| match system.read_sysctl(netns.as_fd(), key)?.as_deref() {
-                Some("1") => Ok(()),
-                other => Err(format!("it reads {other:?}").into()),
-            },
-        )?;
-        fuse.step();
-    }
-    let map = Map {
-        id: 7,
-        name: "CONTROL".into(),
-    };
-    txn.step(Undo::Map(map), || Ok(()), |()| Ok(()))?;
-    txn.commit()
-}
-
-/// A namespace, a state directory, and a parent in it.
-struct Scene {
-    dir: TempDir,
-    netns: OwnedFd,
-    parent: Option<Child>,
-    /// Kept, so that the parent can write to it to the end.
-    output: Option<BufReader<ChildStdout>>,
-}
-
-impl Scene {
-    fn new() -> Self {
-        Self {
-            dir: TempDir::new(),
-            netns: new_netns(),
-            parent: None,
-            output: None,
-        }
-    }
-
-    fn state(&self) -> StateDir {
-        StateDir::new(self.dir.path().join("state"))
-    }
-
-    fn fenced(&self) -> PathBuf {
-        self.dir.path().join("fenced")
-    }
-
-    /// Starts a parent; returns the watchdog's process id once all is applied, if it comes so far.
-    fn start(&mut self, role: &str) -> Option<i32> {
-        let fd = self.netns.as_raw_fd();
-        let netns = format!("/proc/{}/fd/{fd}", std::process::id());
-        let mut child = this_binary(role)
-            .env("CHAOSD_TEST_STATE", self.state().path())
-            .env("CHAOSD_TEST_NETNS", netns)
-            .env(FENCED, self.fenced())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = self
-            .output
-            .insert(BufReader::new(child.stdout.take().unwrap()));
-        self.parent = Some(child);
-        output
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("applied ")?.parse().ok())
-    }
-
-    fn parent(&mut self) -> &mut Child {
-        self.parent.as_mut().unwrap()
-    }
-
-    fn values(&self) -> Vec<String> {
-        let read = |key| {
-            real()
-                .read_sysctl(self.netns.as_fd(), key)
-                .unwrap()
-                .unwrap()
-        };
-        KEYS.map(read).to_vec()
-    }
-
-    fn as_before(&self) -> bool {
-        self.values() == ["0"; 3]
-    }
-
-    fn nothing_left(&self) -> bool {
-        let instances = self.state().path().join("instances");
-        fs::read_dir(instances).map_or(0, Iterator::count) == 0
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        if let Some(parent) = &mut self.parent {
-            let _gone = parent.kill();
-            let _reaped = parent.wait();
-        }
-    }
-}
-
-/// How long it took, at most `limit`.
-fn within(limit: Duration, condition: impl Fn() -> bool) -> Duration {
-    let since = Instant::now();
-    while !condition() {
-        assert!(since.elapsed() < limit, "not within {limit:?}");
-        sleep(Duration::from_millis(5));
-    }
-    since.elapsed()
-}
-
-fn signal(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).unwrap();
-}
-
-fn is_gone(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
 #[test]
