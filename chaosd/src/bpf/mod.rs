@@ -9,6 +9,7 @@ mod matcher;
 mod object;
 mod peers;
 mod plane;
+pub mod probe;
 mod tables;
 
 pub use fence::fence;

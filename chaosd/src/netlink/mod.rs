@@ -13,6 +13,7 @@ mod netns;
 mod offloads;
 mod socket;
 mod sysctl;
+pub mod trial;
 
 pub use interfaces::interfaces;
 pub use leftovers::{delete_link, leftovers};
