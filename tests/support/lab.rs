@@ -97,26 +97,14 @@ impl Lab {
             (&self.target, &self.target.ports()[usize::from(link)]),
             (peer, &peer.ports()[0]),
         ];
-        let [(target, ours), (_, theirs)] = ends;
-        run(
-            "ip",
-            &[
-                "link",
-                "add",
-                &ours.interface,
-                "netns",
-                target.netns(),
-                "type",
-                "veth", //
-                "peer",
-                "name",
-                &theirs.interface,
-                "netns",
-                peer.netns(),
-            ],
-        )?;
+        let [ours, theirs] = ends.map(|(node, port): (&Node, &Port)| {
+            format!("name {} netns {}", port.interface, node.netns())
+        });
+        let pair = format!("link add {ours} type veth peer {theirs}\n");
+        run_with_input("ip", &["-batch", "-"], &pair)?;
         for (node, port) in ends {
-            // veth has GRO off by default; on, it hands super-packets to the ingress programs.
+            // Off by default on veth; on, lone segments are merged too before the programs see
+            // them, as on real hosts. TSO super-packets pass a veth pair as they are.
             node.enter(|| run("ethtool", &["-K", &port.interface, "gro", "on"]))??;
             let mut batch = String::new();
             writeln!(batch, "link set lo up")?;

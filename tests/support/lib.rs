@@ -30,6 +30,7 @@ pub use serve::{Daemon, Options};
 mod snapshot;
 pub use snapshot::Snapshot;
 
+mod pin;
 mod run;
 mod skip;
 mod sys;

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::socket::{SockType, setsockopt, sockopt};
 
 use crate::node::{Family, Node};
+use crate::pin::on_one_cpu;
 
 /// Well under what a veth end queues (256 packets, `drivers/net/veth.c`).
 const BURST: u32 = 64;
@@ -101,12 +102,17 @@ pub fn flow(from: &Node, to: &Node, flow: &Flow) -> Result<Delivered> {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let counting = scope.spawn(|| receive(&receiver, flow, &arrived, &ended));
-        let (sent, send_errors) = send(&sender, destination, flow, &arrived);
-        settle(flow, sent, &arrived);
+        let sending = on_one_cpu(|| {
+            let counts = send(&sender, destination, flow, &arrived);
+            settle(flow, counts.0, &arrived);
+            counts
+        });
+        // Said before any error is returned, since the receiver is waited for.
         ended.store(true, Ordering::Release);
         let seen = counting
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (sent, send_errors) = sending?;
         Ok(Delivered {
             sent,
             send_errors,

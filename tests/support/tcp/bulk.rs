@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::socket::{connect, listen};
 use crate::node::{Family, Node};
+use crate::pin::on_one_cpu;
 use crate::sys::tcp_info;
 
 /// A prime number of bytes, so that no power of two of lost or repeated bytes goes unseen.
@@ -54,6 +55,8 @@ pub struct Transferred {
     pub segments: u64,
     /// Of those, retransmissions (`tcpi_total_retrans`).
     pub retransmits: u64,
+    /// Of those, the ones which the receiver says it had already (`tcpi_dsack_dups`, RFC 2883).
+    pub needless: u64,
     /// Bytes that arrived, in order.
     pub received: u64,
     /// Of those, bytes that are not what was sent.
@@ -65,6 +68,12 @@ pub struct Transferred {
 }
 
 impl Transferred {
+    /// Segments that had to be sent again because the first did not arrive. A busy machine adds
+    /// probes and early retransmissions, which the receiver reports as needless.
+    pub fn lost(&self) -> u64 {
+        self.retransmits.saturating_sub(self.needless)
+    }
+
     /// Whether every byte arrived as it was sent.
     pub fn is_whole(&self) -> bool {
         self.cut_short.is_none() && self.wrong == 0
@@ -76,6 +85,10 @@ impl Transferred {
 /// # Errors
 /// When the connection cannot be made. One that breaks later is reported in the result.
 pub fn bulk(from: &Node, to: &Node, bulk: &Bulk) -> Result<Transferred> {
+    on_one_cpu(|| transfer(from, to, bulk))?
+}
+
+fn transfer(from: &Node, to: &Node, bulk: &Bulk) -> Result<Transferred> {
     let remote = SocketAddr::new(to.address_facing(from, bulk.family)?, bulk.port);
     let local = SocketAddr::new(from.address_facing(to, bulk.family)?, bulk.source_port);
     let listener = listen(to, remote, bulk.window, bulk.timeout)?;
@@ -98,6 +111,7 @@ pub fn bulk(from: &Node, to: &Node, bulk: &Bulk) -> Result<Transferred> {
             data_segments: info.tcpi_data_segs_out.into(),
             segments: info.tcpi_segs_out.into(),
             retransmits: info.tcpi_total_retrans.into(),
+            needless: info.tcpi_dsack_dups.into(),
             received,
             wrong,
             elapsed,
