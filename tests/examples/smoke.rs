@@ -28,11 +28,11 @@ fn main() {
     }
     for fam in Family::BOTH {
       for (a,b,n) in [(lab.target(), lab.peer(), "out"), (lab.peer(), lab.target(), "in")] {
-        let d = udp::flow(a, b, &udp::Flow { family: fam, datagrams: 50_000, port: 7000, ..Default::default() }).unwrap();
+        let d = udp::flow(a, b, &udp::Flow { family: fam, datagrams: 5_000, port: 7000, ..Default::default() }).unwrap();
         println!("udp {fam:?} {n}: {d:?} lost {:.3} %", d.lost() as f64 * 100.0 / d.sent as f64);
         let before = counters::Counters::read(a).unwrap(); let bb = counters::Counters::read(b).unwrap();
         let t = std::time::Instant::now();
-        match tcp::bulk(a, b, &tcp::Bulk { family: fam, bytes: 200_000_000, timeout: Duration::from_secs(20), ..Default::default() }) {
+        match tcp::bulk(a, b, &tcp::Bulk { family: fam, bytes: 200_000_000, timeout: Duration::from_secs(4), ..Default::default() }) {
             Ok(t2) => println!("tcp {fam:?} {n}: {t2:?} retrans {:.3} % in {:?}, csum errors {}", t2.retransmits as f64*100.0/t2.data_segments as f64, t.elapsed(), counters::Counters::read(b).unwrap().since(&bb, "TcpInCsumErrors")),
             Err(e) => println!("tcp {fam:?} {n}: {e:#}"),
         }

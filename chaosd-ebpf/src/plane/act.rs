@@ -51,9 +51,6 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     {
         return steer(ctx, ctl, iface, direction, p);
     }
-    if let Place::Detour { .. } = place {
-        maps::add(&maps::DETOURED, 1, u64::from(p.segments));
-    }
     let Some(v) = decide::decide(Scratch::Tc, bits, direction, p, flow_hash(p)) else {
         return TCX_NEXT;
     };

@@ -87,6 +87,7 @@ pub fn detour(ctx: TcContext) -> i32 {
     let Some(index) = maps::slot(slot) else {
         return TCX_DROP;
     };
+    maps::add(&maps::DETOURED, 1, u64::from(packet::segments(ctx.skb.skb)));
     let plane = maps::plane();
     packet::set_mark(&ctx, Mark::Returned(plane));
     if let (Some(ctl), Some(iface)) = (maps::armed(), maps::iface(index)) {

@@ -3,7 +3,7 @@
 //! Headers are read with `bpf_skb_load_bytes`, which does not care whether they are linear.
 
 use aya_ebpf::{
-    EbpfContext, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
+    EbpfContext, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
     programs::TcContext,
 };
 use chaosd_ebpf::{FlowKey, INGRESS, Mark};
@@ -91,10 +91,9 @@ impl Packet {
         // SAFETY: this CPU's own value, used by one program at a time.
         let p = unsafe { &mut *p };
         let skb = ctx.as_ptr();
-        let raw = skb.cast::<aya_ebpf::bindings::__sk_buff>();
-        // SAFETY: context fields.
-        let (protocol, segs, size, len) =
-            unsafe { ((*raw).protocol, (*raw).gso_segs, (*raw).gso_size, (*raw).len) };
+        let raw = skb.cast::<__sk_buff>();
+        // SAFETY: a context field.
+        let protocol = unsafe { (*raw).protocol };
         let mut ethertype = u16::from_be(protocol as u16);
         let mut l3 = if l2 { ETH_HLEN } else { 0 };
         if ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD {
@@ -103,13 +102,6 @@ impl Packet {
             ethertype = u16::from_be_bytes(inner);
             l3 += 4;
         }
-        let segments = if segs != 0 {
-            segs
-        } else if size != 0 {
-            len.div_ceil(size)
-        } else {
-            1
-        };
         *p = Self {
             flow: FlowKey { remote: [0; 16], remote_port: 0, local_port: 0, family: 0 },
             family: 0,
@@ -118,7 +110,7 @@ impl Packet {
             ports: false,
             l3,
             l4: l3,
-            segments,
+            segments: segments(raw),
         };
         match ethertype {
             ETH_P_IP => p.ipv4(skb, direction)?,
@@ -223,11 +215,26 @@ impl Packet {
     }
 }
 
+/// Wire segments in a buffer.
+#[inline(always)]
+pub fn segments(skb: *mut __sk_buff) -> u32 {
+    // SAFETY: context fields.
+    let (segments, size, len) = unsafe { ((*skb).gso_segs, (*skb).gso_size, (*skb).len) };
+    if segments != 0 {
+        segments
+    } else if size != 0 {
+        // A sender that is not trusted leaves the count to the device.
+        len.div_ceil(size)
+    } else {
+        1
+    }
+}
+
 /// The mark a packet carries.
 #[inline(always)]
 pub fn mark<C: EbpfContext>(ctx: &C) -> Mark {
     // SAFETY: a context field, 16 bits wide in the kernel.
-    Mark::decode(unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>()).tc_index } as u16)
+    Mark::decode(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).tc_index } as u16)
 }
 
 /// Replaces the mark.
@@ -241,5 +248,5 @@ pub fn set_mark(ctx: &TcContext, mark: Mark) {
 #[inline(always)]
 pub fn ifindex<C: EbpfContext>(ctx: &C) -> u32 {
     // SAFETY: a context field.
-    unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>()).ifindex }
+    unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex }
 }
