@@ -1,10 +1,31 @@
 //! What the user asked for: the schema, the units, and validation that reports every problem at
-//! once. Pure: nothing here touches the system.
+//! once. Pure, but for `find`, which reads the one file that it is asked for.
+//!
+//! A text or a set of flags becomes a tree in which each word knows its place (`tree`); parameters
+//! are filled in (`parameters`); the tree is checked into the types of `model` (`check`).
 
+mod check;
+mod document;
+mod find;
+pub mod flags;
 mod model;
+mod parameters;
+mod problem;
+mod shipped;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod tree;
 pub mod units;
+mod words;
 
+pub use check::{Overrides, load};
+pub use find::{FindError, find};
 pub use model::{
     Corrupt, CorruptMode, Direction, Drop, FaultSpec, GilbertElliott, Kind, Loss, Match, Peer,
     Profile, Protocol, Pulse, Reset, ResetEnd, Target, Timeline,
 };
+pub use parameters::Parameter;
+pub use problem::{Mistake, Problem, Problems};
+pub use shipped::{Shipped, shipped};
+pub use summary::{about, parameters};

@@ -1,0 +1,183 @@
+//! One fault: its name, its kind, and the pieces that other files read.
+
+use std::{collections::HashSet, time::Duration};
+
+use crate::profile::{
+    FaultSpec, Kind, Match,
+    problem::{Found, Mistake, quote},
+    tree::{Key, Node},
+    words,
+};
+
+use super::{FAULT_KEYS, KINDS, read::home};
+
+/// Names are labels of metrics and columns of tables.
+const LONGEST_NAME: usize = 64;
+
+impl Found {
+    pub(super) fn fault(
+        &mut self,
+        node: &Node,
+        run_for: Option<Duration>,
+        names: &mut Names,
+    ) -> Option<FaultSpec> {
+        let entries = self.map(node, "a fault, such as `drop: {rate: 10%}`")?;
+        let kind = self.kind_of(node, entries);
+        let find = |name: &str| {
+            entries
+                .iter()
+                .find(|(key, _)| key.name == name)
+                .map(|(_, v)| v)
+        };
+        let name = find("name").and_then(|node| self.name(node, names));
+        let mut matching = match find("match") {
+            Some(node) => self.matching(node),
+            None => Some(Match::any()),
+        };
+        if let (Some(Kind::Reset(_)), Some(matching)) = (&kind, &mut matching) {
+            self.implies_tcp(matching, find("match").unwrap_or(node), "reset");
+        }
+        let timeline = self.timeline(&find, run_for);
+        let unprotected = match find("unprotected") {
+            Some(node) => self.boolean(node),
+            None => Some(false),
+        };
+        Some(FaultSpec {
+            name: name.unwrap_or_default(),
+            kind: kind?,
+            matching: matching?,
+            timeline: timeline?,
+            unprotected: unprotected?,
+        })
+    }
+
+    /// Exactly one key of a fault names its kind.
+    fn kind_of(&mut self, node: &Node, entries: &[(Key, Node)]) -> Option<Kind> {
+        let (kinds, others): (Vec<_>, Vec<_>) = entries
+            .iter()
+            .partition(|(key, _)| KINDS.contains(&key.name.as_str()));
+        let mut unknown_kind = false;
+        for (key, _) in others {
+            if FAULT_KEYS.contains(&key.name.as_str()) || key.name.is_empty() {
+                continue;
+            }
+            let known: Vec<&str> = KINDS.iter().chain(FAULT_KEYS).copied().collect();
+            if kinds.is_empty()
+                && words::nearest(&key.name, FAULT_KEYS).is_none()
+                && home(&key.name).is_none()
+            {
+                unknown_kind = true;
+                let what = format!(
+                    "unknown fault kind {}: the kinds are {}",
+                    quote(&key.name),
+                    KINDS.join(", ")
+                );
+                let mistake = Mistake::new(what);
+                self.add(
+                    &key.at,
+                    match words::nearest(&key.name, KINDS) {
+                        Some(near) => mistake.instead(near),
+                        None => mistake,
+                    },
+                );
+            } else {
+                self.unknown_key(key, "a fault", &known);
+            }
+        }
+        match kinds.as_slice() {
+            [] => {
+                if !unknown_kind {
+                    self.say(
+                        &node.at,
+                        format!("a fault without a kind: give one of {}", KINDS.join(", ")),
+                    );
+                }
+                None
+            }
+            [(key, settings)] => self.kind(key, settings),
+            [(first, _), rest @ ..] => {
+                for (key, _) in rest {
+                    let what = format!(
+                        "a second kind, {}, after {}: write two faults",
+                        key.name, first.name
+                    );
+                    self.say(&key.at, what);
+                }
+                for (key, settings) in &kinds {
+                    self.kind(key, settings);
+                }
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, node: &Node, names: &mut Names) -> Option<String> {
+        let name = self.text(node)?;
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.len() > LONGEST_NAME || !name.chars().all(good) {
+            let what = format!(
+                "{} is not a name of up to {LONGEST_NAME} letters, digits, -, _ and .",
+                quote(name)
+            );
+            let mistake = Mistake::new(what);
+            let fixed: String = name
+                .trim()
+                .chars()
+                .map(|c| if good(c) { c } else { '-' })
+                .collect();
+            self.add(
+                &node.at,
+                if fixed.len() > LONGEST_NAME {
+                    mistake
+                } else {
+                    mistake.instead(fixed)
+                },
+            );
+            return None;
+        }
+        if !names.taken.insert(name.to_owned()) {
+            self.say(
+                &node.at,
+                format!("a second fault is named {}: names are unique", quote(name)),
+            );
+        }
+        Some(name.to_owned())
+    }
+}
+
+impl Match {
+    /// All packets.
+    pub(in crate::profile) fn any() -> Self {
+        Self {
+            peers: Vec::new(),
+            not_peers: Vec::new(),
+            ports: None,
+            local_ports: None,
+            protocol: None,
+            direction: crate::profile::Direction::Both,
+            flags: None,
+            flows: None,
+            interfaces: Vec::new(),
+        }
+    }
+}
+
+/// The names of a profile's faults.
+#[derive(Default)]
+pub(super) struct Names {
+    taken: HashSet<String>,
+}
+
+impl Names {
+    /// Names the nameless by their kinds, numbered from the second of a kind.
+    pub(super) fn fill(mut self, faults: &mut [FaultSpec]) {
+        for fault in faults.iter_mut().filter(|f| f.name.is_empty()) {
+            let kind = fault.kind.name();
+            let free = std::iter::once(kind.to_owned())
+                .chain((2..).map(|n: u32| format!("{kind}-{n}")))
+                .find(|name| !self.taken.contains(name));
+            fault.name = free.unwrap_or_default();
+            self.taken.insert(fault.name.clone());
+        }
+    }
+}

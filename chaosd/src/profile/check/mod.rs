@@ -1,0 +1,228 @@
+//! From the tree to a checked profile. Every check runs, whatever the others found.
+
+mod fault;
+mod kind;
+mod matching;
+mod read;
+mod target;
+mod timeline;
+
+use std::time::Duration;
+
+use super::{
+    FaultSpec, Profile, Target,
+    flags::TargetFlags,
+    parameters,
+    problem::{Found, Mistake, Place, Problems, quote},
+    tree::{self, Node, Value},
+};
+
+/// The schema this chaosd reads.
+const VERSION: &str = "1";
+/// A run's time when nothing says another.
+const DEFAULT_FOR: Duration = Duration::from_mins(1);
+/// The cap on `for` when nothing configures another.
+const DEFAULT_MAX_FOR: Duration = Duration::from_hours(1);
+
+const ROOT_KEYS: &[&str] = &[
+    "version",
+    "about",
+    "for",
+    "seed",
+    "parameters",
+    "target",
+    "faults",
+];
+const FAULT_KEYS: &[&str] = &[
+    "name",
+    "match",
+    "after",
+    "for",
+    "ramp",
+    "pulse",
+    "unprotected",
+];
+const KINDS: &[&str] = &["drop", "corrupt", "partition", "reset"];
+const DROP_KEYS: &[&str] = &["rate", "every", "gilbert-elliott", "whole-skb"];
+const CORRUPT_KEYS: &[&str] = &["rate", "bits", "mode"];
+const RESET_KEYS: &[&str] = &["rate", "to"];
+const MATCH_KEYS: &[&str] = &[
+    "peers",
+    "not-peers",
+    "ports",
+    "not-ports",
+    "local-ports",
+    "not-local-ports",
+    "protocol",
+    "direction",
+    "flags",
+    "flows",
+    "interfaces",
+];
+
+/// What the command line or the API says over the profile's head.
+#[derive(Clone, Debug)]
+pub struct Overrides {
+    /// `--set name=value`.
+    pub set: Vec<(String, String)>,
+    /// `--for`, as typed.
+    pub run_for: Option<String>,
+    /// `--seed`
+    pub seed: Option<u64>,
+    /// `--host`, `--cgroup`, `--pid` or `--netns`.
+    pub target: Option<TargetFlags>,
+    /// The cap on `for`; `chaosd serve --max-for`.
+    pub max_for: Duration,
+}
+
+impl Default for Overrides {
+    fn default() -> Self {
+        Self {
+            set: Vec::new(),
+            run_for: None,
+            seed: None,
+            target: None,
+            max_for: DEFAULT_MAX_FOR,
+        }
+    }
+}
+
+/// Reads and checks a profile: YAML, or JSON, which is YAML. `source_name` is what problems call
+/// it. Touches nothing.
+pub fn load(source_name: &str, text: &str, over: &Overrides) -> Result<Profile, Problems> {
+    let mut found = Found::default();
+    let root = tree::parse(source_name, text, &mut found)?;
+    check(&root, over, found)
+}
+
+/// The one validation path: of files, of the API's bodies and of flags.
+pub(super) fn check(root: &Node, over: &Overrides, mut found: Found) -> Result<Profile, Problems> {
+    let root = parameters::substitute(root, &over.set, &mut found);
+    match found.profile(&root, over) {
+        Some(profile) if found.is_empty() => Ok(profile),
+        _ => Err(found.into_problems()),
+    }
+}
+
+impl Found {
+    fn profile(&mut self, root: &Node, over: &Overrides) -> Option<Profile> {
+        let top = self.fields(root, "a profile", ROOT_KEYS)?;
+        self.version(root, top.get("version"));
+        let about = match top.get("about") {
+            Some(node) => self.text(node).unwrap_or_default().trim().to_owned(),
+            None => String::new(),
+        };
+        let run_for = self.run_for(top.get("for"), over);
+        let seed = match top.get("seed") {
+            Some(node) => self.integer(node, "a whole number (0 to 18446744073709551615)", 0),
+            None => None,
+        };
+        let target = match top.get("target") {
+            Some(node) => self.target(node),
+            None => Some(Target::Host),
+        };
+        let target = match over.target.as_ref().and_then(TargetFlags::node) {
+            Some(node) => self.target(&node),
+            None => target,
+        };
+        let faults = match top.get("faults") {
+            Some(node) => self.faults(node, run_for),
+            None => {
+                self.say(
+                    &root.at,
+                    "no faults: a profile has a list of them under the key faults",
+                );
+                None
+            }
+        };
+        Some(Profile {
+            about,
+            run_for: run_for?,
+            seed: over.seed.or(seed),
+            target: target?,
+            faults: faults?,
+        })
+    }
+
+    fn version(&mut self, root: &Node, version: Option<&Node>) {
+        let Some(node) = version else {
+            self.say(&root.at, "no version: a profile begins with `version: 1`");
+            return;
+        };
+        if let Some(text) = self.text(node)
+            && text != VERSION
+        {
+            let what = format!(
+                "version {} is not known: this chaosd reads version {VERSION}",
+                quote(text)
+            );
+            self.say(&node.at, what);
+        }
+    }
+
+    fn run_for(&mut self, in_profile: Option<&Node>, over: &Overrides) -> Option<Duration> {
+        let flag = over
+            .run_for
+            .as_ref()
+            .map(|text| Node::text(Place::flag("--for"), text));
+        if flag.is_some()
+            && let Some(node) = in_profile
+        {
+            // Not used, but no reason to keep quiet about what is wrong with it.
+            self.some_time(node);
+        }
+        let Some(node) = flag.as_ref().or(in_profile) else {
+            return Some(DEFAULT_FOR.min(over.max_for));
+        };
+        let run_for = self.some_time(node)?;
+        if run_for > over.max_for {
+            let cap = humantime::format_duration(over.max_for).to_string();
+            let what = format!(
+                "{} is longer than the cap of {cap} (`--max-for` of `chaosd serve` sets it)",
+                humantime::format_duration(run_for)
+            );
+            self.add(&node.at, Mistake::new(what).instead(cap));
+            return None;
+        }
+        Some(run_for)
+    }
+
+    fn faults(&mut self, node: &Node, run_for: Option<Duration>) -> Option<Vec<FaultSpec>> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::Broken => return None,
+            Value::Empty => &[],
+            _ => {
+                self.say(
+                    &node.at,
+                    format!(
+                        "expected a list of faults, found {}: begin each with `- `",
+                        node.shape()
+                    ),
+                );
+                return None;
+            }
+        };
+        if items.is_empty() {
+            self.say(&node.at, "no faults: give at least one");
+            return None;
+        }
+        if items.len() > chaosd_ebpf::MAX_FAULTS {
+            let what = format!(
+                "{} faults: a profile has at most {}",
+                items.len(),
+                chaosd_ebpf::MAX_FAULTS
+            );
+            self.say(&node.at, what);
+            return None;
+        }
+        let mut names = fault::Names::default();
+        let read: Vec<_> = items
+            .iter()
+            .map(|item| self.fault(item, run_for, &mut names))
+            .collect();
+        let mut faults: Vec<FaultSpec> = read.into_iter().collect::<Option<_>>()?;
+        names.fill(&mut faults);
+        Some(faults)
+    }
+}

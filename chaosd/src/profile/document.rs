@@ -1,0 +1,180 @@
+//! A checked profile as a document that `load` reads back to an equal one.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    CorruptMode, Direction, FaultSpec, Kind, Loss, Match, Profile, Pulse, ResetEnd, Target,
+    Timeline, units::Percent,
+};
+
+impl Profile {
+    /// The canonical document: every parameter filled in, only what differs from the defaults,
+    /// and `for`.
+    pub fn to_document(&self) -> Value {
+        let mut out = Map::new();
+        out.insert("version".into(), json!(1));
+        if !self.about.is_empty() {
+            // A literal `${` must not read back as a parameter.
+            out.insert("about".into(), json!(self.about.replace("${", "$${")));
+        }
+        out.insert("for".into(), time(self.run_for));
+        if let Some(seed) = self.seed {
+            out.insert("seed".into(), json!(seed));
+        }
+        out.insert("target".into(), target(&self.target));
+        out.insert("faults".into(), self.faults.iter().map(fault).collect());
+        Value::Object(out)
+    }
+}
+
+fn time(duration: std::time::Duration) -> Value {
+    humantime::format_duration(duration).to_string().into()
+}
+
+fn share(percent: Percent) -> Value {
+    format!("{}%", percent.get()).into()
+}
+
+fn target(target: &Target) -> Value {
+    match target {
+        Target::Host => json!("host"),
+        Target::Cgroup(path) => json!({ "cgroup": literal(&path.to_string_lossy()) }),
+        Target::Pid(pid) => json!({ "pid": pid }),
+        Target::Netns(path) => json!({ "netns": literal(&path.to_string_lossy()) }),
+    }
+}
+
+fn literal(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+fn fault(fault: &FaultSpec) -> Value {
+    let mut out = Map::new();
+    out.insert("name".into(), json!(fault.name));
+    out.insert(fault.kind.name().into(), kind(&fault.kind));
+    let matching = matching(&fault.matching);
+    if !matching.is_empty() {
+        out.insert("match".into(), Value::Object(matching));
+    }
+    timeline(&fault.timeline, &mut out);
+    if fault.unprotected {
+        out.insert("unprotected".into(), json!(true));
+    }
+    Value::Object(out)
+}
+
+fn kind(kind: &Kind) -> Value {
+    match kind {
+        Kind::Drop(drop) => {
+            let mut out = Map::new();
+            match &drop.model {
+                Loss::Rate(rate) => out.insert("rate".into(), share(*rate)),
+                Loss::Every(n) => out.insert("every".into(), json!(n)),
+                Loss::GilbertElliott(model) => out.insert(
+                    "gilbert-elliott".into(),
+                    json!({
+                        "p": share(model.p),
+                        "r": share(model.r),
+                        "good": share(model.good),
+                        "bad": share(model.bad),
+                    }),
+                ),
+            };
+            if drop.whole_skb {
+                out.insert("whole-skb".into(), json!(true));
+            }
+            Value::Object(out)
+        }
+        Kind::Corrupt(corrupt) => json!({
+            "rate": share(corrupt.rate),
+            "bits": corrupt.bits,
+            "mode": match corrupt.mode {
+                CorruptMode::Detected => "detected",
+                CorruptMode::Undetected => "undetected",
+            },
+        }),
+        Kind::Partition => json!({}),
+        Kind::Reset(reset) => json!({
+            "rate": share(reset.rate),
+            "to": match reset.to {
+                ResetEnd::Both => "both",
+                ResetEnd::Local => "local",
+                ResetEnd::Remote => "remote",
+            },
+        }),
+    }
+}
+
+fn matching(matching: &Match) -> Map<String, Value> {
+    let mut out = Map::new();
+    let mut list = |name: &str, words: Vec<String>| {
+        if !words.is_empty() {
+            out.insert(name.into(), words.into());
+        }
+    };
+    list(
+        "peers",
+        matching.peers.iter().map(ToString::to_string).collect(),
+    );
+    list(
+        "not-peers",
+        matching.not_peers.iter().map(ToString::to_string).collect(),
+    );
+    list(
+        "ports",
+        matching
+            .ports
+            .iter()
+            .flat_map(|ports| ports.words())
+            .collect(),
+    );
+    list(
+        "local-ports",
+        matching
+            .local_ports
+            .iter()
+            .flat_map(|ports| ports.words())
+            .collect(),
+    );
+    list(
+        "flags",
+        matching
+            .flags
+            .iter()
+            .flat_map(|flags| flags.words())
+            .collect(),
+    );
+    list(
+        "interfaces",
+        matching
+            .interfaces
+            .iter()
+            .map(|name| literal(name))
+            .collect(),
+    );
+    if let Some(protocol) = matching.protocol {
+        out.insert("protocol".into(), protocol.name().into());
+    }
+    if matching.direction != Direction::Both {
+        out.insert("direction".into(), matching.direction.name().into());
+    }
+    if let Some(flows) = matching.flows {
+        out.insert("flows".into(), share(flows));
+    }
+    out
+}
+
+fn timeline(timeline: &Timeline, out: &mut Map<String, Value>) {
+    if !timeline.after.is_zero() {
+        out.insert("after".into(), time(timeline.after));
+    }
+    if let Some(lasts) = timeline.lasts {
+        out.insert("for".into(), time(lasts));
+    }
+    if !timeline.ramp.is_zero() {
+        out.insert("ramp".into(), time(timeline.ramp));
+    }
+    if let Some(Pulse { on, off }) = timeline.pulse {
+        out.insert("pulse".into(), json!({ "on": time(on), "off": time(off) }));
+    }
+}
