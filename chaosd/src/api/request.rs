@@ -1,10 +1,12 @@
 //! What a client asks for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+use crate::profile::{Overrides, flags::TargetFlags};
 
 /// The body of `POST /v1/runs` and `POST /v1/plan`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -24,9 +26,11 @@ pub struct RunRequest {
     /// Makes decisions repeatable; the profile's `seed` when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Who suffers; the profile's `target` when not given.
+    /// Who suffers, one of `{host: true}`, `{cgroup}`, `{pid}`, `{netns}`; the profile's `target`
+    /// when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<TargetChoice>,
+    #[schema(value_type = Option<Object>)]
+    pub target: Option<TargetFlags>,
 }
 
 impl RunRequest {
@@ -42,22 +46,15 @@ impl RunRequest {
             document => document.to_string(),
         }
     }
-}
 
-/// Who suffers: one of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TargetChoice {
-    /// The network namespace chaosd runs in.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub host: bool,
-    /// A cgroup and its subtree.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cgroup: Option<String>,
-    /// A process: its cgroup, in its network namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pid: Option<i32>,
-    /// A network namespace: a name under /run/netns or a path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub netns: Option<String>,
+    /// What is said over the profile's head; `max_for` caps the run's time.
+    pub fn overrides(&self, max_for: Duration) -> Overrides {
+        Overrides {
+            set: self.set.clone().into_iter().collect(),
+            run_for: self.run_for.clone(),
+            seed: self.seed,
+            target: self.target.clone(),
+            max_for,
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
     cli::seam,
     engine::{EngineError, Handle},
     plan::Plan,
-    profile::Profile,
+    profile,
     report::{Daemon, Ended, RunId, RunReport, Status},
 };
 
@@ -65,20 +65,9 @@ pub struct Service {
 
 /// Reads, checks and plans a request. Reads the machine, changes nothing; may block.
 pub fn plan(request: &RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
-    let profile = profile(request, max_for)?;
-    seam::make_plan(request.name(), &profile).map_err(|error| {
-        let text = seam::chain(&error);
-        if error.is_target() {
-            Refusal::Target(text)
-        } else {
-            Refusal::Host(text)
-        }
-    })
-}
-
-fn profile(request: &RunRequest, max_for: Duration) -> Result<Profile, Refusal> {
-    let overrides = seam::overrides(request, max_for);
-    seam::load(request.name(), &request.text(), &overrides).map_err(Refusal::Invalid)
+    let profile = profile::load(request.name(), &request.text(), &request.overrides(max_for))
+        .map_err(Refusal::Invalid)?;
+    seam::make_plan(request.name(), &profile)
 }
 
 /// Planning walks /proc and asks netlink: off the runtime's thread.
