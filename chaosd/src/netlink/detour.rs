@@ -29,7 +29,7 @@ use crate::sys::ioctl::Ethtool;
 /// Smallest MTU: below 1280 the kernel treats IPv6 on the device differently, and 1500 costs
 /// nothing.
 const MIN_MTU: u32 = 1500;
-/// Largest MTU a veth takes (drivers/net/veth.c: `ETH_MAX_MTU`).
+/// Largest MTU a veth takes (`drivers/net/veth.c`: `ETH_MAX_MTU`).
 const MAX_MTU: u32 = 65_535;
 
 /// What a detour will be called: known, and journalled, before it is made.

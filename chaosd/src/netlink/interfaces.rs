@@ -39,7 +39,7 @@ pub fn interfaces(netns: BorrowedFd<'_>) -> Result<Vec<Interface>, NetlinkError>
 }
 
 fn from_dumps(links: &[LinkMessage], addresses: &[AddressMessage]) -> Vec<Interface> {
-    let addressed: HashSet<u32> = addresses
+    let global: HashSet<u32> = addresses
         .iter()
         .filter(|address| has_global_address(address))
         .map(|address| address.header.index)
@@ -53,7 +53,7 @@ fn from_dumps(links: &[LinkMessage], addresses: &[AddressMessage]) -> Vec<Interf
         .filter(|link| {
             link.header.flags.contains(LinkFlags::Up)
                 && !link.header.flags.contains(LinkFlags::Loopback)
-                && addressed.contains(&link.header.index)
+                && global.contains(&link.header.index)
         })
         .map(|link| link.header.index)
         .collect();

@@ -11,7 +11,7 @@ static NAMES: OnceLock<Vec<String>> = OnceLock::new();
 /// True for what must be off at the sending end: every segmentation offload, or a super-packet
 /// would cross whole; every checksum offload, or a packet would cross without its checksum.
 ///
-/// Names are those of net/ethtool/common.c (`netdev_features_strings`).
+/// Names are those of `net/ethtool/common.c` (`netdev_features_strings`).
 pub(super) fn sends_whole(feature: &str) -> bool {
     feature.starts_with("tx-checksum-")
         || feature.starts_with("tx-gso-")

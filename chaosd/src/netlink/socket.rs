@@ -1,6 +1,6 @@
 //! A blocking route socket that sends several requests in one datagram.
 //!
-//! The kernel works through a datagram inside the `sendmsg` call (net/netlink/af_netlink.c:
+//! The kernel works through a datagram inside the `sendmsg` call (`net/netlink/af_netlink.c`:
 //! `netlink_rcv_skb`), so a batch is all sent or not sent at all, whatever kills the sender.
 
 use std::{io, os::fd::BorrowedFd};

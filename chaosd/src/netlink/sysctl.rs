@@ -1,7 +1,7 @@
 //! The sysctls of a network namespace.
 //!
 //! /proc/sys/net shows the network namespace of the task that looks
-//! (net/sysctl_net.c: `net_ctl_header_lookup`), so a thread inside it does the reading.
+//! (`net/sysctl_net.c`: `net_ctl_header_lookup`), so a thread inside it does the reading.
 
 use std::{fs, io, os::fd::BorrowedFd, path::PathBuf};
 

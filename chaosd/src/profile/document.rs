@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     CorruptMode, Direction, FaultSpec, Kind, Loss, Match, Profile, Pulse, ResetEnd, Target,
-    Timeline, units::Percent,
+    Timeline,
+    units::{Percent, PortSet},
 };
 
 impl Profile {
@@ -122,18 +123,14 @@ fn matching(matching: &Match) -> Map<String, Value> {
     );
     list(
         "ports",
-        matching
-            .ports
-            .iter()
-            .flat_map(|ports| ports.words())
-            .collect(),
+        matching.ports.iter().flat_map(PortSet::words).collect(),
     );
     list(
         "local-ports",
         matching
             .local_ports
             .iter()
-            .flat_map(|ports| ports.words())
+            .flat_map(PortSet::words)
             .collect(),
     );
     list(

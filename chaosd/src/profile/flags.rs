@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     Overrides, Problems, Profile, check,
@@ -13,7 +14,7 @@ use super::{
 };
 
 /// Whom a run hits; the host when none is given.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[group(id = "target", multiple = false)]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetFlags {
@@ -161,7 +162,7 @@ struct SharedFlags {
     unprotected: bool,
 }
 
-/// `chaosd inject KIND [flags]`: a profile of one fault.
+/// Make a target suffer one fault: a profile by flags.
 #[derive(Args, Clone, Debug)]
 pub struct InjectFlags {
     #[command(subcommand)]

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     problem::{Found, Mistake, Place, quote},
@@ -16,7 +17,7 @@ use super::{
 const BUDGET: usize = 8 << 20;
 
 /// Something a profile leaves open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Parameter {
     /// What follows `--set`.
     pub name: String,

@@ -4,7 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// More problems than this are counted, not listed: the first ones explain the rest.
 const MOST: usize = 100;
@@ -12,7 +13,7 @@ const MOST: usize = 100;
 const LONGEST_QUOTE: usize = 60;
 
 /// One thing wrong with what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Where it was typed: the profile's name or a flag (`--rate`).
     pub origin: String,
@@ -41,7 +42,7 @@ impl fmt::Display for Problem {
 }
 
 /// All that is wrong with what was asked, by position; never empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -14,7 +14,7 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Deepest nesting; a profile needs six.
 const MAX_DEPTH: usize = 32;
 /// Bytes that all nodes may come to, copies by aliases included.
-const BUDGET: usize = 48 << 20;
+const BUDGET: usize = 16 << 20;
 /// What a node costs besides its text.
 const NODE_COST: usize = 64;
 
@@ -274,18 +274,16 @@ impl Builder<'_> {
                 key,
             } => match key.take() {
                 None => *key = Some(self.found.key(node)),
-                Some(key) => match lines.get(&key.name) {
-                    Some(before) => {
-                        let before =
-                            before.map_or(String::new(), |l| format!(" (first on line {l})"));
-                        let what = format!("the key {} is given twice{before}", quote(&key.name));
+                Some(key) => {
+                    if let Some(first) = lines.insert(key.name.clone(), key.at.line) {
+                        let first =
+                            first.map_or(String::new(), |l| format!(" (before on line {l})"));
+                        let what = format!("the key {} is given twice{first}", quote(&key.name));
                         self.found.say(&key.at, what);
-                    }
-                    None => {
-                        lines.insert(key.name.clone(), key.at.line);
+                    } else {
                         entries.push((key, node));
                     }
-                },
+                }
             },
         }
         Ok(())
@@ -296,7 +294,7 @@ impl Builder<'_> {
         if self.spent > BUDGET {
             return Err((
                 at.clone(),
-                Mistake::new("too much for a profile once its aliases are followed"),
+                Mistake::new("more than a profile can need, its aliases followed"),
             ));
         }
         Ok(())
@@ -352,7 +350,11 @@ fn strange_tag(tag: &Tag, text: &str) -> Option<Mistake> {
     if tag.is_yaml_core_schema() {
         return None;
     }
-    let (tag, text) = (tag.to_string(), text.trim());
+    let (tag, text) = (tag.original(), text.trim());
+    if tag.starts_with("!!") {
+        let what = format!("{} is a type that no profile has", quote(&tag));
+        return Some(Mistake::new(what));
+    }
     let written = if text.is_empty() {
         tag
     } else {

@@ -28,8 +28,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("egress", "out"),
     ("icmpv6", "icmp"),
     ("icmp6", "icmp"),
-    ("delay", "after"),
-    ("start", "after"),
 ];
 
 /// A longer word is no typing mistake.
@@ -50,23 +48,19 @@ pub(super) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
             return Some(v);
         }
     }
+    let mut longer = valid.iter().filter(|v| v.starts_with(&word));
+    if word.len() >= 2
+        && let (Some(only), None) = (longer.next(), longer.next())
+    {
+        return Some(only);
+    }
     let allowed = (word.chars().count() / 3).max(1);
     let near = valid
         .iter()
         .map(|v| (strsim::osa_distance(&word, v), *v))
         .filter(|(distance, v)| *distance <= allowed && *distance < v.len())
         .min_by_key(|(distance, _)| *distance);
-    if let Some((_, v)) = near {
-        return Some(v);
-    }
-    if word.len() < 3 {
-        return None;
-    }
-    let mut longer = valid.iter().filter(|v| v.starts_with(&word));
-    match (longer.next(), longer.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
-    }
+    near.map(|(_, v)| v)
 }
 
 #[cfg(test)]
@@ -83,6 +77,7 @@ mod tests {
         assert_eq!(nearest("xyzzy", &keys), None);
         assert_eq!(nearest(&"rate".repeat(1000), &keys), None);
         assert_eq!(nearest("", &keys), None);
+        assert_eq!(nearest("of", &["on", "off"]), Some("off"));
         assert_eq!(nearest("TCP", &["tcp", "udp"]), Some("tcp"));
     }
 }

@@ -44,7 +44,7 @@ pub struct Ethtool(UnixDatagram);
 
 impl Ethtool {
     /// Opens a socket in the calling thread's network namespace. Device ioctls work on any socket
-    /// (net/socket.c: `sock_do_ioctl` falls through to `dev_ioctl`).
+    /// (`net/socket.c`: `sock_do_ioctl` falls through to `dev_ioctl`).
     pub fn open() -> io::Result<Self> {
         UnixDatagram::unbound().map(Self)
     }
@@ -53,12 +53,12 @@ impl Ethtool {
     pub fn feature_names(&self, device: &str) -> io::Result<Vec<String>> {
         // struct ethtool_sset_info: cmd, reserved, a 64-bit mask, then one count per bit of it.
         let mask = (1u64 << ETH_SS_FEATURES).to_ne_bytes();
-        let [a, b, c, d, e, f, g, h] = mask;
+        let (halves, _) = mask.as_chunks::<4>();
         let mut info = [
             ETHTOOL_GSSET_INFO,
             0,
-            u32::from_ne_bytes([a, b, c, d]),
-            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes(halves[0]),
+            u32::from_ne_bytes(halves[1]),
             0,
         ];
         // SAFETY: one set is asked for, so the kernel writes the header and at most one count.

@@ -147,7 +147,7 @@ impl Found {
 
 impl Match {
     /// All packets.
-    pub(in crate::profile) fn any() -> Self {
+    pub fn any() -> Self {
         Self {
             peers: Vec::new(),
             not_peers: Vec::new(),
@@ -173,11 +173,13 @@ impl Names {
     pub(super) fn fill(mut self, faults: &mut [FaultSpec]) {
         for fault in faults.iter_mut().filter(|f| f.name.is_empty()) {
             let kind = fault.kind.name();
-            let free = std::iter::once(kind.to_owned())
-                .chain((2..).map(|n: u32| format!("{kind}-{n}")))
-                .find(|name| !self.taken.contains(name));
-            fault.name = free.unwrap_or_default();
-            self.taken.insert(fault.name.clone());
+            let mut name = kind.to_owned();
+            let mut number = 1;
+            while !self.taken.insert(name.clone()) {
+                number += 1;
+                name = format!("{kind}-{number}");
+            }
+            fault.name = name;
         }
     }
 }

@@ -58,7 +58,7 @@ impl Found {
             );
             self.say(&key.at, what);
         }
-        if given.is_empty() {
+        if given.is_empty() && models.iter().all(|name| fields.lacks(name)) {
             self.say(&key.at, format!("drop needs one of {}", models.join(", ")));
         }
         let mut read: Vec<_> = given
@@ -94,14 +94,11 @@ impl Found {
         };
         let fields = self.fields(node, "gilbert-elliott", &["p", "r", "good", "bad"])?;
         let [p, r] = ["p", "r"].map(|name| {
-            let Some(node) = fields.get(name) else {
-                self.say(
-                    &node.at,
-                    format!("gilbert-elliott needs {name}, such as {name}: 10%"),
-                );
-                return None;
-            };
-            self.percent(node)
+            if fields.lacks(name) {
+                let what = format!("gilbert-elliott needs {name}, such as {name}: 10%");
+                self.say(&node.at, what);
+            }
+            self.percent(fields.get(name)?)
         });
         let [good, bad] =
             [("good", Percent::NONE), ("bad", Percent::ALL)].map(|(name, default)| {
@@ -157,13 +154,10 @@ impl Found {
             return self.percent(node).map(default);
         }
         let fields = self.settings(key, node, CORRUPT_KEYS, "1%")?;
-        let rate = match fields.get("rate") {
-            Some(node) => self.percent(node),
-            None => {
-                self.say(&key.at, "corrupt needs a rate, such as 1%");
-                None
-            }
-        };
+        if fields.lacks("rate") {
+            self.say(&key.at, "corrupt needs a rate, such as 1%");
+        }
+        let rate = fields.get("rate").and_then(|node| self.percent(node));
         let bits = match fields.get("bits") {
             Some(node) => self
                 .integer::<u32>(node, "a number of bits", 0)

@@ -102,7 +102,7 @@ impl Found {
             interfaces: once_each(interfaces?),
         };
         if matching.flags.is_some() {
-            self.implies_tcp(&mut matching, fields.get("flags").unwrap_or(node), "flags");
+            self.implies_tcp(&mut matching, node, "flags");
         }
         Some(matching)
     }
@@ -116,7 +116,7 @@ impl Found {
                 "{what} with protocol {}: only TCP has that",
                 protocol.name()
             );
-            self.add(&node.at, Mistake::new(what).instead("protocol: tcp"));
+            self.add(&node.at, Mistake::new(what).instead("tcp"));
         }
     }
 
@@ -145,6 +145,10 @@ impl Found {
     }
 
     /// `Some(None)`: any port.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one says whether all was well, as everywhere here"
+    )]
     fn ports(
         &mut self,
         fields: &Fields<'_>,

@@ -9,6 +9,8 @@ mod timeline;
 
 use std::time::Duration;
 
+use read::Fields;
+
 use super::{
     FaultSpec, Profile, Target,
     flags::TargetFlags,
@@ -107,7 +109,7 @@ pub(super) fn check(root: &Node, over: &Overrides, mut found: Found) -> Result<P
 impl Found {
     fn profile(&mut self, root: &Node, over: &Overrides) -> Option<Profile> {
         let top = self.fields(root, "a profile", ROOT_KEYS)?;
-        self.version(root, top.get("version"));
+        self.version(root, &top);
         let about = match top.get("about") {
             Some(node) => self.text(node).unwrap_or_default().trim().to_owned(),
             None => String::new(),
@@ -125,16 +127,13 @@ impl Found {
             Some(node) => self.target(&node),
             None => target,
         };
-        let faults = match top.get("faults") {
-            Some(node) => self.faults(node, run_for),
-            None => {
-                self.say(
-                    &root.at,
-                    "no faults: a profile has a list of them under the key faults",
-                );
-                None
-            }
-        };
+        if top.lacks("faults") {
+            let what = "no faults: a profile has a list of them under the key faults";
+            self.say(&root.at, what);
+        }
+        let faults = top
+            .get("faults")
+            .and_then(|node| self.faults(node, run_for));
         Some(Profile {
             about,
             run_for: run_for?,
@@ -144,12 +143,13 @@ impl Found {
         })
     }
 
-    fn version(&mut self, root: &Node, version: Option<&Node>) {
-        let Some(node) = version else {
-            self.say(&root.at, "no version: a profile begins with `version: 1`");
-            return;
-        };
-        if let Some(text) = self.text(node)
+    fn version(&mut self, root: &Node, top: &Fields<'_>) {
+        if top.lacks("version") {
+            let what = "no version: a profile begins with `version: 1`";
+            self.say(&root.at, what);
+        }
+        if let Some(node) = top.get("version")
+            && let Some(text) = self.text(node)
             && text != VERSION
         {
             let what = format!(
@@ -207,13 +207,13 @@ impl Found {
             self.say(&node.at, "no faults: give at least one");
             return None;
         }
-        if items.len() > chaosd_ebpf::MAX_FAULTS {
+        if let Some(first_over) = items.get(chaosd_ebpf::MAX_FAULTS) {
             let what = format!(
                 "{} faults: a profile has at most {}",
                 items.len(),
                 chaosd_ebpf::MAX_FAULTS
             );
-            self.say(&node.at, what);
+            self.say(&first_over.at, what);
             return None;
         }
         let mut names = fault::Names::default();

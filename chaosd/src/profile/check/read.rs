@@ -25,11 +25,18 @@ const HOMES: &[(&str, &[&str])] = &[
 /// The entries of a map whose keys are known.
 pub(in crate::profile) struct Fields<'t> {
     entries: &'t [(Key, Node)],
+    /// Keys that unknown ones were most likely meant to be.
+    meant: Vec<String>,
 }
 
 impl<'t> Fields<'t> {
     pub(in crate::profile) fn get(&self, name: &str) -> Option<&'t Node> {
         self.entry(name).map(|(_, node)| node)
+    }
+
+    /// True when the key is missing and no other looks like a mistyped one: that says it already.
+    pub(in crate::profile) fn lacks(&self, name: &str) -> bool {
+        self.get(name).is_none() && !self.meant.iter().any(|meant| meant == name)
     }
 
     pub(in crate::profile) fn entry(&self, name: &str) -> Option<&'t (Key, Node)> {
@@ -61,13 +68,14 @@ impl Found {
         place: &str,
         known: &[&str],
     ) -> Option<Fields<'t>> {
-        let entries = self.map(node, &format!("{} in {place}", known.join(", ")))?;
+        let entries = self.map(node, &format!("{place} as a map of {}", known.join(", ")))?;
+        let mut meant = Vec::new();
         for (key, _) in entries {
             if !known.contains(&key.name.as_str()) && !key.name.is_empty() {
-                self.unknown_key(key, place, known);
+                meant.extend(self.unknown_key(key, place, known));
             }
         }
-        Some(Fields { entries })
+        Some(Fields { entries, meant })
     }
 
     /// A single value.
@@ -206,16 +214,24 @@ impl Found {
         whole.then_some(out)
     }
 
-    pub(in crate::profile) fn unknown_key(&mut self, key: &Key, place: &str, known: &[&str]) {
+    /// Returns the key that was most likely meant.
+    pub(in crate::profile) fn unknown_key(
+        &mut self,
+        key: &Key,
+        place: &str,
+        known: &[&str],
+    ) -> Option<String> {
         let mistake =
             |why: &str| Mistake::new(format!("unknown key {} in {place}{why}", quote(&key.name)));
-        let mistake = match (words::nearest(&key.name, known), home(&key.name)) {
+        let near = words::nearest(&key.name, known);
+        let mistake = match (near, home(&key.name)) {
             (Some(near), _) => mistake("").instead(near),
             (None, Some(home)) => mistake(&format!(": it belongs in {home}")),
             (None, None) if known.is_empty() => mistake(": it takes none"),
             (None, None) => mistake(&format!(": it takes {}", known.join(", "))),
         };
         self.add(&key.at, mistake);
+        near.map(str::to_owned)
     }
 }
 

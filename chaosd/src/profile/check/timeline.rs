@@ -90,14 +90,11 @@ impl Found {
     fn pulse(&mut self, node: &Node) -> Option<Pulse> {
         let fields = self.fields(node, "pulse", &["on", "off"])?;
         let [on, off] = ["on", "off"].map(|name| {
-            let Some(node) = fields.get(name) else {
-                self.say(
-                    &node.at,
-                    format!("pulse needs {name}, as in {{on: 5s, off: 10s}}"),
-                );
-                return None;
-            };
-            self.some_time(node)
+            if fields.lacks(name) {
+                let what = format!("pulse needs {name}, as in {{on: 5s, off: 10s}}");
+                self.say(&node.at, what);
+            }
+            self.some_time(fields.get(name)?)
         });
         Some(Pulse { on: on?, off: off? })
     }

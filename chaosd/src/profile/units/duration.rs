@@ -9,9 +9,9 @@ use crate::profile::{
     words,
 };
 
-/// The units that are suggested; humantime reads their long forms too.
+/// The units that are suggested, the likelier before the others; humantime reads more forms.
 const UNITS: &[&str] = &[
-    "ns", "us", "ms", "s", "sec", "m", "min", "h", "hours", "days",
+    "min", "sec", "ms", "us", "ns", "hours", "days", "s", "m", "h",
 ];
 
 /// A duration with its unit, by humantime's grammar; never months or years, because `2M` is a slip

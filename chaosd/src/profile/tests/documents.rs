@@ -1,0 +1,74 @@
+//! Documents and JSON.
+
+use super::{check, fault, one, read, required};
+use crate::profile::{Overrides, Profile, load, shipped};
+
+#[test]
+fn json_is_read_by_the_same_path() {
+    let json = "{\"version\":1,\"about\":\"\\u00e9\\ud83d\\ude00 \\/\",\n\t\"faults\":[{\"drop\":{\"rate\":\"30%\",\"whole-skb\":true},\"match\":{\"ports\":[80]}}]}";
+    let profile = read(json);
+    assert_eq!(profile.about, "é😀 /");
+    assert_eq!(
+        profile.faults[0].kind,
+        fault("drop: {rate: 30%, whole-skb: true}").kind
+    );
+    check(
+        "{\"version\": 1,\n \"faults\": [{\"drop\": {\"rtae\": \"30%\"}}]}",
+        &["t.yaml:2:23: unknown key `rtae` in drop; did you mean `rate`?"],
+    );
+}
+
+#[test]
+fn a_document_reads_back_to_an_equal_profile() {
+    let mut profiles: Vec<Profile> = shipped()
+        .iter()
+        .map(|s| {
+            load(
+                s.name,
+                s.text,
+                &Overrides {
+                    set: required(s.name),
+                    ..Overrides::default()
+                },
+            )
+            .unwrap()
+        })
+        .collect();
+    profiles.extend(
+        [
+            "drop: 0%",
+            "drop: {rate: 0.0000001%, whole-skb: true}",
+            "drop: {rate: 33.333333333333336%}",
+            "drop: {every: 7}\nafter: 1s 1ns\nfor: 250us\nramp: 1us",
+            "drop: {gilbert-elliott: {p: 1%, r: 10%, good: 0.1%, bad: 99%}}",
+            "corrupt: {rate: 5%, bits: 32, mode: undetected}",
+            "partition:\nmatch: {not-peers: [10.0.0.0/8, a.b], direction: out}\nunprotected: true",
+            "reset: {rate: 5%, to: remote}\nmatch: {flags: [syn, '!ack', '!rst'], flows: 12.5%}",
+            "drop: 1%\nmatch: {not-ports: [22, 8000-8100], local-ports: [1-10, 11, 65535]}",
+            "drop: 1%\nmatch: {peers: ['::ffff:1.2.3.4', '2001:db8::/32', 0.0.0.0/0, shop]}",
+            "drop: 1%\nmatch: {protocol: icmp, interfaces: [eth0, 'a$${b}']}",
+            "drop: 1%\nname: A.b_c-1\npulse: {on: 1ms, off: 2h}\nramp: 3s",
+        ]
+        .map(|text| read(&one(text))),
+    );
+    for (target, about) in [
+        ("{cgroup: /a b}", "x: y # z"),
+        ("{netns: '$${x}'}", "'$${x} $ $$$${'"),
+        ("{pid: 1}", "'null'"),
+    ] {
+        profiles.push(read(&format!(
+            "version: 1\nabout: \"{about}\"\nseed: 18446744073709551615\nfor: 1h\ntarget: {target}\nfaults: [{{drop: 1%}}, {{drop: 2%}}]\n"
+        )));
+    }
+    for profile in profiles {
+        let document = profile.to_document();
+        for text in [
+            document.to_string(),
+            serde_json::to_string_pretty(&document).unwrap(),
+        ] {
+            let again = load("document", &text, &Overrides::default())
+                .unwrap_or_else(|e| panic!("{e}\n{text}"));
+            assert_eq!(again, profile, "{text}");
+        }
+    }
+}

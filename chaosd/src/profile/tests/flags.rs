@@ -1,0 +1,82 @@
+//! Flags mean what the profile's keys mean.
+
+use std::time::Duration;
+
+use super::read;
+use crate::profile::flags::InjectFlags;
+
+#[derive(clap::Parser)]
+struct Inject {
+    #[command(flatten)]
+    flags: InjectFlags,
+}
+
+fn inject(line: &str) -> InjectFlags {
+    <Inject as clap::Parser>::try_parse_from(line.split(' '))
+        .unwrap_or_else(|e| panic!("{e}"))
+        .flags
+}
+
+#[test]
+fn flags_say_what_a_profile_says() {
+    <Inject as clap::CommandFactory>::command().debug_assert();
+    let hour = Duration::from_hours(1);
+    for (line, text) in [
+        (
+            "inject drop --rate 30% --port 5432 --cgroup /shop --for 30s --seed 5",
+            "version: 1\nfor: 30s\nseed: 5\ntarget: {cgroup: /shop}\nfaults: [{drop: 30%, match: {ports: 5432}}]",
+        ),
+        (
+            "inject drop --gilbert-elliott p=1%,r=10%,good=0%,bad=50% --whole-skb --pid 7",
+            "version: 1\ntarget: {pid: 7}\nfaults: [{drop: {gilbert-elliott: {p: 1%, r: 10%, bad: 50%}, whole-skb: true}}]",
+        ),
+        (
+            "inject corrupt --rate 1% --bits 2 --mode undetected --host --interface eth0 --interface eth1",
+            "version: 1\nfaults: [{corrupt: {rate: 1%, bits: 2, mode: undetected}, match: {interfaces: [eth0, eth1]}}]",
+        ),
+        (
+            "inject partition --peer 10.0.0.0/8,a.b --not-peer 10.0.0.1 --direction in --after 5s --ramp 2s --unprotected",
+            "version: 1\nfaults: [{partition: , match: {peers: [10.0.0.0/8, a.b], not-peers: 10.0.0.1, direction: in}, after: 5s, ramp: 2s, unprotected: true}]",
+        ),
+        (
+            "inject reset --to local --flags syn,!ack --flows 20% --not-port 22 --local-port 1-9 --not-local-port 3 --pulse-on 1s --pulse-off 2s --netns x",
+            "version: 1\ntarget: {netns: x}\nfaults: [{reset: {to: local}, match: {flags: [syn, '!ack'], flows: 20%, not-ports: 22, local-ports: 1-9, not-local-ports: 3}, pulse: {on: 1s, off: 2s}}]",
+        ),
+        (
+            "inject drop --every 3 --protocol udp",
+            "version: 1\nfaults: [{drop: {every: 3}, match: {protocol: udp}}]",
+        ),
+    ] {
+        let flags = inject(line);
+        let profile = flags.profile(hour).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(profile, read(text), "{line}");
+        assert_eq!(read(&flags.document().to_string()), profile, "{line}");
+    }
+}
+
+#[test]
+fn flags_are_checked_by_the_same_path_and_named() {
+    let said = |line: &str| {
+        inject(line)
+            .profile(Duration::from_mins(1))
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        said(
+            "inject drop --rate 0.3 --port 80 --port 0 --protocol icmp --for 2h --after 90 --ramp -1s"
+        ),
+        "--for: 2h is longer than the cap of 1m (`--max-for` of `chaosd serve` sets it); did you mean `1m`?\n\
+         --rate: `0.3` is not a share without a percent sign; did you mean `30%`?\n\
+         --port: `0` is not a port (1 to 65535) or a range, such as 8000-8100\n\
+         --port: ports with protocol icmp: ICMP has no ports, so nothing would match\n\
+         --after: `90` is not a duration without a unit; did you mean `90s`?\n\
+         --ramp: `-1s` is not a duration, such as 500ms, 90s or 1m 30s"
+    );
+    assert_eq!(
+        said("inject drop"),
+        "inject drop: drop needs one of rate, every, gilbert-elliott"
+    );
+    let two = <Inject as clap::Parser>::try_parse_from(["inject", "drop", "--host", "--pid", "1"]);
+    assert!(two.is_err());
+}

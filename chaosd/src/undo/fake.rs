@@ -1,0 +1,159 @@
+//! A machine for tests: values in memory, and a switch that breaks it.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fs::File,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Mutex,
+    thread,
+};
+
+use nix::sched::{CloneFlags, unshare};
+
+use super::{NetnsId, Real, Sysctl, System};
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Fake {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sysctls: BTreeMap<String, String>,
+    links: BTreeMap<String, String>,
+    maps: Vec<u32>,
+    fenced: Vec<u32>,
+    writes: usize,
+    broken: bool,
+}
+
+impl Fake {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub fn set(&self, key: &str, value: &str) {
+        self.state().sysctls.insert(key.into(), value.into());
+    }
+
+    pub fn get(&self, key: &str) -> Option<String> {
+        self.state().sysctls.get(key).cloned()
+    }
+
+    pub fn writes(&self) -> usize {
+        self.state().writes
+    }
+
+    pub fn add_link(&self, name: &str, alias: &str) {
+        self.state().links.insert(name.into(), alias.into());
+    }
+
+    pub fn links(&self) -> Vec<String> {
+        self.state().links.keys().cloned().collect()
+    }
+
+    pub fn add_map(&self, id: u32) {
+        self.state().maps.push(id);
+    }
+
+    pub fn fenced(&self) -> Vec<u32> {
+        self.state().fenced.clone()
+    }
+
+    /// From now on every write, deletion and fence fails.
+    pub fn break_everything(&self) {
+        self.state().broken = true;
+        self.state().sysctls.clear();
+    }
+
+    /// From now on everything works again.
+    pub fn mend(&self) {
+        self.state().broken = false;
+    }
+
+    /// From now on every write, deletion and fence fails; values stay readable.
+    pub fn refuse_writes(&self) {
+        self.state().broken = true;
+    }
+
+    pub fn sysctl(&self, key: &str, prior: &str, ours: &str) -> Sysctl {
+        Sysctl {
+            netns: NetnsId::current().unwrap_or_else(|e| panic!("{e}")),
+            key: key.into(),
+            prior: prior.into(),
+            ours: ours.into(),
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.state().broken {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(())
+    }
+}
+
+impl System for Fake {
+    fn delete_link(
+        &self,
+        _netns: BorrowedFd<'_>,
+        name: &str,
+        alias: &str,
+    ) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        self.check()?;
+        let mut state = self.state();
+        let ours = state.links.get(name).is_some_and(|a| a == alias);
+        if ours {
+            state.links.remove(name);
+        }
+        Ok(ours)
+    }
+
+    fn read_sysctl(&self, _netns: BorrowedFd<'_>, key: &str) -> io::Result<Option<String>> {
+        let state = self.state();
+        if state.broken && state.sysctls.is_empty() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(state.sysctls.get(key).cloned())
+    }
+
+    fn write_sysctl(&self, _netns: BorrowedFd<'_>, key: &str, value: &str) -> io::Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        state.sysctls.insert(key.into(), value.into());
+        state.writes += 1;
+        Ok(())
+    }
+
+    fn fence(&self, id: u32, _name: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        self.check()?;
+        let mut state = self.state();
+        let known = state.maps.contains(&id);
+        if known {
+            state.fenced.push(id);
+        }
+        Ok(known)
+    }
+}
+
+/// The real machine, without links and maps.
+pub(crate) fn real() -> Real {
+    Real::new(|_, _, _| Ok(false), |_, _| Ok(false))
+}
+
+/// A network namespace which lives as long as the descriptor.
+pub(crate) fn new_netns() -> OwnedFd {
+    thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        File::open("/proc/thread-self/ns/net")
+    })
+    .join()
+    .unwrap_or_else(|_| panic!("the thread panicked"))
+    .unwrap_or_else(|e: io::Error| panic!("no network namespace: {e}"))
+    .into()
+}

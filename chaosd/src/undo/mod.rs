@@ -1,0 +1,176 @@
+//! One way to undo each change that chaosd makes to a machine.
+//!
+//! An [`Undo`] is plain data, written to the journal before the change it undoes. It works in
+//! another process, with no memory of the first, with the change made or not, and twice. It puts
+//! back the exact prior value, and leaves alone what somebody else has changed meanwhile.
+//!
+//! A new kind of change is one file here, one variant, and one line in each `match` below.
+
+mod link;
+mod map;
+mod netns;
+mod real;
+mod report;
+mod sysctl;
+mod system;
+
+use std::{error::Error, fmt};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    link::Link,
+    map::Map,
+    netns::NetnsId,
+    real::{DeleteLink, Fence, Real},
+    report::{Failure, RevertReport},
+    sysctl::Sysctl,
+    system::System,
+};
+
+pub(crate) use self::report::chain;
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+/// How to undo one change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "undo", rename_all = "kebab-case")]
+pub enum Undo {
+    /// Delete a network device that we made.
+    Link(Link),
+    /// Put a sysctl of a network namespace back.
+    Sysctl(Sysctl),
+    /// Disarm a plane by its control map.
+    Map(Map),
+}
+
+/// What an undo found to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was as we had made it; now it is as before.
+    Done,
+    /// It was as before already, or is gone together with what held it.
+    AlreadyGone,
+    /// Somebody else has changed it since: it was left alone.
+    LeftAlone {
+        /// What stands there now.
+        found: String,
+    },
+}
+
+/// An undo that failed; the thing is perhaps still as we made it.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {what}")]
+pub struct UndoError {
+    /// The undo in words: `delete link chaosd0 ...`.
+    pub what: String,
+    /// A line for the shell that does the same.
+    pub by_hand: String,
+    /// What stood in the way.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl Undo {
+    /// Undoes the change if it is still there and still ours.
+    pub fn revert(&self, system: &dyn System) -> Result<Outcome, UndoError> {
+        let outcome = match self {
+            Self::Link(undo) => undo.revert(system),
+            Self::Sysctl(undo) => undo.revert(system),
+            Self::Map(undo) => undo.revert(system),
+        };
+        outcome.map_err(|source| UndoError {
+            what: self.to_string(),
+            by_hand: self.by_hand(),
+            source,
+        })
+    }
+
+    /// A line for the shell that does what [`Undo::revert`] does.
+    pub fn by_hand(&self) -> String {
+        match self {
+            Self::Link(undo) => undo.by_hand(),
+            Self::Sysctl(undo) => undo.by_hand(),
+            Self::Map(undo) => undo.by_hand(),
+        }
+    }
+}
+
+/// What will be done, as an imperative: "delete link chaosd0 in /run/netns/a".
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(undo) => undo.fmt(f),
+            Self::Sysctl(undo) => undo.fmt(f),
+            Self::Map(undo) => undo.fmt(f),
+        }
+    }
+}
+
+/// What each kind of undo answers; [`Undo::revert`] adds the words.
+type Reverted = Result<Outcome, Box<dyn Error + Send + Sync>>;
+
+/// `text` as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@%+=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::{fake::Fake, *};
+
+    #[test]
+    fn every_kind_survives_the_journal_s_encoding() {
+        let netns = NetnsId::current().unwrap();
+        let all = [
+            Undo::Link(Link {
+                netns: netns.clone(),
+                name: "chaosd0".into(),
+                alias: "chaosd:1".into(),
+            }),
+            Undo::Sysctl(Sysctl {
+                netns,
+                key: "net/ipv4/conf/lo/accept_local".into(),
+                prior: "0".into(),
+                ours: "1".into(),
+            }),
+            Undo::Map(Map {
+                id: 7,
+                name: "CONTROL".into(),
+            }),
+        ];
+        for undo in all {
+            let text = serde_json::to_string(&undo).unwrap();
+            assert_eq!(serde_json::from_str::<Undo>(&text).unwrap(), undo, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_failed_undo_says_what_it_was_and_how_to_do_it_by_hand() {
+        let fake = Fake::default();
+        fake.break_everything();
+        let undo = Undo::Sysctl(fake.sysctl("net/ipv4/conf/lo/accept_local", "0", "1"));
+        let error = undo.revert(&fake).unwrap_err();
+        assert!(
+            error.to_string().starts_with("failed to set sysctl"),
+            "{error}"
+        );
+        assert!(error.by_hand.contains("nsenter --net="), "{error:?}");
+        assert!(error.source().is_some());
+    }
+
+    #[test]
+    fn shell_words_are_quoted_only_when_they_must_be() {
+        assert_eq!(quoted("/run/netns/a-b"), "/run/netns/a-b");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,158 @@
+//! The machine itself.
+
+use std::{
+    error::Error,
+    fs, io,
+    os::fd::BorrowedFd,
+    path::{Component, Path, PathBuf},
+    thread,
+};
+
+use nix::sched::{CloneFlags, setns};
+
+use super::System;
+
+/// Deletes a device; see [`System::delete_link`].
+pub type DeleteLink = fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
+/// Fences a map; see [`System::fence`].
+pub type Fence = fn(u32, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
+
+/// The machine itself. Netlink and BPF are the business of their modules, whose functions it is
+/// made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Real {
+    delete_link: DeleteLink,
+    fence: Fence,
+}
+
+impl Real {
+    /// The machine, by these means.
+    pub fn new(delete_link: DeleteLink, fence: Fence) -> Self {
+        Self { delete_link, fence }
+    }
+}
+
+impl System for Real {
+    fn delete_link(
+        &self,
+        netns: BorrowedFd<'_>,
+        name: &str,
+        alias: &str,
+    ) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        (self.delete_link)(netns, name, alias)
+    }
+
+    fn read_sysctl(&self, netns: BorrowedFd<'_>, key: &str) -> io::Result<Option<String>> {
+        let path = path_of(key)?;
+        within(netns, || match fs::read_to_string(path) {
+            Ok(value) => Ok(Some(value.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn write_sysctl(&self, netns: BorrowedFd<'_>, key: &str, value: &str) -> io::Result<()> {
+        let path = path_of(key)?;
+        within(netns, || {
+            use io::Write;
+            // Never created, and in one write: the kernel parses each write by itself.
+            fs::OpenOptions::new()
+                .write(true)
+                .open(path)?
+                .write_all(value.as_bytes())
+        })
+    }
+
+    fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        (self.fence)(id, name)
+    }
+}
+
+/// Only sysctls that belong to a network namespace: a key from a journal leads nowhere else.
+fn path_of(key: &str) -> io::Result<PathBuf> {
+    let relative = Path::new(key);
+    let plain = relative
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if !plain || !relative.starts_with("net") {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{key} is no sysctl of a network namespace"),
+        ));
+    }
+    Ok(Path::new("/proc/sys").join(relative))
+}
+
+/// Runs `work` in a network namespace, on a thread of its own, which ends there: the caller's
+/// thread never leaves home. /proc/sys/net shows the namespace of the thread that opens it.
+fn within<T: Send>(
+    netns: BorrowedFd<'_>,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .name("chaosd-netns".into())
+            .spawn_scoped(scope, move || {
+                setns(netns, CloneFlags::CLONE_NEWNET)?;
+                work()
+            })?
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace panicked")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::os::fd::AsFd;
+
+    use super::super::{
+        Outcome, Sysctl, Undo,
+        fake::{new_netns, real},
+    };
+    use super::*;
+    use crate::undo::NetnsId;
+
+    const KEY: &str = "net/ipv4/conf/lo/accept_local";
+
+    #[test]
+    fn a_sysctl_is_put_back_in_its_namespace_and_nowhere_else() {
+        let netns = new_netns();
+        let here = fs::read_to_string(Path::new("/proc/sys").join(KEY)).unwrap();
+        let real = real();
+        let prior = real.read_sysctl(netns.as_fd(), KEY).unwrap().unwrap();
+        assert_eq!(prior, "0");
+        real.write_sysctl(netns.as_fd(), KEY, "1").unwrap();
+        let undo = Undo::Sysctl(Sysctl {
+            netns: NetnsId::of("/proc/0/ns/net", &netns).unwrap(),
+            key: KEY.into(),
+            prior,
+            ours: "1".into(),
+        });
+        assert_eq!(undo.revert(&real).unwrap(), Outcome::Done);
+        let now = real.read_sysctl(netns.as_fd(), KEY).unwrap();
+        assert_eq!(now.as_deref(), Some("0"));
+        let still = fs::read_to_string(Path::new("/proc/sys").join(KEY)).unwrap();
+        assert_eq!(here, still);
+    }
+
+    #[test]
+    fn a_key_outside_the_network_is_refused() {
+        let netns = new_netns();
+        for key in [
+            "kernel/core_pattern",
+            "net/../kernel/core_pattern",
+            "/etc/passwd",
+        ] {
+            let error = real().write_sysctl(netns.as_fd(), key, "x").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_its_interface_is_told_from_an_error() {
+        let netns = new_netns();
+        let key = "net/ipv4/conf/none0/accept_local";
+        assert_eq!(real().read_sysctl(netns.as_fd(), key).unwrap(), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! What an undo asks of the machine, so that its logic can be tested without one.
+
+use std::{error::Error, io, os::fd::BorrowedFd};
+
+/// The machine, as undos see it. [`super::Real`] is the true one.
+///
+/// Nothing here needs the tokio runtime. Every call may be repeated.
+pub trait System: Send + Sync {
+    /// Deletes the network device `name` of a namespace if its alias is `alias`. False: there is
+    /// no such device, or it is not ours.
+    fn delete_link(
+        &self,
+        netns: BorrowedFd<'_>,
+        name: &str,
+        alias: &str,
+    ) -> Result<bool, Box<dyn Error + Send + Sync>>;
+
+    /// The value of `/proc/sys/{key}` in a network namespace, without surrounding blanks. None:
+    /// there is no such key (its interface is gone).
+    fn read_sysctl(&self, netns: BorrowedFd<'_>, key: &str) -> io::Result<Option<String>>;
+
+    /// Writes `/proc/sys/{key}` in a network namespace.
+    fn write_sysctl(&self, netns: BorrowedFd<'_>, key: &str, value: &str) -> io::Result<()>;
+
+    /// Raises the fence of the control map `id`, if it exists and bears that name: its plane
+    /// passes every packet from now on. False: there is no such map.
+    fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
+}
