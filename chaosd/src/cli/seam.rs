@@ -1,0 +1,91 @@
+//! Where the command line meets the engine, the planner, the machine and the watchdog.
+
+use std::{error::Error, ffi::OsString, process::ExitCode, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    api::Refusal,
+    engine::Handle,
+    instance::{Instance, StateDir},
+    netlink,
+    plan::Plan,
+    profile::Profile,
+    undo::{Real, System},
+};
+
+/// Binds a profile to this host.
+pub(crate) fn make_plan(_name: &str, _profile: &Profile) -> Result<Plan, Refusal> {
+    Err(Refusal::Host("this build has no planner".to_owned()))
+}
+
+/// The engine's thread.
+pub(crate) struct Engine;
+
+impl Engine {
+    /// Starts the watchdog, then the thread.
+    pub(crate) fn start(
+        _instance: Instance,
+        _linger: Duration,
+        _warm: bool,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Err("this build has no engine".into())
+    }
+
+    /// Speaks to it.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle {}
+    }
+
+    /// Ends every run; returns what could not be put back, and how to do it by hand.
+    pub(crate) fn stop(self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The machine, for whoever undoes something.
+pub(crate) fn system() -> impl System {
+    Real::new(
+        |netns, name, alias| Ok(netlink::delete_link(netns, name, alias)?),
+        |id, _| Err(format!("this build cannot fence map {id}").into()),
+    )
+}
+
+/// The watchdog process.
+pub(crate) fn watchdog(_words: Vec<OsString>) -> ExitCode {
+    ExitCode::FAILURE
+}
+
+/// What this host can do.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Doctor {
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) leftovers: Vec<String>,
+}
+
+/// One thing it can or cannot do.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Capability {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) needed_for: String,
+    pub(crate) detail: String,
+    pub(crate) fix: Option<String>,
+}
+
+/// Whether it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    Available,
+    Missing,
+    Unknown,
+}
+
+/// Probes this host.
+pub(crate) fn doctor(_state: &StateDir) -> Doctor {
+    Doctor {
+        capabilities: Vec::new(),
+        leftovers: Vec::new(),
+    }
+}
