@@ -1,6 +1,6 @@
 //! Record, change, verify; undone in reverse unless committed.
 //!
-//! Nothing outside a [`Txn`] changes the system. Each step writes its undo to the journal, makes
+//! Nothing outside a `Txn` changes the system. Each step writes its undo to the journal, makes
 //! the change, and reads it back. If any of that fails, everything the transaction did is undone,
 //! newest first. A transaction that is dropped, by an error or a panic, undoes itself.
 
@@ -48,7 +48,7 @@ pub enum TxnError {
         #[source]
         source: JournalError,
         /// What could not be undone.
-        left: RevertReport,
+        left: Box<RevertReport>,
     },
     /// The change was refused.
     #[error("failed to make the change{}", left_over(left))]
@@ -57,7 +57,7 @@ pub enum TxnError {
         #[source]
         source: Cause,
         /// What could not be undone.
-        left: RevertReport,
+        left: Box<RevertReport>,
     },
     /// The change was accepted and is not in force.
     #[error("the change was made and is not in force{}", left_over(left))]
@@ -66,7 +66,7 @@ pub enum TxnError {
         #[source]
         source: Cause,
         /// What could not be undone.
-        left: RevertReport,
+        left: Box<RevertReport>,
     },
     /// An earlier step has failed, and the transaction is undone.
     #[error("the transaction is over: an earlier step failed")]
@@ -89,8 +89,11 @@ fn left_over(report: &RevertReport) -> String {
     report
         .failed
         .iter()
-        .map(|failure| format!("; then {failure}"))
-        .collect()
+        .fold(String::new(), |mut text, failure| {
+            text.push_str("; then ");
+            text.push_str(&failure.to_string());
+            text
+        })
 }
 
 impl Txn {
@@ -120,7 +123,7 @@ impl Txn {
                 return Err(TxnError::Record {
                     undo: undo.to_string(),
                     source,
-                    left: self.undo_all(),
+                    left: self.undo_all().into(),
                 });
             }
         };
@@ -128,12 +131,12 @@ impl Txn {
         let made = match change() {
             Ok(made) => made,
             Err(source) => {
-                let left = self.undo_all();
+                let left = self.undo_all().into();
                 return Err(TxnError::Change { source, left });
             }
         };
         if let Err(source) = verify(&made) {
-            let left = self.undo_all();
+            let left = self.undo_all().into();
             return Err(TxnError::Verify { source, left });
         }
         if let Some(changes) = &mut self.changes

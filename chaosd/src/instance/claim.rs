@@ -29,6 +29,8 @@ pub struct Instance {
     dir: PathBuf,
     lock: File,
     generation: AtomicU64,
+    /// The directory is somebody else's to remove.
+    keep: bool,
 }
 
 /// Files of an instance beside its journals.
@@ -41,8 +43,9 @@ impl Instance {
     ///
     /// The lock is close-on-exec: no child holds it but the watchdog, which is given it.
     pub fn claim(state: &StateDir, kind: Kind) -> Result<Self, InstanceError> {
-        state.prepare()?;
         for number in 0..MAX_INSTANCES {
+            // Each time: whoever clears up removes the directory when it is empty.
+            state.prepare()?;
             let Some(instance) = Self::take(state, number)? else {
                 continue;
             };
@@ -61,11 +64,12 @@ impl Instance {
     /// Takes over the instance of that number, whatever is in it. None: somebody holds it.
     pub(super) fn take(state: &StateDir, number: u32) -> Result<Option<Self>, InstanceError> {
         let dir = state.instance(number);
-        match DirBuilder::new().mode(0o700).create(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed("make directory", dir)(error));
+        if let Err(error) = DirBuilder::new().mode(0o700).create(&dir) {
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => {}
+                io::ErrorKind::NotFound => return Ok(None),
+                _ => return Err(failed("make directory", dir)(error)),
             }
-            _ => {}
         }
         match lock(&dir.join("lock")) {
             Ok(Some(lock)) => Ok(Some(Self::with_lock(state, number, lock))),
@@ -88,6 +92,7 @@ impl Instance {
             number,
             lock,
             generation: AtomicU64::new(0),
+            keep: false,
         }
     }
 
@@ -174,6 +179,11 @@ impl Instance {
         fs::write(self.dir.join(CGROUP), path.as_os_str().as_encoded_bytes())
     }
 
+    /// Lets go of the lock and leaves the directory to the process we share it with.
+    pub(crate) fn let_go(mut self) {
+        self.keep = true;
+    }
+
     /// Deletes what is not a journal, but for the lock.
     fn clear(&self) {
         let note = self.dir.join(CGROUP);
@@ -190,6 +200,9 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         let empty = journals(&self.dir).is_ok_and(|journals| journals.is_empty());
         if !empty || !self.is_ours() {
             return;

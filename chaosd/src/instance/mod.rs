@@ -1,10 +1,12 @@
 //! The state directory and its locks: who is alive on this machine, and what the dead have left.
 //!
-//!     /run/chaosd/                  0700 root
-//!       daemon.lock                 held by the one daemon
-//!       chaosd.sock                 its API
-//!       instances/N/lock            held by a live instance: a daemon or a foreground run
-//!       instances/N/*.journal       what it has to undo
+//! ```text
+//! /run/chaosd/                  0700 root
+//!   daemon.lock                 held by the one daemon
+//!   chaosd.sock                 its API
+//!   instances/N/lock            held by a live instance: a daemon or a foreground run
+//!   instances/N/*.journal       what it has to undo
+//! ```
 //!
 //! An instance is alive while somebody holds its lock: the process itself, or its watchdog, which
 //! has the same open file. So nobody else replays the journals of an instance while either lives.

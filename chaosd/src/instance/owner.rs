@@ -25,7 +25,7 @@ pub enum Kind {
 pub struct Owner {
     /// Its process id.
     pub pid: u32,
-    /// When it started, in clock ticks since boot: field 22 of proc_pid_stat(5).
+    /// When it started, in clock ticks since boot: field 22 of `proc_pid_stat(5)`.
     pub started: u64,
     /// What it is; None for a watchdog.
     pub kind: Option<Kind>,

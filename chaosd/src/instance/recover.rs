@@ -22,7 +22,7 @@ const WATCHDOG_TIME: Duration = Duration::from_secs(5);
 /// Replays the journals of every instance that nobody holds, and removes what is then empty.
 ///
 /// An instance whose process is dead while its watchdog still holds the lock is waited for; a
-/// watchdog that is stuck (stopped, say) is killed after [`WATCHDOG_TIME`], and replaced by us.
+/// watchdog that is stuck (stopped, say) is killed after a while, and replaced by us.
 /// Instances that are alive are left alone.
 pub fn revert_abandoned(state: &StateDir, system: &dyn System) -> RevertReport {
     let mut report = RevertReport::default();

@@ -28,6 +28,15 @@ fn die(instance: Instance) {
     fs::rename(&kept, &dir).unwrap();
 }
 
+/// Waits for a condition: a fork in another test holds our locks until its exec.
+fn soon(condition: impl Fn() -> bool) {
+    let since = std::time::Instant::now();
+    while !condition() {
+        assert!(since.elapsed().as_secs() < 5, "it never came true");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn instances_take_the_lowest_free_number_and_leave_nothing() {
     let (_dir, state) = state();
@@ -44,6 +53,35 @@ fn instances_take_the_lowest_free_number_and_leave_nothing() {
     assert!(!state.path().join("instances/0").exists());
     let again = Instance::claim(&state, Kind::Run).unwrap();
     assert_eq!(again.number(), 0);
+}
+
+#[test]
+fn instances_that_come_and_go_at_once_never_share_a_number() {
+    let (_dir, state) = state();
+    let held = std::sync::Mutex::new(Vec::new());
+    let come_and_go = || {
+        for _ in 0..50 {
+            let instance = Instance::claim(&state, Kind::Run).unwrap();
+            let number = instance.number();
+            {
+                let mut held = held.lock().unwrap();
+                assert!(!held.contains(&number), "{number} is held twice");
+                held.push(number);
+            }
+            assert!(revert_abandoned(&state, &Fake::default()).is_clean());
+            assert!(instance.dir().exists());
+            held.lock().unwrap().retain(|n| *n != number);
+            drop(instance);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(come_and_go);
+        }
+    });
+    soon(|| state.live().unwrap().is_empty());
+    revert_abandoned(&state, &Fake::default());
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -88,10 +126,10 @@ fn a_child_does_not_keep_an_instance_alive() {
     fs::rename(&path, path.with_extension("kept")).unwrap();
     drop(instance);
     fs::rename(path.with_extension("kept"), &path).unwrap();
-    let live = state.live();
+    soon(|| state.live().unwrap().is_empty());
+    assert!(child.try_wait().unwrap().is_none(), "the child lives");
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(live.unwrap(), []);
 }
 
 #[test]
@@ -104,8 +142,8 @@ fn a_lock_that_is_shared_outlives_its_owner() {
     assert_eq!(state.live().unwrap().len(), 1);
     assert_eq!(state.abandoned().unwrap(), []);
     drop(shared);
-    assert_eq!(state.live().unwrap(), []);
-    assert_eq!(state.abandoned().unwrap().len(), 1);
+    soon(|| state.live().unwrap().is_empty());
+    soon(|| state.abandoned().unwrap().len() == 1);
 }
 
 #[test]
@@ -121,6 +159,7 @@ fn what_the_dead_left_is_undone_newest_journal_first_and_removed() {
         fake.set("net/a", ours);
     }
     die(instance);
+    soon(|| state.live().unwrap().is_empty());
     assert_eq!(state.abandoned().unwrap()[0].journals.len(), 2);
     let other = Instance::claim(&state, Kind::Run).unwrap();
     assert_eq!(other.number(), 1, "a number with journals is not reused");
@@ -133,6 +172,7 @@ fn what_the_dead_left_is_undone_newest_journal_first_and_removed() {
     assert_eq!(fake.get("net/a").unwrap(), "0");
     assert_eq!(state.live().unwrap().len(), 1, "the living are left alone");
     drop(other);
+    soon(|| state.live().unwrap().is_empty());
     assert_eq!(revert_abandoned(&state, &fake), RevertReport::default());
     assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
 }

@@ -160,8 +160,10 @@ mod tests {
     use super::*;
     use crate::undo::{Link, Map, NetnsId, Outcome, Sysctl};
 
+    type Line = (usize, (u64, Record));
+
     /// A journal such as a run with a detour writes, and where each of its lines begins.
-    fn journal() -> (Vec<u8>, Vec<(usize, (u64, Record))>) {
+    fn journal() -> (Vec<u8>, Vec<Line>) {
         let netns = NetnsId::current().unwrap();
         let records = [
             Record::Begin(Begin::now("plane-4", 3)),

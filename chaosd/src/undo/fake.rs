@@ -81,6 +81,7 @@ impl Fake {
         self.state().broken = true;
     }
 
+    #[expect(clippy::unused_self, reason = "it reads as a sysctl of this machine")]
     pub fn sysctl(&self, key: &str, prior: &str, ours: &str) -> Sysctl {
         Sysctl {
             netns: NetnsId::current().unwrap_or_else(|e| panic!("{e}")),

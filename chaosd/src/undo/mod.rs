@@ -1,6 +1,6 @@
 //! One way to undo each change that chaosd makes to a machine.
 //!
-//! An [`Undo`] is plain data, written to the journal before the change it undoes. It works in
+//! An `Undo` is plain data, written to the journal before the change it undoes. It works in
 //! another process, with no memory of the first, with the change made or not, and twice. It puts
 //! back the exact prior value, and leaves alone what somebody else has changed meanwhile.
 //!

@@ -114,7 +114,7 @@ fn named() -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// Any other place where it is bind-mounted: the fourth field of proc_pid_mountinfo(5) is the
+/// Any other place where it is bind-mounted: the fourth field of `proc_pid_mountinfo(5)` is the
 /// root, `net:[4026531840]`, and the fifth the mount point.
 fn mounted(ino: u64) -> io::Result<Vec<PathBuf>> {
     let root = format!("net:[{ino}]");
