@@ -67,6 +67,9 @@ pub struct Scope {
     pub cgroup: Option<Cgroup>,
     /// The run ends early when this process does.
     pub pid: Option<i32>,
+    /// Its directory in /proc, open: stays with that process though the number is used again.
+    #[serde(skip)]
+    pub process: Option<Arc<OwnedFd>>,
     /// Connections that faults leave alone unless `unprotected`.
     #[serde(serialize_with = "serialize_flows")]
     pub protected: Vec<FlowKey>,

@@ -24,7 +24,7 @@ pub fn unified() -> Result<PathBuf, CgroupError> {
     Ok(tree)
 }
 
-/// The first mount of the whole tree in a mountinfo (proc_pid_mountinfo(5)).
+/// The first mount of the whole tree in a mountinfo (`proc_pid_mountinfo(5)`).
 fn find(mounts: &str) -> Result<PathBuf, CgroupError> {
     let mut partial = None;
     for line in mounts.lines() {

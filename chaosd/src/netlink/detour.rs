@@ -65,6 +65,11 @@ pub fn names(instance: u32, plane: u32) -> Names {
     }
 }
 
+/// The instance that an alias names; `None` when it is not one of ours.
+pub fn instance_of(alias: &str) -> Option<u32> {
+    alias.strip_prefix(ALIAS)?.trim_start().parse().ok()
+}
+
 /// Makes the detour of a plane, for interfaces of at most `mtu` bytes, and verifies it.
 ///
 /// To undo it: [`super::delete_link`] with either of its [`names`]. When it fails it has undone
@@ -285,7 +290,7 @@ mod tests {
 
     use super::*;
     use crate::netlink::{
-        block_on_in, leftovers, netns::tests::scratch_netns, offloads::active, read_sysctl,
+        block_on_in, leftovers, offloads::active, read_sysctl, tests::scratch_netns,
     };
 
     fn active_features(netns: BorrowedFd<'_>, device: &str) -> Vec<String> {

@@ -171,7 +171,7 @@ mod tests {
     use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
     use super::*;
-    use crate::netlink::{detour, netns::tests::scratch_netns};
+    use crate::netlink::{detour, tests::scratch_netns};
 
     #[test]
     fn an_interface_is_a_default_one_from_when_it_is_up_and_has_a_global_address() {

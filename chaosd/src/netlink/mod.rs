@@ -13,10 +13,13 @@ mod netns;
 mod offloads;
 mod socket;
 mod sysctl;
+pub mod trial;
 
 pub use interfaces::interfaces;
 pub use leftovers::{delete_link, leftovers};
 pub use monitor::{Monitor, monitor};
+#[cfg(test)]
+pub(crate) use netns::tests;
 pub use netns::{block_on_in, in_netns};
 pub use sysctl::{read_sysctl, write_sysctl};
 

@@ -127,7 +127,7 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use super::*;
-    use crate::netlink::{detour, netns::tests::scratch_netns};
+    use crate::netlink::{detour, tests::scratch_netns};
 
     #[test]
     fn a_new_device_is_noticed_and_a_dropped_monitor_is_silent() {

@@ -154,10 +154,12 @@ pub(super) fn alias(link: &LinkMessage) -> &str {
 fn append(bytes: &mut Vec<u8>, sequence: u32, message: &RouteNetlinkMessage) {
     let mut message = NetlinkMessage::from(message.clone());
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
-    if matches!(
-        &message.payload,
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(_))
-    ) {
+    if let NetlinkPayload::InnerMessage(
+        RouteNetlinkMessage::NewLink(_)
+        | RouteNetlinkMessage::NewQueueDiscipline(_)
+        | RouteNetlinkMessage::NewTrafficFilter(_),
+    ) = &message.payload
+    {
         message.header.flags |= NLM_F_CREATE | NLM_F_EXCL;
     }
     message.header.sequence_number = sequence;

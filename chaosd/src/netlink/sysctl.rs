@@ -37,7 +37,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::netlink::netns::tests::scratch_netns;
+    use crate::netlink::tests::scratch_netns;
 
     #[test]
     fn a_sysctl_is_that_of_the_namespace_and_not_of_the_caller() {

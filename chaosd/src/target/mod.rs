@@ -1,3 +1,194 @@
 //! Finds what a target names: its network namespace, interfaces, cgroup and protected flows.
+//!
+//! What it finds it holds open, so that nothing that happens to the target's processes meanwhile
+//! can keep a revert from reaching it. Changes nothing.
 
+mod alive;
+mod netns;
+mod process;
 pub mod protected;
+
+pub use alive::Gone;
+pub use netns::own as own_netns;
+
+use std::{
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use chaosd_ebpf::FlowKey;
+
+use crate::{
+    cgroup::{self, CgroupError},
+    netlink::{self, NetlinkError},
+    plan::{Cgroup, Netns, Scope},
+    profile::Target,
+};
+
+/// Why a target cannot be hit: each says what to type instead.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No process of that number.
+    #[error("there is no process {0}; `pgrep -a NAME` lists those that run")]
+    NoProcess(i32),
+    /// A process that ended and was not waited for.
+    #[error("process {0} has ended and only waits for its parent to notice")]
+    Zombie(i32),
+    /// No namespace of that name.
+    #[error("there is no network namespace {}{}", name.display(), known(nearest.as_deref()))]
+    NoNetns {
+        /// As typed.
+        name: PathBuf,
+        /// The one that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A file which is something else.
+    #[error(
+        "{} is not a network namespace: name one that `ip netns` lists, or a file like \
+         /proc/PID/ns/net", .0.display()
+    )]
+    NotNetns(PathBuf),
+    /// The namespace cannot be opened.
+    #[error("failed to open the network namespace {}", path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A cgroup over several namespaces.
+    #[error(
+        "the processes of {} live in {} network namespaces ({}): name a cgroup below it, or one \
+         process with --pid", cgroup.display(), found.len(), found.join(", ")
+    )]
+    ManyNetns {
+        /// The cgroup.
+        cgroup: PathBuf,
+        /// A process of each, and its namespace.
+        found: Vec<String>,
+    },
+    /// The cgroup cannot be used.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// The interfaces cannot be listed.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// The connections cannot be listed.
+    #[error("failed to list the TCP connections to protect")]
+    Flows(#[source] io::Error),
+}
+
+fn known(nearest: Option<&str>) -> String {
+    nearest.map_or_else(
+        || "; `ip netns` lists those that have a name".to_owned(),
+        |name| format!("; did you mean {name}?"),
+    )
+}
+
+/// Finds a target and holds it open. With `unprotected_all` no flow is looked for to protect.
+pub fn resolve(target: &Target, unprotected_all: bool) -> Result<Scope, TargetError> {
+    let found = match target {
+        Target::Host => Found::whole("host".to_owned(), netns::own()?),
+        Target::Netns(name) => {
+            Found::whole(format!("netns {}", name.display()), netns::named(name)?)
+        }
+        Target::Pid(pid) => of_process(*pid)?,
+        Target::Cgroup(path) => of_cgroup(path)?,
+    };
+    let interfaces = netlink::interfaces(found.netns.fd.as_fd())?;
+    let protected: Vec<FlowKey> = if unprotected_all {
+        Vec::new()
+    } else {
+        protected::flows(found.netns.fd.as_fd()).map_err(TargetError::Flows)?
+    };
+    let (pid, process) = found.process.unzip();
+    Ok(Scope {
+        label: found.label,
+        netns: found.netns,
+        interfaces,
+        cgroup: found.cgroup,
+        pid,
+        process: process.map(Into::into),
+        protected,
+    })
+}
+
+struct Found {
+    label: String,
+    netns: Netns,
+    cgroup: Option<Cgroup>,
+    process: Option<(i32, std::os::fd::OwnedFd)>,
+}
+
+impl Found {
+    fn whole(label: String, netns: Netns) -> Self {
+        Self {
+            label,
+            netns,
+            cgroup: None,
+            process: None,
+        }
+    }
+}
+
+fn of_process(pid: i32) -> Result<Found, TargetError> {
+    let process = process::open(pid)?;
+    let netns = netns::of_process(pid, process.as_fd())?;
+    let cgroup = cgroup::of_pid(pid)?;
+    let name = process::name(process.as_fd()).ok_or(TargetError::NoProcess(pid))?;
+    Ok(Found {
+        label: format!("pid {pid} ({name})"),
+        netns,
+        cgroup: Some(cgroup),
+        process: Some((pid, process)),
+    })
+}
+
+fn of_cgroup(path: &Path) -> Result<Found, TargetError> {
+    let cgroup = cgroup::resolve(path)?;
+    let mut found: Vec<(i32, Netns)> = Vec::new();
+    for pid in cgroup::pids(&cgroup)? {
+        // A process may end between the list and the look: it has no say any more.
+        let Ok(process) = process::open(pid) else {
+            continue;
+        };
+        let Ok(netns) = netns::of_process(pid, process.as_fd()) else {
+            continue;
+        };
+        let known = |(_, other): &(i32, Netns)| (other.dev, other.ino) == (netns.dev, netns.ino);
+        if !found.iter().any(known) {
+            found.push((pid, netns));
+        }
+    }
+    let label = format!("cgroup {}", path.display());
+    let mut found = found.into_iter();
+    let (label, netns) = match (found.next(), found.next()) {
+        (None, _) => (
+            format!("{label} (empty: in the network namespace of chaosd)"),
+            netns::own()?,
+        ),
+        (Some((_, netns)), None) => (label, netns),
+        (Some(first), Some(second)) => {
+            return Err(TargetError::ManyNetns {
+                cgroup: path.to_owned(),
+                found: [first, second]
+                    .into_iter()
+                    .chain(found)
+                    .map(|(pid, netns)| format!("pid {pid} in net:[{}]", netns.ino))
+                    .collect(),
+            });
+        }
+    };
+    Ok(Found {
+        label,
+        netns,
+        cgroup: Some(cgroup),
+        process: None,
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

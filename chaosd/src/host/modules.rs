@@ -1,0 +1,239 @@
+//! Parts of the kernel that may be built in, be a module, or be missing.
+//!
+//! Files are asked first. Only a kernel that has neither a configuration nor a module directory to
+//! show is tried, in a network namespace that is gone a moment later: trying could load a module,
+//! and a host that has its modules here can say so itself.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Capability, State, capability, system::release};
+use crate::netlink::trial::{self, Part};
+
+/// The detour is tried for real, with all that is asked of it.
+pub(super) fn detour() -> Capability {
+    let found = match trial::detour() {
+        Ok(()) => (
+            State::Available,
+            "tried: a veth pair without offloads".to_owned(),
+        ),
+        Err(error) => (State::Missing, format!("tried: {}", chain(&error))),
+    };
+    capability(
+        "detour",
+        "deciding per wire segment; corrupt with mode: detected",
+        found,
+        "the kernel needs CONFIG_VETH=m or =y (modprobe veth)",
+    )
+}
+
+/// What later kinds and older kernels use.
+pub(super) fn optional() -> Vec<Capability> {
+    let files = Files::of_this_kernel();
+    [
+        (
+            "netem",
+            Part::Qdisc("netem"),
+            "sch_netem",
+            "CONFIG_NET_SCH_NETEM",
+            "delay, reorder, bandwidth",
+        ),
+        (
+            "fq",
+            Part::Qdisc("fq"),
+            "sch_fq",
+            "CONFIG_NET_SCH_FQ",
+            "many distinct delays in one queue",
+        ),
+        (
+            "prio",
+            Part::Qdisc("prio"),
+            "sch_prio",
+            "CONFIG_NET_SCH_PRIO",
+            "delay on kernels without fq",
+        ),
+        (
+            "clsact",
+            Part::Qdisc("clsact"),
+            "sch_ingress",
+            "CONFIG_NET_SCH_INGRESS",
+            "packet faults before Linux 6.6",
+        ),
+        (
+            "cls_bpf",
+            Part::Classifier("bpf"),
+            "cls_bpf",
+            "CONFIG_NET_CLS_BPF",
+            "packet faults before Linux 6.6",
+        ),
+    ]
+    .into_iter()
+    .map(|(name, part, module, option, needed_for)| {
+        let found = files.say(module, option).unwrap_or_else(|| tried(part));
+        let fix = format!("modprobe {module}, or a kernel with {option}=m");
+        capability(name, needed_for, found, &fix)
+    })
+    .collect()
+}
+
+fn tried(part: Part) -> (State, String) {
+    match trial::has(part) {
+        Ok(true) => (State::Available, "tried: the kernel has it".to_owned()),
+        Ok(false) => (
+            State::Missing,
+            "tried: the kernel does not know it".to_owned(),
+        ),
+        Err(error) => (
+            State::Unknown,
+            format!("could not be tried: {}", chain(&error)),
+        ),
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// What the files of a kernel say of its parts.
+#[derive(Debug, Default)]
+struct Files {
+    /// `/boot/config-RELEASE`
+    config: Option<String>,
+    /// `/proc/modules`, `modules.builtin` and `modules.dep`, in that order.
+    lists: Vec<(PathBuf, String)>,
+    /// True when the last two are there, so that what they do not list is not there.
+    complete: bool,
+}
+
+impl Files {
+    fn of_this_kernel() -> Self {
+        let (release, _) = release();
+        Self::read(
+            Path::new("/proc/modules"),
+            &Path::new("/lib/modules").join(&release),
+            &Path::new("/boot").join(format!("config-{release}")),
+        )
+    }
+
+    fn read(loaded: &Path, modules: &Path, config: &Path) -> Self {
+        let known = [modules.join("modules.builtin"), modules.join("modules.dep")];
+        let mut lists = Vec::new();
+        for path in std::iter::once(loaded.to_owned()).chain(known.clone()) {
+            if let Ok(text) = fs::read_to_string(&path) {
+                lists.push((path, text));
+            }
+        }
+        Self {
+            config: fs::read_to_string(config).ok(),
+            complete: known.iter().all(|path| path.exists()),
+            lists,
+        }
+    }
+
+    /// None when the files leave it open.
+    fn say(&self, module: &str, option: &str) -> Option<(State, String)> {
+        for (path, list) in &self.lists {
+            if list.lines().any(|line| lists_module(line, module)) {
+                return Some((State::Available, format!("in {}", path.display())));
+            }
+        }
+        if let Some(config) = &self.config {
+            let built_in = format!("{option}=y");
+            if config.lines().any(|line| line == built_in) {
+                return Some((State::Available, built_in));
+            }
+            if !config.lines().any(|line| line == format!("{option}=m")) {
+                return Some((State::Missing, format!("{option} is not set")));
+            }
+            // A module that is nowhere: its package is not installed.
+            return Some((
+                State::Missing,
+                format!("{option}=m, and no {module} on this host"),
+            ));
+        }
+        self.complete
+            .then(|| (State::Missing, format!("no {module} among the modules")))
+    }
+}
+
+/// `sch_netem 20480 1 - Live` of /proc/modules; `kernel/net/sched/sch_netem.ko.xz: ...` of
+/// modules.dep, and the same without the colon of modules.builtin.
+fn lists_module(line: &str, module: &str) -> bool {
+    let first = line.split([' ', ':']).next().unwrap_or_default();
+    let file = first.rsplit('/').next().unwrap_or_default();
+    file.split('.').next() == Some(module)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn files(config: Option<&str>, lists: &[&str], complete: bool) -> Files {
+        Files {
+            config: config.map(str::to_owned),
+            lists: lists
+                .iter()
+                .map(|list| (PathBuf::from("list"), (*list).to_owned()))
+                .collect(),
+            complete,
+        }
+    }
+
+    fn say(files: &Files) -> Option<State> {
+        Some(files.say("sch_netem", "CONFIG_NET_SCH_NETEM")?.0)
+    }
+
+    #[test]
+    fn a_module_is_found_in_each_of_the_lists() {
+        for line in [
+            "sch_netem 20480 1 - Live 0x0",
+            "kernel/net/sched/sch_netem.ko.xz: kernel/x.ko.xz",
+            "kernel/net/sched/sch_netem.ko",
+        ] {
+            assert!(lists_module(line, "sch_netem"), "{line}");
+        }
+        assert!(!lists_module(
+            "kernel/x.ko: kernel/net/sched/sch_netem.ko",
+            "sch_netem"
+        ));
+    }
+
+    #[test]
+    fn what_the_configuration_does_not_set_is_missing() {
+        let set = files(Some("CONFIG_NET_SCH_NETEM=y"), &[], false);
+        assert_eq!(say(&set), Some(State::Available));
+        let unset = files(Some("# CONFIG_NET_SCH_NETEM is not set"), &[], false);
+        assert_eq!(say(&unset), Some(State::Missing));
+        let elsewhere = files(Some("CONFIG_NET_SCH_NETEM=m"), &[""], false);
+        assert_eq!(say(&elsewhere), Some(State::Missing));
+    }
+
+    #[test]
+    fn nothing_is_said_without_proof() {
+        assert_eq!(say(&files(None, &["sch_fq 1 1"], false)), None);
+        assert_eq!(
+            say(&files(None, &["sch_fq 1 1"], true)),
+            Some(State::Missing)
+        );
+    }
+
+    #[test]
+    fn the_lists_of_a_kernel_are_read_from_its_directory() {
+        let root = std::env::temp_dir().join(format!("chaosd-modules-{}", std::process::id()));
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("modules.builtin"), "").unwrap();
+        fs::write(root.join("modules.dep"), "kernel/sch_netem.ko.zst:\n").unwrap();
+        let files = Files::read(&root.join("none"), &root, &root.join("none"));
+        fs::remove_dir_all(&root).unwrap();
+        assert!(files.complete);
+        assert_eq!(say(&files), Some(State::Available));
+    }
+}
