@@ -7,6 +7,7 @@
 mod body;
 mod client;
 mod error;
+mod examine;
 mod metrics;
 mod openapi;
 mod peer;
@@ -22,8 +23,9 @@ mod tests;
 
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorKind};
+pub use examine::examine;
 pub use refusal::Refusal;
 pub use request::RunRequest;
 pub use server::serve;
-pub use service::{Answer, Runs, Service, plan};
+pub use service::{Answer, Runs, Service};
 pub use socket::{Socket, SocketError};

@@ -10,7 +10,6 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::{
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     engine::EngineError,
+    host::Doctor,
     report::{Ended, RunReport, Status},
 };
 
@@ -166,8 +166,8 @@ pub(super) async fn status(State(runs): Shared) -> Reply<Status> {
 }
 
 /// What this host can do, what is missing, what is left over.
-#[utoipa::path(get, path = "/v1/doctor", responses((status = 200, body = Value)))]
-pub(super) async fn doctor(State(runs): Shared) -> Reply<Value> {
+#[utoipa::path(get, path = "/v1/doctor", responses((status = 200, body = Doctor)))]
+pub(super) async fn doctor(State(runs): Shared) -> Reply<Doctor> {
     Ok(Json(runs.doctor().await?))
 }
 

@@ -4,12 +4,12 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use serde_json::Value;
-
-use super::{refusal::Refusal, request::RunRequest};
+use super::{examine::examine, refusal::Refusal, request::RunRequest};
 use crate::{
     cli::seam,
     engine::{EngineError, Handle},
+    host::Doctor,
+    instance::StateDir,
     plan::Plan,
     profile,
     report::{Daemon, Ended, RunId, RunReport, Status},
@@ -37,7 +37,7 @@ pub trait Runs: Send + Sync + 'static {
     /// 0 while the watchdog is being replaced.
     fn watchdog_pid(&self) -> u32;
     /// What this host can do.
-    fn doctor(&self) -> Answer<'_, Result<Value, Refusal>>;
+    fn doctor(&self) -> Answer<'_, Result<Doctor, Refusal>>;
 
     /// The daemon and its runs.
     fn status(&self) -> Answer<'_, Result<Status, EngineError>> {
@@ -61,10 +61,12 @@ pub struct Service {
     pub engine: Handle,
     /// The cap on a run's time.
     pub max_for: Duration,
+    /// Whose neighbours and left-overs `doctor` tells.
+    pub state: StateDir,
 }
 
 /// Reads, checks and plans a request. Reads the machine, changes nothing; may block.
-pub fn plan(request: &RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
+fn plan(request: &RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
     let profile = profile::load(request.name(), &request.text(), &request.overrides(max_for))
         .map_err(Refusal::Invalid)?;
     seam::make_plan(request.name(), &profile)
@@ -117,11 +119,8 @@ impl Runs for Service {
         self.engine.watchdog_pid()
     }
 
-    fn doctor(&self) -> Answer<'_, Result<Value, Refusal>> {
-        Box::pin(async {
-            let doctor = aside(seam::doctor).await?;
-            serde_json::to_value(&doctor)
-                .map_err(|error| Refusal::Host(format!("failed to write what the host can do: {error}")))
-        })
+    fn doctor(&self) -> Answer<'_, Result<Doctor, Refusal>> {
+        let state = self.state.clone();
+        Box::pin(aside(move || examine(&state)))
     }
 }

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Exit, Global, Output, failure::CliError, out, render, seam};
+use super::{Exit, Global, Output, failure::CliError, out, render};
+use crate::api::examine;
 
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
@@ -13,7 +14,7 @@ pub(super) struct Doctor {
 impl Doctor {
     #[expect(clippy::unnecessary_wraps, reason = "every verb ends in the same way")]
     pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
-        let doctor = seam::doctor(&global.state());
+        let doctor = examine(&global.state());
         if self.output.is_json() {
             out::json(&doctor);
         } else {

@@ -1,13 +1,11 @@
-//! Where the command line meets the engine, the planner, the machine and the watchdog.
+//! Where the command line meets the engine, the planner and the machine.
 
-use std::{error::Error, ffi::OsString, process::ExitCode, time::Duration};
-
-use serde::Serialize;
+use std::{error::Error, time::Duration};
 
 use crate::{
     api::Refusal,
     engine::Handle,
-    instance::{Instance, StateDir},
+    instance::Instance,
     netlink,
     plan::Plan,
     profile::Profile,
@@ -49,43 +47,4 @@ pub(crate) fn system() -> impl System {
         |netns, name, alias| Ok(netlink::delete_link(netns, name, alias)?),
         |id, _| Err(format!("this build cannot fence map {id}").into()),
     )
-}
-
-/// The watchdog process.
-pub(crate) fn watchdog(_words: Vec<OsString>) -> ExitCode {
-    ExitCode::FAILURE
-}
-
-/// What this host can do.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Doctor {
-    pub(crate) capabilities: Vec<Capability>,
-    pub(crate) leftovers: Vec<String>,
-}
-
-/// One thing it can or cannot do.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Capability {
-    pub(crate) name: String,
-    pub(crate) state: State,
-    pub(crate) needed_for: String,
-    pub(crate) detail: String,
-    pub(crate) fix: Option<String>,
-}
-
-/// Whether it can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum State {
-    Available,
-    Missing,
-    Unknown,
-}
-
-/// Probes this host.
-pub(crate) fn doctor(_state: &StateDir) -> Doctor {
-    Doctor {
-        capabilities: Vec::new(),
-        leftovers: Vec::new(),
-    }
 }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::Args;
 
 use super::seam;
+use crate::watchdog;
 
 #[derive(Args, Debug)]
 pub(super) struct Watchdog {
@@ -15,6 +16,6 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub(super) fn run(self) -> ExitCode {
-        seam::watchdog(self.words)
+        watchdog::main(self.words, &seam::system())
     }
 }
