@@ -26,14 +26,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Document<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| {
-                ApiError::request(
-                    StatusCode::BAD_REQUEST,
-                    format!("the body is not the JSON asked for: {error}; GET /openapi.json describes it"),
-                )
-            })
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            ApiError::request(
+                StatusCode::BAD_REQUEST,
+                format!(
+                    "the body is not the JSON asked for: {error}; GET /openapi.json describes it"
+                ),
+            )
+        })
     }
 }
 
@@ -48,9 +48,7 @@ async fn read(request: Request) -> Result<Bytes, ApiError> {
     let read = to_bytes(request.into_body(), MAX_BODY_BYTES);
     match tokio::time::timeout(BODY_WITHIN, read).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if error.source().is_some_and(|e| e.is::<LengthLimitError>()) => {
-            Err(too_large())
-        }
+        Ok(Err(error)) if is_too_long(&error) => Err(too_large()),
         Ok(Err(error)) => Err(ApiError::request(
             StatusCode::BAD_REQUEST,
             format!("the body broke off: {error}"),
@@ -61,6 +59,13 @@ async fn read(request: Request) -> Result<Bytes, ApiError> {
             format!("the body was not here within {} s", BODY_WITHIN.as_secs()),
         )),
     }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<LengthLimitError>())
+        .is_some()
 }
 
 fn too_large() -> ApiError {

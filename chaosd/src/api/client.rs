@@ -48,7 +48,9 @@ pub enum ClientError {
         source: io::Error,
     },
     /// We may not connect.
-    #[error("failed to connect to {socket}; run as root, or as a member of the group of `chaosd serve --group`")]
+    #[error(
+        "failed to connect to {socket}; run as root, or as a member of the group of `chaosd serve --group`"
+    )]
     Denied {
         /// Where.
         socket: PathBuf,
@@ -201,7 +203,11 @@ impl Client {
         self.read(status, &bytes)
     }
 
-    fn read<T: DeserializeOwned>(&self, status: StatusCode, bytes: &[u8]) -> Result<T, ClientError> {
+    fn read<T: DeserializeOwned>(
+        &self,
+        status: StatusCode,
+        bytes: &[u8],
+    ) -> Result<T, ClientError> {
         if status.is_success() {
             return serde_json::from_slice(bytes).map_err(|e| self.broken(e));
         }
@@ -230,10 +236,7 @@ impl Client {
         }
     }
 
-    fn broken(
-        &self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> ClientError {
+    fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
         ClientError::Broken {
             socket: self.socket.clone(),
             source: source.into(),

@@ -76,11 +76,8 @@ impl From<Refusal> for ApiError {
         let text = refusal.to_string();
         match refusal {
             Refusal::Invalid(problems) => {
-                let mut error = Self::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    ErrorKind::Profile,
-                    text,
-                );
+                let mut error =
+                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorKind::Profile, text);
                 if let Ok(Value::Array(list)) = serde_json::to_value(&problems) {
                     error.body.problems = list;
                 }

@@ -6,6 +6,9 @@ use crate::report::{Count, FaultReport, Phase, RunReport, Status};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Its name, what it counts, and where it stands.
+type Counter = (&'static str, &'static str, fn(&Count) -> u64);
+
 /// All metrics. A run that is over is left out once the engine forgets it, which bounds the labels.
 pub(super) fn text(status: &Status) -> String {
     let mut page = Page::default();
@@ -15,13 +18,27 @@ pub(super) fn text(status: &Status) -> String {
         .filter(|run| run.phase == Phase::Armed)
         .map(|run| run.faults.len())
         .sum();
-    page.head("chaosd_faults_armed", "gauge", "Faults of the runs in force");
+    page.head(
+        "chaosd_faults_armed",
+        "gauge",
+        "Faults of the runs in force",
+    );
     page.sample("chaosd_faults_armed", &[], &armed);
 
-    let counters: [(&str, &str, fn(&Count) -> u64); 3] = [
-        ("seen", "Wire segments that passed the interfaces of the fault", |c| c.seen),
-        ("matched", "Wire segments the fault matched while active", |c| c.matched),
-        ("affected", "Wire segments the fault acted on", |c| c.affected),
+    let counters: [Counter; 3] = [
+        (
+            "seen",
+            "Wire segments that passed the interfaces of the fault",
+            |c| c.seen,
+        ),
+        (
+            "matched",
+            "Wire segments the fault matched while active",
+            |c| c.matched,
+        ),
+        ("affected", "Wire segments the fault acted on", |c| {
+            c.affected
+        }),
     ];
     for (what, help, value) in counters {
         let name = format!("chaosd_packets_{what}_total");
@@ -37,8 +54,16 @@ pub(super) fn text(status: &Status) -> String {
     }
 
     if let Some(daemon) = &status.daemon {
-        page.head("chaosd_watchdog_up", "gauge", "1 while the watchdog process lives");
-        page.sample("chaosd_watchdog_up", &[], &u8::from(daemon.watchdog_pid != 0));
+        page.head(
+            "chaosd_watchdog_up",
+            "gauge",
+            "1 while the watchdog process lives",
+        );
+        page.sample(
+            "chaosd_watchdog_up",
+            &[],
+            &u8::from(daemon.watchdog_pid != 0),
+        );
         page.head("chaosd_build_info", "gauge", "1, labelled with the version");
         page.sample("chaosd_build_info", &[("version", &daemon.version)], &1);
     }

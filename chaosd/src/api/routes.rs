@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
+    extract::{FromRequestParts, Path, Query, State, rejection::QueryRejection},
+    http::{StatusCode, header, request::Parts},
     response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     engine::EngineError,
     host::Doctor,
-    report::{Ended, RunReport, Status},
+    report::{Ended, RunId, RunReport, Status},
 };
 
 type Shared = State<Arc<dyn Runs>>;
@@ -112,7 +112,7 @@ pub(super) async fn revert_all(State(runs): Shared, peer: Peer) -> Reply<Vec<Run
 ))]
 pub(super) async fn show(
     State(runs): Shared,
-    Path(id): Path<String>,
+    Id(id): Id,
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Reply<RunReport> {
     let Query(Wait { wait }) = wait.map_err(|error| {
@@ -121,7 +121,6 @@ pub(super) async fn show(
             format!("{}; wait is true or false", error.body_text()),
         )
     })?;
-    let id = known(id)?;
     let report = if wait {
         runs.wait(id).await?
     } else {
@@ -135,12 +134,8 @@ pub(super) async fn show(
     (status = 200, body = RunReport),
     (status = 404, body = ErrorBody, description = "no such run"),
 ))]
-pub(super) async fn revert(
-    State(runs): Shared,
-    peer: Peer,
-    Path(id): Path<String>,
-) -> Reply<RunReport> {
-    let report = runs.revert(known(id)?, Ended::Reverted).await?;
+pub(super) async fn revert(State(runs): Shared, peer: Peer, Id(id): Id) -> Reply<RunReport> {
+    let report = runs.revert(id, Ended::Reverted).await?;
     tracing::info!(%peer, run = report.id, "reverted");
     Ok(Json(report))
 }
@@ -187,15 +182,25 @@ pub(super) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(openapi::document())
 }
 
-/// An id that cannot be one names no run.
-fn known(id: String) -> Result<String, ApiError> {
-    let digits = id.strip_prefix("r-").unwrap_or_default();
-    if digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(id);
+/// The id of a run, from the path. What cannot be one names no run.
+#[derive(Debug)]
+pub(super) struct Id(RunId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| ApiError::request(StatusCode::BAD_REQUEST, error.body_text()))?;
+        let digits = id.strip_prefix("r-").unwrap_or_default();
+        if digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Self(id));
+        }
+        Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            ErrorKind::NoSuchRun,
+            format!("{}; ids look like r-0123abcd", EngineError::NoSuchRun(id)),
+        ))
     }
-    Err(ApiError::new(
-        StatusCode::NOT_FOUND,
-        ErrorKind::NoSuchRun,
-        format!("{}; ids look like r-0123abcd", EngineError::NoSuchRun(id)),
-    ))
 }

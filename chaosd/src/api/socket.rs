@@ -92,10 +92,11 @@ impl Socket {
         };
         chown(fresh, None::<Uid>, Some(group))?;
         fs::set_permissions(fresh, Permissions::from_mode(0o660))?;
-        // The state directory is closed to all but root: the group may pass, not list.
+        // The state directory is closed to all but root (no bit of group and others is set): the
+        // group may pass, not list.
         if let Some(directory) = self.path.parent() {
             let mode = fs::metadata(directory)?.permissions().mode();
-            if mode & 0o077 == 0 {
+            if mode.trailing_zeros() >= 6 {
                 chown(directory, None::<Uid>, Some(group))?;
                 fs::set_permissions(directory, Permissions::from_mode(mode & 0o7777 | 0o010))?;
             }

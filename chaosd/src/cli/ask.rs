@@ -81,11 +81,7 @@ impl Ask {
         let request = &self.request;
         match &self.flags {
             Some(flags) => flags.profile(max_for),
-            None => profile::load(
-                request.name(),
-                &request.text(),
-                &request.overrides(max_for),
-            ),
+            None => profile::load(request.name(), &request.text(), &request.overrides(max_for)),
         }
     }
 

@@ -1,11 +1,6 @@
 //! The command that runs under the fault.
 
-use std::{
-    ffi::OsString,
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},

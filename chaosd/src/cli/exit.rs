@@ -109,8 +109,16 @@ mod tests {
 
     #[test]
     fn the_worst_news_wins() {
-        let good = over(Phase::Reverted, Ended::Deadline, &[Verdict::Effective, Verdict::Spared]);
-        let idle = over(Phase::Reverted, Ended::Deadline, &[Verdict::Effective, Verdict::NoTraffic]);
+        let good = over(
+            Phase::Reverted,
+            Ended::Deadline,
+            &[Verdict::Effective, Verdict::Spared],
+        );
+        let idle = over(
+            Phase::Reverted,
+            Ended::Deadline,
+            &[Verdict::Effective, Verdict::NoTraffic],
+        );
         let missed = over(Phase::Reverted, Ended::Deadline, &[Verdict::Ineffective]);
         let stuck = over(Phase::Failed, Ended::Deadline, &[Verdict::Ineffective]);
         assert_eq!(code(&good, false, None), 0);

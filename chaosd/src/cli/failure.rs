@@ -73,6 +73,7 @@ impl CliError {
                 | Refusal::Target(_)
                 | Refusal::Engine(EngineError::NoSuchRun(_)),
             )
+            | Self::Socket(SocketError::NoSuchGroup(_) | SocketError::NotASocket(_))
             | Self::Command { .. } => Exit::Usage,
             Self::Daemon(ClientError::Refused(body)) => match body.kind {
                 ErrorKind::Request
@@ -83,9 +84,10 @@ impl CliError {
                     Exit::Host
                 }
             },
-            Self::Socket(SocketError::NoSuchGroup(_) | SocketError::NotASocket(_)) => Exit::Usage,
             Self::DaemonLost { reverted: true, .. } => Exit::Interrupted,
-            Self::DaemonLost { reverted: false, .. } => Exit::NotReverted,
+            Self::DaemonLost {
+                reverted: false, ..
+            } => Exit::NotReverted,
             Self::Refused(_)
             | Self::Daemon(_)
             | Self::Instance(_)

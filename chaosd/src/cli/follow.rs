@@ -40,14 +40,14 @@ struct Over {
 }
 
 /// Runs what is asked, to its end.
-pub(super) fn go(ask: &Ask, how: How, global: &Global) -> Result<Exit, CliError> {
+pub(super) fn go(ask: &Ask, how: &How, global: &Global) -> Result<Exit, CliError> {
     runtime()?.block_on(async {
         // Before anything is armed: a signal from here on reverts.
         let mut signals = Signals::catch()?;
         let client = Client::new(&global.socket());
         match client.status().await {
-            Ok(_) => in_daemon(ask, &how, global, client, &mut signals).await,
-            Err(error) if error.is_no_daemon() => here(ask, &how, global, &mut signals).await,
+            Ok(_) => in_daemon(ask, how, global, client, &mut signals).await,
+            Err(error) if error.is_no_daemon() => here(ask, how, global, &mut signals).await,
             Err(error) => Err(error.into()),
         }
     })

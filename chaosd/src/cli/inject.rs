@@ -28,6 +28,6 @@ impl Inject {
             json: self.output.is_json(),
             command: Vec::new(),
         };
-        follow::go(&Ask::from(self.flags), how, global)
+        follow::go(&Ask::from(self.flags), &how, global)
     }
 }

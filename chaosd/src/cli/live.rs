@@ -9,7 +9,7 @@ use super::{
     out::{BOLD, DIM, GOOD, paint},
     render,
 };
-use crate::report::{Count, RunReport};
+use crate::report::{Count, FaultReport, RunReport};
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /// Cells of the bar that shows the time left.
@@ -42,20 +42,24 @@ impl Live {
             return;
         }
         let now = Instant::now();
-        let counts: Vec<Count> = report.faults.iter().map(|fault| fault.total()).collect();
+        let counts: Vec<Count> = report.faults.iter().map(FaultReport::total).collect();
         let before = self.last.replace((now, counts));
         let rates = before.map(|(then, counts)| (counts, (now - then).as_secs_f64()));
         self.frame = (self.frame + 1) % FRAMES.len();
         let line = line(report, rates.as_ref(), FRAMES[self.frame], width());
         // ECMA-48: to the line's start, erase to its end.
         let mut stderr = anstream::stderr().lock();
-        write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush()).ok();
+        write!(stderr, "\r\x1b[2K{line}")
+            .and_then(|()| stderr.flush())
+            .ok();
     }
 
     pub(super) fn clear(&mut self) {
         if self.on && self.last.take().is_some() {
             let mut stderr = anstream::stderr().lock();
-            write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush()).ok();
+            write!(stderr, "\r\x1b[2K")
+                .and_then(|()| stderr.flush())
+                .ok();
         }
     }
 }
@@ -66,7 +70,12 @@ fn width() -> usize {
 }
 
 /// One line that fits in `width` cells. `before` holds the counts of some seconds ago.
-fn line(report: &RunReport, before: Option<&(Vec<Count>, f64)>, frame: char, width: usize) -> String {
+fn line(
+    report: &RunReport,
+    before: Option<&(Vec<Count>, f64)>,
+    frame: char,
+    width: usize,
+) -> String {
     let left = render::seconds(report.left_seconds);
     let head = format!("{frame} {} ", report.id);
     let tail = format!(" {left} left");
@@ -111,8 +120,14 @@ fn rates(now: Count, n: usize, before: Option<&(Vec<Count>, f64)>) -> String {
     };
     format!(
         "{}/s matched, {}/s affected",
-        render::grouped(per_second(now.matched.saturating_sub(past.matched), seconds)),
-        render::grouped(per_second(now.affected.saturating_sub(past.affected), seconds)),
+        render::grouped(per_second(
+            now.matched.saturating_sub(past.matched),
+            seconds
+        )),
+        render::grouped(per_second(
+            now.affected.saturating_sub(past.affected),
+            seconds
+        )),
     )
 }
 
@@ -129,7 +144,7 @@ fn per_second(count: u64, seconds: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{FaultReport, Phase, Verdict};
+    use crate::report::{Phase, Verdict};
 
     fn report(matched: u64) -> RunReport {
         let fault = |name: &str| FaultReport {
@@ -171,7 +186,10 @@ mod tests {
         let past = (vec![report(2000).faults[0].total()], 0.25);
         let line = plain(100, Some(&past));
         assert!(line.contains("30s left"), "{line}");
-        assert!(line.contains("lossy: 2,000/s matched, 1,000/s affected"), "{line}");
+        assert!(
+            line.contains("lossy: 2,000/s matched, 1,000/s affected"),
+            "{line}"
+        );
         assert!(line.ends_with('…'), "{line}");
         for width in [0, 20, 40, 60, 80, 120, 200] {
             let length = plain(width, Some(&past)).chars().count();

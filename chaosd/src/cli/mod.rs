@@ -59,19 +59,37 @@ struct Cli {
 #[derive(Args, Clone, Debug)]
 struct Global {
     /// The daemon's socket [default: chaosd.sock in the state directory]
-    #[arg(long, env = "CHAOSD_SOCKET", global = true, value_name = "PATH", help_heading = "Global")]
+    #[arg(
+        long,
+        env = "CHAOSD_SOCKET",
+        global = true,
+        value_name = "PATH",
+        help_heading = "Global"
+    )]
     socket: Option<PathBuf>,
     /// Where locks and journals live: another one is another chaosd
     #[arg(long, env = "CHAOSD_STATE_DIR", global = true, value_name = "PATH", default_value = DEFAULT_STATE_DIR, help_heading = "Global")]
     state_dir: PathBuf,
     /// How logs are written to stderr
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "human", help_heading = "Global")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human",
+        help_heading = "Global"
+    )]
     log_format: LogFormat,
-    /// Log more (-vv: still more); CHAOSD_LOG=chaosd::engine=trace chooses by module
+    /// Log more (-vv: still more); the variable `CHAOSD_LOG` chooses by module
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global")]
     verbose: u8,
     /// When to colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global"
+    )]
     color: Color,
 }
 
@@ -112,7 +130,13 @@ enum Format {
 #[derive(Args, Clone, Copy, Debug, Default)]
 struct Output {
     /// How the result is written
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "human")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
     output: Format,
 }
 
@@ -213,9 +237,9 @@ impl Verb {
             Self::Doctor(doctor) => doctor.run(global),
             Self::Profiles(profiles) => profiles.run(),
             // Done before this is called, and harmless here.
-            Self::Watchdog(watchdog) => Ok(Exit::Command(u8::from(
-                watchdog.run() != ExitCode::SUCCESS,
-            ))),
+            Self::Watchdog(watchdog) => {
+                Ok(Exit::Command(u8::from(watchdog.run() != ExitCode::SUCCESS)))
+            }
         }
     }
 }
@@ -263,7 +287,11 @@ mod tests {
             "chaosd profiles packet-loss",
             "chaosd status --socket /tmp/s --state-dir /tmp/d --color never",
         ] {
-            assert!(parsed(line).is_ok(), "{line}: {}", parsed(line).unwrap_err());
+            assert!(
+                parsed(line).is_ok(),
+                "{line}: {}",
+                parsed(line).unwrap_err()
+            );
         }
     }
 
@@ -306,9 +334,18 @@ mod tests {
             let words: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
             colour_in(&words)
         };
-        assert_eq!(choice("chaosd --color never x"), anstream::ColorChoice::Never);
-        assert_eq!(choice("chaosd x --color=always"), anstream::ColorChoice::Always);
-        assert_eq!(choice("chaosd run x -- y --color never"), anstream::ColorChoice::Auto);
+        assert_eq!(
+            choice("chaosd --color never x"),
+            anstream::ColorChoice::Never
+        );
+        assert_eq!(
+            choice("chaosd x --color=always"),
+            anstream::ColorChoice::Always
+        );
+        assert_eq!(
+            choice("chaosd run x -- y --color never"),
+            anstream::ColorChoice::Auto
+        );
         assert_eq!(choice("chaosd --color"), anstream::ColorChoice::Auto);
     }
 }

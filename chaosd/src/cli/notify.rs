@@ -1,4 +1,4 @@
-//! Tells systemd that the daemon is ready or ending: sd_notify(3), which is one datagram.
+//! Tells systemd that the daemon is ready or ending: `sd_notify(3)`, which is one datagram.
 
 use std::{
     env,

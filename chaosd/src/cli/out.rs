@@ -20,7 +20,9 @@ pub(super) const BOLD: Style = Style::new().bold();
 /// A result, to stdout.
 pub(super) fn say(text: impl Display) {
     let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).ok();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .ok();
 }
 
 /// News, to stderr.

@@ -29,7 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Args, Debug)]
 pub(super) struct Revert {
     /// Runs of the daemon (r-0123abcd), or process ids of foreground runs (see `chaosd status`)
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
     ids: Vec<String>,
     /// All runs, of the daemon and of others, and what the dead have left
     #[arg(short, long)]
@@ -92,7 +96,10 @@ async fn all(client: &Client, state: &StateDir) -> Result<Reverted, CliError> {
         }
     }
     for live in state.live()? {
-        let daemon = live.owner.as_ref().is_some_and(|o| o.kind == Some(Kind::Daemon));
+        let daemon = live
+            .owner
+            .as_ref()
+            .is_some_and(|o| o.kind == Some(Kind::Daemon));
         if deaf || !daemon {
             end(state, &live, &mut reverted).await?;
         }

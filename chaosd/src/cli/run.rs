@@ -33,6 +33,6 @@ impl Run {
             json: self.output.is_json(),
             command: self.command,
         };
-        follow::go(&Ask::try_from(self.profile)?, how, global)
+        follow::go(&Ask::try_from(self.profile)?, &how, global)
     }
 }

@@ -33,7 +33,12 @@ pub(in crate::cli) fn doctor(doctor: &Doctor) -> String {
     let live: Vec<String> = doctor
         .instances
         .iter()
-        .map(|live| format!("  chaosd {} (pid {}, instance {} of {})", live.kind, live.pid, live.number, live.state_dir))
+        .map(|live| {
+            format!(
+                "  chaosd {} (pid {}, instance {} of {})",
+                live.kind, live.pid, live.number, live.state_dir
+            )
+        })
         .collect();
     if !live.is_empty() {
         parts.push(format!("{}\n{}", paint(BOLD, "Alive"), live.join("\n")));

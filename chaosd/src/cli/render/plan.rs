@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     cli::out::{BOLD, DIM, WARN, paint},
-    plan::{PlannedFault, Plan, Scope},
+    plan::{Plan, PlannedFault, Scope},
     profile::Timeline,
     target::protected,
 };
@@ -44,36 +44,59 @@ impl Text {
     }
 
     fn item(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.line(format_args!("  {}{value}", paint(DIM, format_args!("{name:<11}"))));
+        self.line(format_args!(
+            "  {}{value}",
+            paint(DIM, format_args!("{name:<11}"))
+        ));
     }
 
     fn scope(&mut self, scope: &Scope) {
         self.item("target", &scope.label);
-        self.item("netns", format_args!("{} (inode {})", scope.netns.path.display(), scope.netns.ino));
+        self.item(
+            "netns",
+            format_args!("{} (inode {})", scope.netns.path.display(), scope.netns.ino),
+        );
         let interfaces: Vec<&str> = scope.interfaces.iter().map(|i| i.name.as_str()).collect();
         let interfaces = if interfaces.is_empty() {
             "none now".to_owned()
         } else {
             interfaces.join(", ")
         };
-        self.item("interfaces", format_args!("{interfaces}; and those that appear"));
+        self.item(
+            "interfaces",
+            format_args!("{interfaces}; and those that appear"),
+        );
         if let Some(cgroup) = &scope.cgroup {
-            self.item("cgroup", format_args!("{} and below", cgroup.path.display()));
+            self.item(
+                "cgroup",
+                format_args!("{} and below", cgroup.path.display()),
+            );
         }
         if let Some(pid) = scope.pid {
             self.item("ends with", format_args!("process {pid}"));
         }
         let flows = &scope.protected;
-        let mut spared: Vec<String> = flows.iter().take(PROTECTED_SHOWN).map(protected::label).collect();
+        let mut spared: Vec<String> = flows
+            .iter()
+            .take(PROTECTED_SHOWN)
+            .map(protected::label)
+            .collect();
         if flows.len() > PROTECTED_SHOWN {
-            spared.push(format!("{} more SSH connections", flows.len() - PROTECTED_SHOWN));
+            spared.push(format!(
+                "{} more SSH connections",
+                flows.len() - PROTECTED_SHOWN
+            ));
         }
         spared.push("ARP, NDP, DHCP".to_owned());
         self.item("spared", spared.join(", "));
     }
 
     fn fault(&mut self, fault: &PlannedFault) {
-        self.line(format_args!("\n{}: {}", paint(BOLD, &fault.spec.name), fault.what));
+        self.line(format_args!(
+            "\n{}: {}",
+            paint(BOLD, &fault.spec.name),
+            fault.what
+        ));
         let when = when(&fault.spec.timeline);
         if !when.is_empty() {
             self.item("when", when);
@@ -81,7 +104,10 @@ impl Text {
         self.item("how", &fault.mechanism);
         self.item("undo", &fault.undo);
         if fault.spec.unprotected {
-            self.item("unprotected", "hits live SSH sessions, ARP, NDP and DHCP too");
+            self.item(
+                "unprotected",
+                "hits live SSH sessions, ARP, NDP and DHCP too",
+            );
         }
     }
 }
@@ -99,7 +125,11 @@ fn when(timeline: &Timeline) -> String {
         parts.push(format!("growing over {}", time(timeline.ramp)));
     }
     if let Some(pulse) = timeline.pulse {
-        parts.push(format!("{} on, {} off in turn", time(pulse.on), time(pulse.off)));
+        parts.push(format!(
+            "{} on, {} off in turn",
+            time(pulse.on),
+            time(pulse.off)
+        ));
     }
     parts.join(", ")
 }

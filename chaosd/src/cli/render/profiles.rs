@@ -14,7 +14,11 @@ pub(in crate::cli) fn profiles(all: &[Listed]) -> String {
     let mut table = table::table(&["PROFILE", "WHAT IT DOES", "TAKES"]);
     for listed in all {
         let takes: Vec<String> = listed.parameters.iter().map(set).collect();
-        table.add_row([listed.name.as_str(), listed.about.as_str(), &takes.join(" ")]);
+        table.add_row([
+            listed.name.as_str(),
+            listed.about.as_str(),
+            &takes.join(" "),
+        ]);
     }
     let hint = "chaosd profiles NAME shows one; chaosd run NAME --set PARAMETER=VALUE runs it";
     format!("{}\n\n{}", table::text(&table), paint(DIM, hint))
@@ -31,7 +35,12 @@ pub(in crate::cli) fn profile(listed: &Listed) -> String {
         }
         parts.push(table::text(&table));
     }
-    parts.extend(listed.text.as_deref().map(|text| text.trim_end().to_owned()));
+    parts.extend(
+        listed
+            .text
+            .as_deref()
+            .map(|text| text.trim_end().to_owned()),
+    );
     parts.join("\n\n")
 }
 

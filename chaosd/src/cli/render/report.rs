@@ -43,7 +43,10 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
 pub(in crate::cli) fn ended(report: &RunReport) -> Vec<String> {
     let why = report.ended.map_or("it is over", reason);
     let mut lines = vec![if report.phase == Phase::Failed {
-        let head = format!("{} is over ({why}), and not everything is as before:", report.id);
+        let head = format!(
+            "{} is over ({why}), and not everything is as before:",
+            report.id
+        );
         paint(BAD, head)
     } else {
         format!("{} is over ({why}); everything is as before", report.id)
@@ -89,7 +92,11 @@ fn verdict(fault: &FaultReport) -> Option<String> {
             fault.name,
         ),
     };
-    let style = if fault.verdict == Verdict::Spared { WARN } else { BAD };
+    let style = if fault.verdict == Verdict::Spared {
+        WARN
+    } else {
+        BAD
+    };
     Some(paint(style, text))
 }
 
@@ -121,7 +128,10 @@ mod tests {
     #[test]
     fn a_fault_without_effect_says_what_to_check() {
         let missed = words(Verdict::Ineffective, 1234, 0);
-        assert!(missed.contains("matched nothing while 1,234 packets flowed past"), "{missed}");
+        assert!(
+            missed.contains("matched nothing while 1,234 packets flowed past"),
+            "{missed}"
+        );
         assert!(missed.contains("--port"), "{missed}");
         assert!(words(Verdict::NoTraffic, 0, 0).contains("saw no packet"));
         assert!(words(Verdict::Spared, 9, 7).contains("matched 7 packets"));

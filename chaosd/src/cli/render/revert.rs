@@ -34,7 +34,10 @@ pub(in crate::cli) fn revert(reverted: &Reverted) -> String {
 
 /// What became of left-overs; no line when there were none.
 pub(in crate::cli) fn reverted(left: &RevertReport) -> Vec<String> {
-    let undone = left.undone.iter().map(|what| format!("left-over undone: {what}"));
+    let undone = left
+        .undone
+        .iter()
+        .map(|what| format!("left-over undone: {what}"));
     let alone = left
         .left_alone
         .iter()
