@@ -1,1 +1,351 @@
-//! (to come)
+//! The command line: one file per verb.
+//!
+//! A verb returns how it ended or an error; the error and its causes are printed here and nowhere
+//! else. No verb but `serve`, `run` and `inject` changes the system, and these only through the
+//! engine.
+
+mod ask;
+mod child;
+mod doctor;
+mod exit;
+mod failure;
+mod follow;
+mod inject;
+mod live;
+mod logs;
+mod notify;
+mod out;
+mod plan;
+mod profiles;
+mod render;
+mod revert;
+mod run;
+pub mod wiring;
+mod serve;
+mod side;
+mod signals;
+mod status;
+mod watchdog;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::instance::{DEFAULT_STATE_DIR, StateDir};
+
+pub use exit::Exit;
+use failure::CliError;
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done and reverted
+  2    bad usage or profile
+  3    this host cannot do it
+  5    a fault had no effect
+  6    something could not be reverted (and what, and how to do it by hand)
+  130  interrupted and reverted
+  else that of the command after --";
+
+/// Injects faults into this machine, for a time, and leaves it exactly as it was
+#[derive(Debug, Parser)]
+#[command(name = "chaosd", version, after_help = EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Args, Clone, Debug)]
+struct Global {
+    /// The daemon's socket [default: chaosd.sock in the state directory]
+    #[arg(
+        long,
+        env = "CHAOSD_SOCKET",
+        global = true,
+        value_name = "PATH",
+        help_heading = "Global"
+    )]
+    socket: Option<PathBuf>,
+    /// Where locks and journals live: another one is another chaosd
+    #[arg(long, env = "CHAOSD_STATE_DIR", global = true, value_name = "PATH", default_value = DEFAULT_STATE_DIR, help_heading = "Global")]
+    state_dir: PathBuf,
+    /// How logs are written to stderr
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human",
+        help_heading = "Global"
+    )]
+    log_format: LogFormat,
+    /// Log more (-vv: still more); the variable `CHAOSD_LOG` chooses by module
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global")]
+    verbose: u8,
+    /// When to colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global"
+    )]
+    color: Color,
+}
+
+impl Global {
+    fn state(&self) -> StateDir {
+        StateDir::new(&self.state_dir)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| self.state().socket())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How results are written to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables
+    #[default]
+    Human,
+    /// For programs
+    Json,
+}
+
+/// `-o`
+#[derive(Args, Clone, Copy, Debug, Default)]
+struct Output {
+    /// How the result is written
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
+    output: Format,
+}
+
+impl Output {
+    fn is_json(self) -> bool {
+        self.output == Format::Json
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a fault profile until its time is up, Ctrl-C, or its command ends
+    Run(run::Run),
+    /// Inject one fault, described by flags
+    Inject(inject::Inject),
+    /// Show what would be changed, where, how, and how undone; change nothing
+    Plan(plan::Plan),
+    /// Be the daemon
+    Serve(serve::Serve),
+    /// Show runs, faults, counters and time left
+    Status(status::Status),
+    /// End runs now; works with no daemon, from the journal alone
+    Revert(revert::Revert),
+    /// Show what this host can do, what is missing and what is left over
+    Doctor(doctor::Doctor),
+    /// List the profiles that ship, or show one
+    Profiles(profiles::Profiles),
+    /// Be the watchdog of another chaosd, which starts it by itself
+    #[command(hide = true)]
+    Watchdog(watchdog::Watchdog),
+}
+
+/// Parses the command line, does what it says, and tells how it ended.
+pub fn main() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is no reason to fail.
+            error.print().ok();
+            return Exit::of_usage(&error).into();
+        }
+    };
+    // The watchdog does nothing that it need not.
+    if let Verb::Watchdog(watchdog) = cli.verb {
+        return watchdog.run();
+    }
+    logs::start(&cli.global, matches!(cli.verb, Verb::Serve(_)));
+    match cli.verb.run(&cli.global) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            out::error(&error);
+            error.exit().into()
+        }
+    }
+}
+
+/// The colour choice is read first, since clap's own messages are coloured too.
+fn parse() -> Result<Cli, clap::Error> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let color = colour_in(&words);
+    color.write_global();
+    let mut command = Cli::command().color(match color {
+        anstream::ColorChoice::Never => clap::ColorChoice::Never,
+        anstream::ColorChoice::Auto => clap::ColorChoice::Auto,
+        _ => clap::ColorChoice::Always,
+    });
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// What `--color` says, before the rest is parsed.
+fn colour_in(words: &[std::ffi::OsString]) -> anstream::ColorChoice {
+    let words: Vec<_> = words
+        .iter()
+        .take_while(|word| *word != "--")
+        .map(|word| word.to_string_lossy())
+        .collect();
+    let value = words.iter().enumerate().find_map(|(n, word)| {
+        word.strip_prefix("--color=")
+            .or_else(|| (word == "--color").then(|| words.get(n + 1).map(AsRef::as_ref))?)
+    });
+    match value {
+        Some("always") => anstream::ColorChoice::Always,
+        Some("never") => anstream::ColorChoice::Never,
+        _ => anstream::ColorChoice::Auto,
+    }
+}
+
+impl Verb {
+    fn run(self, global: &Global) -> Result<Exit, CliError> {
+        match self {
+            Self::Run(run) => run.run(global),
+            Self::Inject(inject) => inject.run(global),
+            Self::Plan(plan) => plan.run(),
+            Self::Serve(serve) => serve.run(global),
+            Self::Status(status) => status.run(global),
+            Self::Revert(revert) => revert.run(global),
+            Self::Doctor(doctor) => doctor.run(global),
+            Self::Profiles(profiles) => profiles.run(),
+            // Done before this is called, and harmless here.
+            Self::Watchdog(watchdog) => {
+                Ok(Exit::Command(u8::from(watchdog.run() != ExitCode::SUCCESS)))
+            }
+        }
+    }
+}
+
+/// The runtime of a verb that speaks HTTP or waits for signals. What reverts does not live on it.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_line_of_the_manual_parses() {
+        for line in [
+            "chaosd run profiles/az-partition.yaml --set zone=10.2.0.0/16 --for 2m",
+            "chaosd run profiles/slow-database.yaml -- wrk -d 60s http://shop.local/",
+            "chaosd run packet-loss --set a=1 --set b=2 --seed 7 --cgroup /a.slice --detach -o json",
+            "chaosd inject drop --rate 30% --port 5432 --cgroup /system.slice/shop.service --for 60s",
+            "chaosd inject drop --rate 30% --detach -o json",
+            "chaosd inject --detach -o json drop --rate 30%",
+            "chaosd plan packet-loss --set rate=1%",
+            "chaosd plan inject drop --rate 30% -o json",
+            "chaosd serve --group wheel --max-for 10m --linger 5s --log-format json -vv",
+            "chaosd status --watch -o json",
+            "chaosd revert r-00000001 r-00000002",
+            "chaosd revert --all -o json",
+            "chaosd doctor -o json",
+            "chaosd profiles",
+            "chaosd profiles packet-loss",
+            "chaosd status --socket /tmp/s --state-dir /tmp/d --color never",
+        ] {
+            assert!(
+                parsed(line).is_ok(),
+                "{line}: {}",
+                parsed(line).unwrap_err()
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistaken_line_is_a_usage_error() {
+        for line in [
+            "chaosd",
+            "chaosd rnu x",
+            "chaosd run",
+            "chaosd run x --set novalue",
+            "chaosd run x --host --cgroup /a",
+            "chaosd plan",
+            "chaosd plan x inject drop",
+            "chaosd revert",
+            "chaosd revert --all r-00000001",
+            "chaosd serve --linger soon",
+            "chaosd run x --detach -- true",
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert_eq!(Exit::of_usage(&error), Exit::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_verb_is_corrected() {
+        let error = parsed("chaosd stauts").unwrap_err().to_string();
+        assert!(error.contains("'status'"), "{error}");
+    }
+
+    #[test]
+    fn help_and_version_succeed() {
+        for line in ["chaosd --help", "chaosd --version", "chaosd run --help"] {
+            assert_eq!(Exit::of_usage(&parsed(line).unwrap_err()), Exit::Done);
+        }
+    }
+
+    #[test]
+    fn color_is_known_before_the_rest_is_parsed() {
+        let choice = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
+            colour_in(&words)
+        };
+        assert_eq!(
+            choice("chaosd --color never x"),
+            anstream::ColorChoice::Never
+        );
+        assert_eq!(
+            choice("chaosd x --color=always"),
+            anstream::ColorChoice::Always
+        );
+        assert_eq!(
+            choice("chaosd run x -- y --color never"),
+            anstream::ColorChoice::Auto
+        );
+        assert_eq!(choice("chaosd --color"), anstream::ColorChoice::Auto);
+    }
+}

@@ -1,0 +1,245 @@
+//! The command line's end of the API: one connection for each request.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::{
+    body::{Bytes, to_bytes},
+    http::{Method, Request, StatusCode, header},
+};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use super::{
+    error::{ErrorBody, ErrorKind},
+    request::RunRequest,
+};
+use crate::report::{RunReport, Status};
+
+/// A daemon that does not answer a plain request by then is wedged.
+const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// A daemon that does not answer the first greeting by then is as good as none.
+const GREET_WITHIN: Duration = Duration::from_secs(5);
+/// The answers of chaosd are far smaller.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Speaks to the daemon behind a socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why the daemon did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no daemon answers on {socket}; start one with `chaosd serve`")]
+    NoDaemon {
+        /// Where.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// We may not connect.
+    #[error(
+        "failed to connect to {socket}; run as root, or as a member of the group of `chaosd serve --group`"
+    )]
+    Denied {
+        /// Where.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke, or what came is not an answer of chaosd.
+    #[error("the daemon on {socket} broke off")]
+    Broken {
+        /// Where.
+        socket: PathBuf,
+        /// How.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The daemon lives and says nothing.
+    #[error("the daemon on {socket} did not answer within {seconds} s")]
+    Silent {
+        /// Where.
+        socket: PathBuf,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// The daemon said no.
+    #[error("{}", .0.error)]
+    Refused(ErrorBody),
+}
+
+impl ClientError {
+    /// True when there is nobody to speak to (rather than somebody who says no).
+    pub fn is_no_daemon(&self) -> bool {
+        matches!(self, Self::NoDaemon { .. })
+    }
+}
+
+impl Client {
+    /// Speaks to whoever listens on `socket`.
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// Where the daemon listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The daemon and its runs; soon answered, or an error.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.within(GREET_WITHIN, Method::GET, "/v1/status", None::<&()>)
+            .await
+    }
+
+    /// Arms a run.
+    pub async fn start(&self, request: &RunRequest) -> Result<RunReport, ClientError> {
+        self.ask(Method::POST, "/v1/runs", Some(request)).await
+    }
+
+    /// One run.
+    pub async fn report(&self, id: &str) -> Result<RunReport, ClientError> {
+        self.ask(Method::GET, &format!("/v1/runs/{id}"), None::<&()>)
+            .await
+    }
+
+    /// One run, when it is over.
+    pub async fn wait(&self, id: &str) -> Result<RunReport, ClientError> {
+        let path = format!("/v1/runs/{id}?wait=true");
+        self.send(Method::GET, &path, None::<&()>).await
+    }
+
+    /// Ends a run now.
+    pub async fn revert(&self, id: &str) -> Result<RunReport, ClientError> {
+        self.ask(Method::DELETE, &format!("/v1/runs/{id}"), None::<&()>)
+            .await
+    }
+
+    /// Ends every run now.
+    pub async fn revert_all(&self) -> Result<Vec<RunReport>, ClientError> {
+        self.ask(Method::DELETE, "/v1/runs", None::<&()>).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, ClientError> {
+        self.within(ANSWER_WITHIN, method, path, body).await
+    }
+
+    async fn within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, ClientError> {
+        timeout(limit, self.send(method, path, body))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ClientError::Silent {
+                    socket: self.socket.clone(),
+                    seconds: limit.as_secs(),
+                })
+            })
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, ClientError> {
+        let bytes = match body {
+            Some(body) => serde_json::to_vec(body).map_err(|e| self.broken(e))?,
+            None => Vec::new(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "chaosd")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONNECTION, "close")
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|e| self.broken(e))?;
+        let stream = self.connect().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.broken(e))?;
+        // The connection must be driven while the answer is read; it goes with this future.
+        let answer = async {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|e| self.broken(e))?;
+            let status = response.status();
+            let body = axum::body::Body::new(response.into_body());
+            let bytes = to_bytes(body, MAX_ANSWER_BYTES)
+                .await
+                .map_err(|e| self.broken(e))?;
+            Ok((status, bytes))
+        };
+        let (status, bytes) = tokio::select! {
+            biased;
+            answer = answer => answer?,
+            Err(error) = connection => return Err(self.broken(error)),
+        };
+        self.read(status, &bytes)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        status: StatusCode,
+        bytes: &[u8],
+    ) -> Result<T, ClientError> {
+        if status.is_success() {
+            return serde_json::from_slice(bytes).map_err(|e| self.broken(e));
+        }
+        let body = serde_json::from_slice(bytes).unwrap_or_else(|_| ErrorBody {
+            error: format!("the daemon answered {status}"),
+            kind: ErrorKind::Request,
+            problems: Vec::new(),
+        });
+        Err(ClientError::Refused(body))
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        let socket = self.socket.clone();
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Ok(stream) => return Ok(stream),
+                // The backlog is full (unix(7)): the daemon is busy, not gone.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(ClientError::Denied { socket, source });
+                }
+                Err(source) => return Err(ClientError::NoDaemon { socket, source }),
+            }
+        }
+    }
+
+    fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
+        ClientError::Broken {
+            socket: self.socket.clone(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a client asks for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::profile::{Overrides, flags::TargetFlags};
+
+/// The body of `POST /v1/runs` and `POST /v1/plan`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The profile: its YAML text, or the same as an object.
+    pub profile: Value,
+    /// What reports and problems call it; `profile` when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Values of the profile's parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    /// How long, as people write it (`2m`); the profile's `for` when not given.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub run_for: Option<String>,
+    /// Makes decisions repeatable; the profile's `seed` when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Who suffers, one of `{host: true}`, `{cgroup}`, `{pid}`, `{netns}`; the profile's `target`
+    /// when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub target: Option<TargetFlags>,
+}
+
+impl RunRequest {
+    /// What reports and problems call the profile.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("profile")
+    }
+
+    /// The profile's text: JSON is YAML.
+    pub fn text(&self) -> String {
+        match &self.profile {
+            Value::String(text) => text.clone(),
+            document => document.to_string(),
+        }
+    }
+
+    /// What is said over the profile's head; `max_for` caps the run's time.
+    pub fn overrides(&self, max_for: Duration) -> Overrides {
+        Overrides {
+            set: self.set.clone().into_iter().collect(),
+            run_for: self.run_for.clone(),
+            seed: self.seed,
+            target: self.target.clone(),
+            max_for,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Accepts, limits and answers. No client can hold more than its share: connections, headers,
+//! bodies, answers and requests are all bounded in number, size or time.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::ServiceExt;
+
+use super::{
+    error::{ApiError, ErrorKind},
+    peer::Peer,
+    routes,
+    service::Runs,
+    stall::Patient,
+};
+
+/// Connections served at once; further ones wait in the backlog.
+pub(super) const MAX_CONNECTIONS: usize = 128;
+/// A connection that asks nothing for this long is closed; so is one that trickles its header.
+pub(super) const HEADER_WITHIN: Duration = Duration::from_secs(10);
+/// A request that does not wait for a run's end is answered by then.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Requests under way when the daemon ends have this long.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// After accept(2) failed (say, no descriptors are left).
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` resolves, then lets the requests under way finish. `by_group` says that
+/// the socket's mode lets a group in.
+pub async fn serve(
+    listener: UnixListener,
+    runs: Arc<dyn Runs>,
+    by_group: bool,
+    shutdown: impl Future<Output = ()>,
+) {
+    let router = routes::router(runs);
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            // The semaphore is never closed, so that the permit is always there.
+            let slot = slots.clone().acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), by_group, stopped.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("failed to accept a connection: {error}");
+                sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+    drop(listener);
+    stop.send(()).ok();
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(DRAIN_WITHIN, drained).await.is_err() {
+        tracing::debug!(connections = connections.len(), "cut off");
+    }
+}
+
+async fn connection(
+    stream: UnixStream,
+    router: Router,
+    by_group: bool,
+    mut stopped: watch::Receiver<()>,
+) {
+    let peer = match Peer::of(&stream) {
+        Ok(peer) if peer.may_command(by_group) => peer,
+        Ok(peer) => return tracing::warn!(%peer, "turned away"),
+        Err(error) => return tracing::warn!("failed to learn who connected: {error}"),
+    };
+    tracing::debug!(%peer, "connected");
+    let service = service_fn(move |request| answer(router.clone(), peer, request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_WITHIN)
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, "connection ended: {error}");
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let waits = waits(request.uri());
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    tracing::debug!(%peer, method = %request.method(), path = request.uri().path(), "request");
+    let response = router.oneshot(request);
+    if waits {
+        return response.await;
+    }
+    match timeout(ANSWER_WITHIN, response).await {
+        Ok(response) => response,
+        Err(_) => Ok(ApiError::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            ErrorKind::TooSlow,
+            format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+        )
+        .into_response()),
+    }
+}
+
+/// A long poll lasts as long as its run, which has an end.
+fn waits(uri: &Uri) -> bool {
+    uri.query()
+        .is_some_and(|query| query.split('&').any(|pair| pair == "wait=true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_that_asks_to_wait_may_wait() {
+        let waiting = |uri: &'static str| waits(&Uri::from_static(uri));
+        assert!(waiting("/v1/runs/r-00000000?wait=true"));
+        assert!(!waiting("/v1/runs/r-00000000?wait=false"));
+        assert!(!waiting("/v1/runs"));
+    }
+}

@@ -1,0 +1,126 @@
+//! What the API asks of the engine, and how the engine answers it.
+//!
+//! The daemon and a foreground run go the same way: request, profile, plan, armed run.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use super::{examine::examine, refusal::Refusal, request::RunRequest};
+use crate::{
+    cli::wiring,
+    engine::{EngineError, Handle},
+    host::Doctor,
+    instance::StateDir,
+    plan::Plan,
+    profile,
+    report::{Daemon, Ended, RunId, RunReport, Status},
+};
+
+/// An answer to come.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the API speaks to.
+pub trait Runs: Send + Sync + 'static {
+    /// What would be done; changes nothing.
+    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plan, Refusal>>;
+    /// Arms a run.
+    fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>>;
+    /// Runs alive, then the last ones that are over, newest first.
+    fn reports(&self) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
+    /// One run.
+    fn report(&self, id: RunId) -> Answer<'_, Result<RunReport, EngineError>>;
+    /// Resolves when the run is over.
+    fn wait(&self, id: RunId) -> Answer<'_, Result<RunReport, EngineError>>;
+    /// Ends a run now; a run that is over is returned as it is.
+    fn revert(&self, id: RunId, why: Ended) -> Answer<'_, Result<RunReport, EngineError>>;
+    /// Ends every run; returns those it ended.
+    fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
+    /// 0 while the watchdog is being replaced.
+    fn watchdog_pid(&self) -> u32;
+    /// What this host can do.
+    fn doctor(&self) -> Answer<'_, Result<Doctor, Refusal>>;
+
+    /// The daemon and its runs.
+    fn status(&self) -> Answer<'_, Result<Status, EngineError>> {
+        Box::pin(async {
+            Ok(Status {
+                daemon: Some(Daemon {
+                    pid: std::process::id(),
+                    watchdog_pid: self.watchdog_pid(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                }),
+                runs: self.reports().await?,
+            })
+        })
+    }
+}
+
+/// The engine behind the API and behind a foreground run.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The engine.
+    pub engine: Handle,
+    /// The cap on a run's time.
+    pub max_for: Duration,
+    /// Whose neighbours and left-overs `doctor` tells.
+    pub state: StateDir,
+}
+
+/// Reads, checks and plans a request. Reads the machine, changes nothing; may block.
+fn plan(request: &RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
+    let profile = profile::load(request.name(), &request.text(), &request.overrides(max_for))
+        .map_err(Refusal::Invalid)?;
+    wiring::make_plan(request.name(), &profile)
+}
+
+/// Planning walks /proc and asks netlink: off the runtime's thread.
+async fn plan_aside(request: RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
+    aside(move || plan(&request, max_for)).await?
+}
+
+async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|error| Refusal::Host(format!("the planner failed: {error}")))
+}
+
+impl Runs for Service {
+    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plan, Refusal>> {
+        Box::pin(plan_aside(request, self.max_for))
+    }
+
+    fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>> {
+        Box::pin(async {
+            let plan = plan_aside(request, self.max_for).await?;
+            Ok(self.engine.arm(plan).await?)
+        })
+    }
+
+    fn reports(&self) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
+        Box::pin(self.engine.reports())
+    }
+
+    fn report(&self, id: RunId) -> Answer<'_, Result<RunReport, EngineError>> {
+        Box::pin(self.engine.report(id))
+    }
+
+    fn wait(&self, id: RunId) -> Answer<'_, Result<RunReport, EngineError>> {
+        Box::pin(self.engine.wait(id))
+    }
+
+    fn revert(&self, id: RunId, why: Ended) -> Answer<'_, Result<RunReport, EngineError>> {
+        Box::pin(self.engine.revert(id, why))
+    }
+
+    fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
+        Box::pin(self.engine.revert_all(why))
+    }
+
+    fn watchdog_pid(&self) -> u32 {
+        self.engine.watchdog_pid()
+    }
+
+    fn doctor(&self) -> Answer<'_, Result<Doctor, Refusal>> {
+        let state = self.state.clone();
+        Box::pin(aside(move || examine(&state)))
+    }
+}

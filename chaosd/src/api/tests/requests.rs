@@ -1,0 +1,188 @@
+//! What is asked and what is answered.
+
+use serde_json::json;
+
+use super::{Server, ask};
+use crate::api::{ClientError, ErrorKind, RunRequest, metrics, openapi, routes};
+
+const DROP: &str = "version: 1\nfaults: [{name: lossy, drop: {rate: 10%}}]";
+
+fn drop_request() -> RunRequest {
+    RunRequest {
+        profile: DROP.into(),
+        ..RunRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_armed_shown_reverted_and_reverted_again() {
+    let server = Server::start("life");
+    let client = server.client();
+    let armed = client.start(&drop_request()).await.unwrap();
+    assert_eq!(client.report(&armed.id).await.unwrap().id, armed.id);
+    let first = client.revert(&armed.id).await.unwrap();
+    let second = client.revert(&armed.id).await.unwrap();
+    assert_eq!(first.ended, second.ended);
+    assert!(first.ended.is_some());
+    assert!(client.revert_all().await.unwrap().is_empty());
+    assert_eq!(client.status().await.unwrap().runs.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_poll_is_answered_when_the_run_is_over() {
+    let server = Server::start("wait");
+    let client = server.client();
+    let armed = client.start(&drop_request()).await.unwrap();
+    let waiting = client.wait(&armed.id);
+    let (over, ended) = tokio::join!(waiting, client.revert_all());
+    assert_eq!(over.unwrap().id, ended.unwrap()[0].id);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_profile_may_be_an_object_and_settings_win_over_it() {
+    let server = Server::start("object");
+    let body = json!({
+        "profile": {"version": 1, "for": "5m", "faults": [{"partition": {}}]},
+        "name": "cut", "for": "2m", "seed": 7, "target": {"host": true},
+    });
+    let (status, run) = ask(&server, "POST /v1/runs", &body.to_string()).await;
+    assert_eq!(status, 201);
+    assert_eq!(
+        (&run["profile"], &run["seed"], &run["for-seconds"]),
+        (&json!("cut"), &json!(7), &json!(120.0))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn all_problems_of_a_profile_are_told_with_their_places() {
+    let server = Server::start("problems");
+    let body =
+        json!({"profile": "version: 1\nfaults:\n- drop: {rtae: 10%}\n  match: {ports: [99999]}\n"});
+    let (status, answer) = ask(&server, "POST /v1/runs", &body.to_string()).await;
+    assert_eq!(status, 422);
+    assert_eq!(answer["kind"], "profile");
+    let problems = answer["problems"].as_array().unwrap();
+    assert!(problems.len() >= 2, "{problems:?}");
+    assert_eq!(problems[0]["line"], 3);
+    assert!(
+        answer["error"].as_str().unwrap().contains("`rate`"),
+        "{answer}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_keep_their_kind_on_the_way_to_the_command_line() {
+    let server = Server::start("refusals");
+    let client = server.client();
+    let kind = |error| match error {
+        ClientError::Refused(body) => body.kind,
+        other => panic!("{other}"),
+    };
+    let nobody = client.report("r-ffffffff").await.unwrap_err();
+    assert_eq!(kind(nobody), ErrorKind::NoSuchRun);
+    let text = "version: 1\ntarget: {pid: 1}\nfaults: [{partition: {}}]";
+    let request = RunRequest {
+        profile: text.into(),
+        ..RunRequest::default()
+    };
+    let target = client.start(&request).await.unwrap_err();
+    assert_eq!(kind(target), ErrorKind::Target);
+    let body = serde_json::to_string(&drop_request()).unwrap();
+    assert_eq!(ask(&server, "POST /v1/plan", &body).await.0, 501);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bad_requests_get_their_status_and_json() {
+    let server = Server::start("bad");
+    for (line, body, status) in [
+        ("POST /v1/runs", "{", 400),
+        ("POST /v1/runs", "", 400),
+        ("POST /v1/runs", "[]", 400),
+        ("POST /v1/runs", r#"{"profile": "", "fro": "2m"}"#, 400),
+        ("GET /v1/runs/r-00000001", "", 404),
+        ("GET /v1/runs/nonsense", "", 404),
+        ("GET /v1/runs/%ff", "", 400),
+        ("DELETE /v1/runs/..%2f..%2fetc", "", 404),
+        ("GET /v1/runs/r-00000001?wait=maybe", "", 400),
+        ("GET /v2/runs", "", 404),
+        ("GET /", "", 404),
+        ("PUT /v1/runs", "", 405),
+        ("POST /metrics", "", 405),
+    ] {
+        let (found, answer) = ask(&server, line, body).await;
+        assert_eq!(found, status, "{line} {body}: {answer}");
+        assert!(answer["error"].is_string(), "{line}: {answer}");
+        assert!(answer["kind"].is_string(), "{line}: {answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn status_and_doctor_answer() {
+    let server = Server::start("status");
+    let (status, answer) = ask(&server, "GET /v1/status", "").await;
+    assert_eq!(status, 200);
+    assert_eq!(answer["daemon"]["pid"], std::process::id());
+    assert_eq!(answer["daemon"]["watchdog_pid"], 1);
+    assert_eq!(ask(&server, "GET /v1/doctor", "").await.1["ready"], true);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_count_what_faults_did() {
+    let server = Server::start("metrics");
+    let client = server.client();
+    client.start(&drop_request()).await.unwrap();
+    let text = metrics::text(&client.status().await.unwrap());
+    for line in [
+        "# TYPE chaosd_faults_armed gauge",
+        "chaosd_faults_armed 1",
+        "# TYPE chaosd_packets_affected_total counter",
+        r#"chaosd_packets_affected_total{run="r-00000001",fault="lossy",direction="in"} 2"#,
+        r#"chaosd_packets_seen_total{run="r-00000001",fault="lossy",direction="out"} 0"#,
+        "chaosd_watchdog_up 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    let raw = super::exchange(
+        &server.path(),
+        super::request("GET /metrics", "").as_bytes(),
+    )
+    .await;
+    assert!(
+        raw.contains("content-type: text/plain; version=0.0.4"),
+        "{raw}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_description_and_the_routes_are_the_same() {
+    let server = Server::start("openapi");
+    let (_, description) = ask(&server, "GET /openapi.json", "").await;
+    let described = description["paths"].as_object().unwrap();
+    let mut routed: Vec<_> = routes::table().into_iter().map(|(path, _)| path).collect();
+    routed.sort_unstable();
+    assert_eq!(described.keys().collect::<Vec<_>>(), routed);
+    // The body makes each POST fail at the door: what counts is that it has one.
+    for (path, methods) in described {
+        let path = path.replace("{id}", "r-00000001");
+        for method in ["get", "post", "put", "delete", "patch"] {
+            let line = format!("{} {path}", method.to_uppercase());
+            let answer =
+                super::exchange(&server.path(), super::request(&line, "{").as_bytes()).await;
+            let refused = answer.starts_with("HTTP/1.1 405");
+            assert_eq!(refused, methods.get(method).is_none(), "{line}: {answer}");
+        }
+    }
+    assert_eq!(
+        serde_json::to_value(openapi::document()).unwrap(),
+        description
+    );
+    server.stop().await;
+}

@@ -1,0 +1,100 @@
+//! What `run`, `inject` and `plan` ask for: a profile, and what is said over its head.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::failure::CliError;
+use crate::{
+    api::{Refusal, RunRequest},
+    plan::Plan,
+    profile::{
+        self, Problems, Profile,
+        flags::{InjectFlags, TargetFlags},
+    },
+};
+
+/// The profile of `run` and `plan`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ProfileArgs {
+    /// A file, or the name of a profile that ships (see `chaosd profiles`)
+    #[arg(value_name = "PROFILE")]
+    profile: String,
+    /// Set a parameter of the profile (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// How long the run lasts, such as 2m [default: the profile's]
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true)]
+    run_for: Option<String>,
+    /// Make the same decisions over the same packets again
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    target: TargetFlags,
+}
+
+/// What is asked for, and the flags it came from, since problems name them.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) request: RunRequest,
+    flags: Option<InjectFlags>,
+}
+
+impl TryFrom<ProfileArgs> for Ask {
+    type Error = CliError;
+
+    fn try_from(args: ProfileArgs) -> Result<Self, CliError> {
+        let (name, text) = profile::find(&args.profile)?;
+        let target = Some(args.target).filter(|target| *target != TargetFlags::default());
+        let request = RunRequest {
+            profile: text.into(),
+            name: Some(name),
+            set: args.set.into_iter().collect(),
+            run_for: args.run_for,
+            seed: args.seed,
+            target,
+        };
+        Ok(Self {
+            request,
+            flags: None,
+        })
+    }
+}
+
+impl From<InjectFlags> for Ask {
+    fn from(flags: InjectFlags) -> Self {
+        let request = RunRequest {
+            profile: flags.document(),
+            name: Some("inject".to_owned()),
+            ..RunRequest::default()
+        };
+        Self {
+            request,
+            flags: Some(flags),
+        }
+    }
+}
+
+impl Ask {
+    /// Every problem, said in the words in which it was asked. `max_for` caps the run's time.
+    pub(super) fn check(&self, max_for: Duration) -> Result<Profile, Problems> {
+        let request = &self.request;
+        match &self.flags {
+            Some(flags) => flags.profile(max_for),
+            None => profile::load(request.name(), &request.text(), &request.overrides(max_for)),
+        }
+    }
+
+    /// What would be done here; changes nothing.
+    pub(super) fn plan(&self, max_for: Duration) -> Result<Plan, CliError> {
+        let profile = self.check(max_for).map_err(Refusal::Invalid)?;
+        Ok(super::wiring::make_plan(self.request.name(), &profile)?)
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a command did not do what it was asked, and the exit code of it.
+
+use std::{ffi::OsString, io};
+
+use super::exit::Exit;
+use crate::{
+    api::{ClientError, ErrorKind, Refusal, SocketError},
+    engine::EngineError,
+    instance::InstanceError,
+    profile::{FindError, Problems},
+};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// No such profile.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The profile is wrong.
+    #[error("{0}")]
+    Profile(#[from] Problems),
+    /// A flag contradicts the situation.
+    #[error("{0}")]
+    Usage(String),
+    /// The engine or its planner refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The daemon refused, or is not there.
+    #[error(transparent)]
+    Daemon(#[from] ClientError),
+    /// The daemon went away in mid-run.
+    #[error("the daemon went away while run {id} was in force")]
+    DaemonLost {
+        /// The run.
+        id: String,
+        /// True when its left-overs are seen to be gone.
+        reverted: bool,
+        /// How we know.
+        #[source]
+        source: ClientError,
+    },
+    /// The state directory does not serve.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    /// The socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The engine cannot start.
+    #[error("failed to start the engine")]
+    Engine(#[source] crate::engine::StartError),
+    /// The command after `--` cannot start.
+    #[error("failed to start {}; nothing was changed that is not reverted", command.display())]
+    Command {
+        /// Its name.
+        command: OsString,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refused a handler or a descriptor.
+    #[error("failed to start the runtime")]
+    Runtime(#[source] io::Error),
+}
+
+impl CliError {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Find(_)
+            | Self::Profile(_)
+            | Self::Usage(_)
+            | Self::Refused(
+                Refusal::Invalid(_)
+                | Refusal::Target(_)
+                | Refusal::Engine(EngineError::NoSuchRun(_)),
+            )
+            | Self::Socket(SocketError::NoSuchGroup(_) | SocketError::NotASocket(_))
+            | Self::Command { .. } => Exit::Usage,
+            Self::Daemon(ClientError::Refused(body)) => match body.kind {
+                ErrorKind::Request
+                | ErrorKind::NoSuchRun
+                | ErrorKind::Profile
+                | ErrorKind::Target => Exit::Usage,
+                ErrorKind::Full | ErrorKind::Host | ErrorKind::TooSlow | ErrorKind::Stopping => {
+                    Exit::Host
+                }
+            },
+            Self::DaemonLost { reverted: true, .. } => Exit::Interrupted,
+            Self::DaemonLost {
+                reverted: false, ..
+            } => Exit::NotReverted,
+            Self::Refused(_)
+            | Self::Daemon(_)
+            | Self::Instance(_)
+            | Self::Socket(_)
+            | Self::Engine(_)
+            | Self::Runtime(_) => Exit::Host,
+        }
+    }
+}

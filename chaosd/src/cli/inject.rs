@@ -1,0 +1,33 @@
+//! `chaosd inject`: one fault, described by flags that mirror a profile's keys.
+
+use clap::Args;
+
+use super::{
+    Exit, Global, Output,
+    ask::Ask,
+    failure::CliError,
+    follow::{self, How},
+};
+use crate::profile::flags::InjectFlags;
+
+#[derive(Args, Debug)]
+pub(super) struct Inject {
+    #[command(flatten)]
+    flags: InjectFlags,
+    #[command(flatten)]
+    output: Output,
+    /// Print the run's id and return; needs the daemon
+    #[arg(short, long, global = true)]
+    detach: bool,
+}
+
+impl Inject {
+    pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
+        let how = How {
+            detach: self.detach,
+            json: self.output.is_json(),
+            command: Vec::new(),
+        };
+        follow::go(&Ask::from(self.flags), &how, global)
+    }
+}

@@ -1,0 +1,18 @@
+//! Results as people read them: text only, nothing is asked or changed here.
+
+mod doctor;
+mod number;
+mod plan;
+mod profiles;
+mod report;
+mod revert;
+mod status;
+mod table;
+
+pub(super) use doctor::doctor;
+pub(super) use number::{grouped, seconds};
+pub(super) use plan::plan;
+pub(super) use profiles::{profile, profiles};
+pub(super) use report::{ended, faults, started};
+pub(super) use revert::{revert, reverted};
+pub(super) use status::{fresh_screen, status};

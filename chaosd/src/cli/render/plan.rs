@@ -1,0 +1,135 @@
+//! The dry run: who is hit, by what, how, and how it would be undone.
+
+use std::fmt::Write;
+
+use crate::{
+    cli::out::{BOLD, DIM, WARN, paint},
+    plan::{Plan, PlannedFault, Scope},
+    profile::Timeline,
+    target::protected,
+};
+
+/// Connections of the protected set that are listed; the rest are counted.
+const PROTECTED_SHOWN: usize = 5;
+
+/// A plan in full.
+pub(in crate::cli) fn plan(plan: &Plan) -> String {
+    let mut text = Text::default();
+    text.line(format_args!("{}", paint(BOLD, &plan.profile)));
+    if !plan.about.is_empty() {
+        text.line(format_args!("{}", plan.about));
+    }
+    let seed = if plan.seeded { "as asked" } else { "drawn now" };
+    text.item("for", humantime::format_duration(plan.run_for));
+    text.item("seed", format_args!("{} ({seed})", plan.seed));
+    text.scope(&plan.scope);
+    for fault in &plan.faults {
+        text.fault(fault);
+    }
+    text.line(format_args!(""));
+    for note in &plan.notes {
+        text.line(format_args!("{} {note}", paint(WARN, "note:")));
+    }
+    text.line(format_args!("{}", paint(DIM, "nothing was changed")));
+    text.0.trim_end().to_owned()
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: impl std::fmt::Display) {
+        // Writing to a String cannot fail.
+        writeln!(self.0, "{line}").ok();
+    }
+
+    fn item(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.line(format_args!(
+            "  {}{value}",
+            paint(DIM, format_args!("{name:<11}"))
+        ));
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        self.item("target", &scope.label);
+        self.item(
+            "netns",
+            format_args!("{} (inode {})", scope.netns.path.display(), scope.netns.ino),
+        );
+        let interfaces: Vec<&str> = scope.interfaces.iter().map(|i| i.name.as_str()).collect();
+        let interfaces = if interfaces.is_empty() {
+            "none now".to_owned()
+        } else {
+            interfaces.join(", ")
+        };
+        self.item(
+            "interfaces",
+            format_args!("{interfaces}; and those that appear"),
+        );
+        if let Some(cgroup) = &scope.cgroup {
+            self.item(
+                "cgroup",
+                format_args!("{} and below", cgroup.path.display()),
+            );
+        }
+        if let Some(pid) = scope.pid {
+            self.item("ends with", format_args!("process {pid}"));
+        }
+        let flows = &scope.protected;
+        let mut spared: Vec<String> = flows
+            .iter()
+            .take(PROTECTED_SHOWN)
+            .map(protected::label)
+            .collect();
+        if flows.len() > PROTECTED_SHOWN {
+            spared.push(format!(
+                "{} more SSH connections",
+                flows.len() - PROTECTED_SHOWN
+            ));
+        }
+        spared.push("ARP, NDP, DHCP".to_owned());
+        self.item("spared", spared.join(", "));
+    }
+
+    fn fault(&mut self, fault: &PlannedFault) {
+        self.line(format_args!(
+            "\n{}: {}",
+            paint(BOLD, &fault.spec.name),
+            fault.what
+        ));
+        let when = when(&fault.spec.timeline);
+        if !when.is_empty() {
+            self.item("when", when);
+        }
+        self.item("how", &fault.mechanism);
+        self.item("undo", &fault.undo);
+        if fault.spec.unprotected {
+            self.item(
+                "unprotected",
+                "hits live SSH sessions, ARP, NDP and DHCP too",
+            );
+        }
+    }
+}
+
+fn when(timeline: &Timeline) -> String {
+    let time = humantime::format_duration;
+    let mut parts = Vec::new();
+    if !timeline.after.is_zero() {
+        parts.push(format!("after {}", time(timeline.after)));
+    }
+    if let Some(lasts) = timeline.lasts {
+        parts.push(format!("for {}", time(lasts)));
+    }
+    if !timeline.ramp.is_zero() {
+        parts.push(format!("growing over {}", time(timeline.ramp)));
+    }
+    if let Some(pulse) = timeline.pulse {
+        parts.push(format!(
+            "{} on, {} off in turn",
+            time(pulse.on),
+            time(pulse.off)
+        ));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,140 @@
+//! A run, from its first line to what it came to.
+
+use super::{grouped, seconds, table};
+use crate::{
+    cli::out::{BAD, GOOD, WARN, paint},
+    report::{Ended, FaultReport, Phase, RunReport, Verdict},
+};
+
+/// Said when a run is armed.
+pub(in crate::cli) fn started(report: &RunReport) -> Vec<String> {
+    let head = format!(
+        "{} {} on {}, for {}, armed in {:.1} ms, seed {}",
+        paint(GOOD, &report.id),
+        report.profile,
+        report.target,
+        seconds(report.for_seconds),
+        report.arm_ms,
+        report.seed,
+    );
+    std::iter::once(head)
+        .chain(report.notes.iter().map(|note| note_line(note)))
+        .collect()
+}
+
+/// Each fault and what it did.
+pub(in crate::cli) fn faults(report: &RunReport) -> String {
+    let mut table = table::table(&["FAULT", "WHAT", "SEEN", "MATCHED", "AFFECTED", "VERDICT"]);
+    for fault in &report.faults {
+        let total = fault.total();
+        table.add_row(vec![
+            fault.name.as_str().into(),
+            fault.what.as_str().into(),
+            table::number(total.seen),
+            table::number(total.matched),
+            table::number(total.affected),
+            table::verdict(fault.verdict),
+        ]);
+    }
+    table::text(&table)
+}
+
+/// Said when a run is over: why, what had no effect and why, and what is not as before.
+pub(in crate::cli) fn ended(report: &RunReport) -> Vec<String> {
+    let why = report.ended.map_or("it is over", reason);
+    let mut lines = vec![if report.phase == Phase::Failed {
+        let head = format!(
+            "{} is over ({why}), and not everything is as before:",
+            report.id
+        );
+        paint(BAD, head)
+    } else {
+        format!("{} is over ({why}); everything is as before", report.id)
+    }];
+    lines.extend(report.problems.iter().map(|problem| format!("  {problem}")));
+    lines.extend(report.faults.iter().filter_map(verdict));
+    lines
+}
+
+fn note_line(note: &str) -> String {
+    format!("{} {note}", paint(WARN, "note:"))
+}
+
+fn reason(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Deadline => "its time was up",
+        Ended::Reverted => "somebody reverted it",
+        Ended::Shutdown => "chaosd was told to stop",
+        Ended::TargetGone => "its target is gone",
+        Ended::Fenced => "chaosd was late, and its watchdog disarmed it",
+        Ended::CommandEnded => "its command ended",
+        Ended::WatchdogLost => "chaosd lost its watchdog",
+    }
+}
+
+/// In words, when the fault did nothing.
+fn verdict(fault: &FaultReport) -> Option<String> {
+    let total = fault.total();
+    let text = match fault.verdict {
+        Verdict::Effective => return None,
+        Verdict::Spared => format!(
+            "fault {} matched {} packets and acted on none of them: a low rate and few packets",
+            fault.name,
+            grouped(total.matched),
+        ),
+        Verdict::Ineffective => format!(
+            "fault {} matched nothing while {} packets flowed past; check --peer, --port, --protocol and --direction",
+            fault.name,
+            grouped(total.seen),
+        ),
+        Verdict::NoTraffic => format!(
+            "fault {} saw no packet at all; check the target and --interface (lo is left out unless it is named)",
+            fault.name,
+        ),
+    };
+    let style = if fault.verdict == Verdict::Spared {
+        WARN
+    } else {
+        BAD
+    };
+    Some(paint(style, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Count;
+
+    fn fault(verdict: Verdict, seen: u64, matched: u64) -> FaultReport {
+        FaultReport {
+            name: "slow".into(),
+            kind: "drop".into(),
+            what: "drops 30 %".into(),
+            ingress: Count {
+                seen,
+                matched,
+                affected: 0,
+            },
+            egress: Count::default(),
+            verdict,
+        }
+    }
+
+    fn words(verdict: Verdict, seen: u64, matched: u64) -> String {
+        let text = super::verdict(&fault(verdict, seen, matched)).unwrap_or_default();
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn a_fault_without_effect_says_what_to_check() {
+        let missed = words(Verdict::Ineffective, 1234, 0);
+        assert!(
+            missed.contains("matched nothing while 1,234 packets flowed past"),
+            "{missed}"
+        );
+        assert!(missed.contains("--port"), "{missed}");
+        assert!(words(Verdict::NoTraffic, 0, 0).contains("saw no packet"));
+        assert!(words(Verdict::Spared, 9, 7).contains("matched 7 packets"));
+        assert_eq!(words(Verdict::Effective, 9, 9), "");
+    }
+}

@@ -1,0 +1,60 @@
+//! Tables: as wide as the terminal, plain when piped.
+
+use std::io::IsTerminal;
+
+use anstream::{AutoStream, ColorChoice};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+
+use crate::report::Verdict;
+
+/// An empty table with these headings.
+pub(super) fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    if AutoStream::choice(&std::io::stdout()) == ColorChoice::Never {
+        table.force_no_tty();
+    } else {
+        table.enforce_styling();
+    }
+    // A program that reads tables wants its lines whole.
+    table.set_content_arrangement(if std::io::stdout().is_terminal() {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    });
+    table.set_header(
+        headings
+            .iter()
+            .map(|text| Cell::new(text).add_attribute(Attribute::Bold)),
+    );
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
+    table
+}
+
+/// The table's lines, without blanks at their ends.
+pub(super) fn text(table: &Table) -> String {
+    table.trim_fmt()
+}
+
+/// A number.
+pub(super) fn number(value: u64) -> Cell {
+    Cell::new(super::grouped(value)).set_alignment(CellAlignment::Right)
+}
+
+/// A verdict in its colour.
+pub(super) fn verdict(verdict: Verdict) -> Cell {
+    let (word, color) = match verdict {
+        Verdict::Effective => ("effective", Color::Green),
+        Verdict::Spared => ("spared all", Color::Yellow),
+        Verdict::Ineffective => ("INEFFECTIVE", Color::Red),
+        Verdict::NoTraffic => ("NO TRAFFIC", Color::Red),
+    };
+    coloured(word, color)
+}
+
+/// A word in a colour.
+pub(super) fn coloured(word: &str, color: Color) -> Cell {
+    Cell::new(word).fg(color)
+}

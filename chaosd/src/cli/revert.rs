@@ -1,0 +1,232 @@
+//! `chaosd revert`: the off-switch. Works through the daemon, without one, and against one that no
+//! longer answers.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde::Serialize;
+
+use super::{Exit, Global, Output, failure::CliError, out, render, runtime, wiring};
+use crate::{
+    api::{Client, ClientError},
+    instance::{InstanceError, Kind, Live, Owner, StateDir, revert_abandoned},
+    report::{Phase, RunReport},
+    undo::RevertReport,
+};
+
+/// A process that was asked to end has reverted by then.
+const END_WITHIN: Duration = Duration::from_secs(4);
+/// A process that was killed is replaced by its watchdog, which is done by then.
+const WATCHDOG_WITHIN: Duration = Duration::from_secs(8);
+/// How often we look whether it is gone.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[derive(Args, Debug)]
+pub(super) struct Revert {
+    /// Runs of the daemon (r-0123abcd), or process ids of foreground runs (see `chaosd status`)
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    ids: Vec<String>,
+    /// All runs, of the daemon and of others, and what the dead have left
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What `revert -o json` prints.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Reverted {
+    /// Runs of the daemon that were ended.
+    pub(super) runs: Vec<RunReport>,
+    /// Processes that were ended, and reverted what they had done.
+    pub(super) ended: Vec<u32>,
+    /// What the dead had left.
+    #[serde(flatten)]
+    pub(super) left: RevertReport,
+    /// What is still as it was.
+    pub(super) problems: Vec<String>,
+}
+
+impl Revert {
+    pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
+        let client = Client::new(&global.socket());
+        let state = global.state();
+        let reverted = runtime()?.block_on(async {
+            if self.all {
+                all(&client, &state).await
+            } else {
+                some(&client, &state, &self.ids).await
+            }
+        })?;
+        if self.output.is_json() {
+            out::json(&reverted);
+        } else {
+            out::say(render::revert(&reverted));
+        }
+        let stuck = reverted.runs.iter().any(|run| run.phase == Phase::Failed);
+        if stuck || !reverted.left.is_clean() || !reverted.problems.is_empty() {
+            return Ok(Exit::NotReverted);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+async fn all(client: &Client, state: &StateDir) -> Result<Reverted, CliError> {
+    let mut reverted = Reverted::default();
+    let mut deaf = false;
+    match greet_then_revert_all(client).await {
+        Ok(runs) => reverted.runs = runs,
+        Err(error) if error.is_no_daemon() => {}
+        Err(error @ ClientError::Denied { .. }) => return Err(error.into()),
+        // There is a daemon and it does not do it: it is ended, or else killed, and its watchdog
+        // reverts.
+        Err(error) => {
+            tracing::warn!("{}; ending the daemon", out::chain(&error));
+            deaf = true;
+        }
+    }
+    for live in state.live()? {
+        let daemon = live
+            .owner
+            .as_ref()
+            .is_some_and(|o| o.kind == Some(Kind::Daemon));
+        if deaf || !daemon {
+            end(state, &live, &mut reverted).await?;
+        }
+    }
+    reverted.left = revert_abandoned(state, &wiring::system());
+    Ok(reverted)
+}
+
+/// A daemon that is stopped accepts connections and says nothing: the greeting finds out soon.
+async fn greet_then_revert_all(client: &Client) -> Result<Vec<RunReport>, ClientError> {
+    client.status().await?;
+    client.revert_all().await
+}
+
+async fn some(client: &Client, state: &StateDir, ids: &[String]) -> Result<Reverted, CliError> {
+    let mut reverted = Reverted::default();
+    for id in ids {
+        let Ok(pid) = id.parse::<u32>() else {
+            reverted.runs.push(run(client, state, id).await?);
+            continue;
+        };
+        let live = state.live()?;
+        let of_pid = |live: &&Live| {
+            live.owner
+                .as_ref()
+                .is_some_and(|owner| owner.pid == pid && owner.kind == Some(Kind::Run))
+        };
+        match live.iter().find(of_pid) {
+            Some(live) => end(state, live, &mut reverted).await?,
+            None => {
+                return Err(CliError::Usage(format!(
+                    "process {pid} is no foreground run of chaosd; there are: {}",
+                    foreground(&live)
+                )));
+            }
+        }
+    }
+    Ok(reverted)
+}
+
+async fn run(client: &Client, state: &StateDir, id: &str) -> Result<RunReport, CliError> {
+    match client.revert(id).await {
+        Err(error) if error.is_no_daemon() => Err(CliError::Usage(format!(
+            "run {id}: no daemon answers on {}; end a foreground run by its process id ({}), or everything by `chaosd revert --all`",
+            client.socket().display(),
+            foreground(&state.live()?)
+        ))),
+        answer => Ok(answer?),
+    }
+}
+
+fn foreground(live: &[Live]) -> String {
+    let pids: Vec<String> = live
+        .iter()
+        .filter_map(|live| live.owner.as_ref())
+        .filter(|owner| owner.kind == Some(Kind::Run))
+        .map(|owner| owner.pid.to_string())
+        .collect();
+    if pids.is_empty() {
+        return "none".to_owned();
+    }
+    pids.join(", ")
+}
+
+/// Asks an instance to end; kills it when it does not, for then its watchdog reverts.
+async fn end(state: &StateDir, live: &Live, reverted: &mut Reverted) -> Result<(), CliError> {
+    let Some(owner) = &live.owner else {
+        reverted.problems.push(format!(
+            "instance {} is held by a process that has not said who it is: try again",
+            live.number
+        ));
+        return Ok(());
+    };
+    for (signal, within) in [
+        (Signal::SIGTERM, END_WITHIN),
+        (Signal::SIGKILL, WATCHDOG_WITHIN),
+    ] {
+        match send(owner, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => {
+                reverted.problems.push(format!(
+                    "failed to end process {}: {error}; by hand: kill -{signal} {}",
+                    owner.pid, owner.pid
+                ));
+                return Ok(());
+            }
+        }
+        if gone(state, live.number, owner, within).await? {
+            reverted.ended.push(owner.pid);
+            return Ok(());
+        }
+    }
+    reverted.problems.push(format!(
+        "process {} or its watchdog still holds instance {}; by hand: kill -KILL {0}{}",
+        owner.pid,
+        live.number,
+        live.watchdog
+            .as_ref()
+            .map_or(String::new(), |watchdog| format!(" {}", watchdog.pid))
+    ));
+    Ok(())
+}
+
+/// The number may be another's by now: it is told by its start time.
+fn send(owner: &Owner, signal: Signal) -> nix::Result<()> {
+    match i32::try_from(owner.pid) {
+        Ok(pid) if owner.is_alive() => kill(Pid::from_raw(pid), signal),
+        _ => Err(Errno::ESRCH),
+    }
+}
+
+async fn gone(
+    state: &StateDir,
+    number: u32,
+    owner: &Owner,
+    within: Duration,
+) -> Result<bool, InstanceError> {
+    let since = Instant::now();
+    while since.elapsed() < within {
+        let held = state
+            .live()?
+            .iter()
+            .any(|live| live.number == number && live.owner.as_ref() == Some(owner));
+        if !held {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(false)
+}

@@ -1,0 +1,38 @@
+//! `chaosd run`: a profile, in the foreground or detached.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use super::{
+    Exit, Global, Output,
+    ask::{Ask, ProfileArgs},
+    failure::CliError,
+    follow::{self, How},
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Run {
+    #[command(flatten)]
+    profile: ProfileArgs,
+    #[command(flatten)]
+    output: Output,
+    /// Print the run's id and return; needs the daemon
+    #[arg(short, long, conflicts_with = "command")]
+    detach: bool,
+    /// Run this under the fault. The run ends when it does, at the latest at its deadline; when it
+    /// fails, its exit code is passed on (128 and the signal's number, when a signal ended it)
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
+        let how = How {
+            detach: self.detach,
+            json: self.output.is_json(),
+            command: self.command,
+        };
+        follow::go(&Ask::try_from(self.profile)?, &how, global)
+    }
+}

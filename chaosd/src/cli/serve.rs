@@ -1,0 +1,92 @@
+//! `chaosd serve`: the daemon.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::{
+    Exit, Global, failure::CliError, notify::notify, out, render, runtime, wiring, signals::Signals,
+};
+use crate::{
+    api::{self, Runs, Service, Socket},
+    instance::{DaemonLock, Instance, Kind, revert_abandoned},
+    report::Ended,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// Let the members of this group use the socket (mode 0660 instead of 0600)
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// No run lasts longer
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    max_for: Duration,
+    /// Stay attached, inert, for this long after the last fault, so that the next one is in force
+    /// in milliseconds
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    linger: Duration,
+}
+
+impl Serve {
+    pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
+        let state = global.state();
+        // In this order: there is one daemon, it starts from a clean machine, and who can connect
+        // can be served.
+        let lock = DaemonLock::take(&state)?;
+        let left = revert_abandoned(&state, &wiring::system());
+        for line in render::reverted(&left) {
+            tracing::warn!("{line}");
+        }
+        let exit = runtime()?.block_on(async {
+            let signals = Signals::catch()?;
+            let (socket, listener) = Socket::bind(&global.socket(), self.group.as_deref())?;
+            let instance = Instance::claim(&state, Kind::Daemon)?;
+            let engine =
+                wiring::start_engine(instance, self.linger, true).map_err(CliError::Engine)?;
+            let service = Arc::new(Service {
+                engine: engine.handle(),
+                max_for: self.max_for,
+                state,
+            });
+            tracing::info!(socket = %socket.path().display(), "serving");
+            notify("READY=1");
+            serve(listener, service, socket.has_group(), signals).await;
+            let problems = engine.stop();
+            for problem in &problems {
+                out::tell(out::paint(out::BAD, problem));
+            }
+            tracing::info!("ended");
+            Ok::<_, CliError>(if problems.is_empty() {
+                Exit::Done
+            } else {
+                Exit::NotReverted
+            })
+        });
+        drop(lock);
+        exit
+    }
+}
+
+/// Serves until a signal comes; then reverts at once, while the requests under way are answered.
+async fn serve(
+    listener: tokio::net::UnixListener,
+    service: Arc<Service>,
+    by_group: bool,
+    mut signals: Signals,
+) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = api::serve(listener, service.clone(), by_group, async {
+        stopped.await.ok();
+    });
+    let ending = async {
+        let signal = signals.next().await;
+        tracing::info!("{signal}: reverting all");
+        notify("STOPPING=1");
+        drop(stop);
+        if let Err(error) = service.revert_all(Ended::Shutdown).await {
+            tracing::error!("failed to revert all: {error}");
+        }
+    };
+    tokio::join!(serving, ending);
+}

@@ -1,0 +1,118 @@
+//! `chaosd status`: what is in force, with or without a daemon.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Exit, Global, Output, failure::CliError, out, render, runtime};
+use crate::{
+    api::Client,
+    instance::{Kind, Owner, StateDir},
+    report::{Daemon, RunReport},
+};
+
+/// `--watch` looks again this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    /// Look again every second
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What `status -o json` prints.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Machine {
+    /// The daemon, when one answers.
+    pub(super) daemon: Option<Daemon>,
+    /// Runs of the daemon: alive, then the last ones that are over, newest first.
+    pub(super) runs: Vec<RunReport>,
+    /// Foreground runs without a daemon.
+    pub(super) foreground: Vec<Process>,
+    /// Instances that died and were not undone.
+    pub(super) left_over: Vec<Process>,
+    /// What could not be learnt.
+    pub(super) problems: Vec<String>,
+}
+
+/// An instance, alive or dead.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Process {
+    pub(super) instance: u32,
+    pub(super) pid: Option<u32>,
+    pub(super) kind: Option<Kind>,
+}
+
+impl Status {
+    pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
+        runtime()?.block_on(async {
+            let client = Client::new(&global.socket());
+            let state = global.state();
+            loop {
+                let machine = look(&client, &state).await;
+                match (self.output.is_json(), self.watch) {
+                    (true, true) => out::json_line(&machine),
+                    (true, false) => out::json(&machine),
+                    (false, true) => out::say(format_args!(
+                        "{}{}",
+                        render::fresh_screen(),
+                        render::status(&machine, client.socket())
+                    )),
+                    (false, false) => out::say(render::status(&machine, client.socket())),
+                }
+                if !self.watch {
+                    return Ok(Exit::Done);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        })
+    }
+}
+
+async fn look(client: &Client, state: &StateDir) -> Machine {
+    let mut problems = Vec::new();
+    let (daemon, runs) = match client.status().await {
+        Ok(status) => (status.daemon, status.runs),
+        Err(error) => {
+            if !error.is_no_daemon() {
+                problems.push(out::chain(&error));
+            }
+            (None, Vec::new())
+        }
+    };
+    let process = |instance, owner: Option<&Owner>| Process {
+        instance,
+        pid: owner.map(|owner| owner.pid),
+        kind: owner.and_then(|owner| owner.kind),
+    };
+    let live = state.live().unwrap_or_else(|error| {
+        problems.push(out::chain(&error));
+        Vec::new()
+    });
+    let foreground = live
+        .iter()
+        .map(|live| process(live.number, live.owner.as_ref()))
+        .filter(|process| process.kind == Some(Kind::Run))
+        .collect();
+    let left_over = match state.abandoned() {
+        Ok(abandoned) => abandoned
+            .iter()
+            .map(|dead| process(dead.number, dead.owner.as_ref()))
+            .collect(),
+        // Said already, by `live`.
+        Err(_) => Vec::new(),
+    };
+    Machine {
+        daemon,
+        runs,
+        foreground,
+        left_over,
+        problems,
+    }
+}
