@@ -6,8 +6,8 @@ use std::{ffi::OsString, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, child::Child, failure::CliError, live::Live, out, render, runtime, wiring,
-    side::Side, signals::Signals,
+    Exit, Global, child::Child, failure::CliError, live::Live, out, render, runtime, side::Side,
+    signals::Signals, wiring,
 };
 use crate::{
     api::{Client, Service},

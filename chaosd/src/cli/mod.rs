@@ -20,12 +20,12 @@ mod profiles;
 mod render;
 mod revert;
 mod run;
-pub mod wiring;
 mod serve;
 mod side;
 mod signals;
 mod status;
 mod watchdog;
+pub mod wiring;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{
-    Exit, Global, failure::CliError, notify::notify, out, render, runtime, wiring, signals::Signals,
+    Exit, Global, failure::CliError, notify::notify, out, render, runtime, signals::Signals, wiring,
 };
 use crate::{
     api::{self, Runs, Service, Socket},

@@ -38,7 +38,12 @@ pub(crate) fn start_engine(
     warm: bool,
 ) -> Result<Engine, StartError> {
     let system = Arc::new(system());
-    Engine::start(Options { instance, system, linger, warm })
+    Engine::start(Options {
+        instance,
+        system,
+        linger,
+        warm,
+    })
 }
 
 /// The machine, for whoever undoes something.
