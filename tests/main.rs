@@ -1,1 +1,3 @@
-//! x
+//! Integration tests, one binary: a file for each theme.
+
+mod laboratory;

@@ -32,7 +32,7 @@ pub enum Kind {
 
 /// A run: all its faults are armed by writing `deadline_ns`, and disarmed by writing 0.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Run {
     /// `CLOCK_MONOTONIC` ns.
     pub start_ns: u64,
@@ -42,7 +42,7 @@ pub struct Run {
 
 /// One fault of a plane. Times are ns since the run's start.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fault {
     /// A [`Kind`]; 0: a free entry.
     pub kind: u32,
@@ -78,7 +78,7 @@ pub struct Fault {
 
 /// What a fault remembers between packets, per direction.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct FaultState {
     /// Packets decided so far.
     pub packets: [u64; 2],

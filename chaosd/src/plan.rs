@@ -8,7 +8,12 @@ use serde::Serialize;
 
 use chaosd_ebpf::FlowKey;
 
-use crate::profile::FaultSpec;
+use crate::{
+    bpf::Steering,
+    fault::{self, ResolveError, Rule},
+    profile::{FaultSpec, Profile, Target},
+    target::{self, TargetError},
+};
 
 /// A profile bound to this host.
 #[derive(Clone, Debug, Serialize)]
@@ -51,6 +56,9 @@ pub struct PlannedFault {
     pub undo: String,
     /// True when it sends packets through the detour device.
     pub detour: bool,
+    /// What the plane is given.
+    #[serde(skip)]
+    pub rule: Rule,
 }
 
 /// What a target came to: held open from here to the revert.
@@ -67,6 +75,8 @@ pub struct Scope {
     pub cgroup: Option<Cgroup>,
     /// The run ends early when this process does.
     pub pid: Option<i32>,
+    /// What the user should know of it.
+    pub notes: Vec<String>,
     /// Its directory in /proc, open: stays with that process though the number is used again.
     #[serde(skip)]
     pub process: Option<Arc<OwnedFd>>,
@@ -118,6 +128,146 @@ pub struct Interface {
     pub loopback: bool,
     /// Up, with an address that is not link-local, and not stacked on another that is.
     pub default: bool,
+}
+
+/// Why a profile cannot be carried out on this host. Nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The target does not exist, or not as asked.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A peer has no address.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// An interface does not exist.
+    #[error("fault `{fault}`: there is no interface `{name}` in {scope}; there are: {there}")]
+    Interface {
+        /// The fault that names it.
+        fault: String,
+        /// As asked.
+        name: String,
+        /// The target.
+        scope: String,
+        /// Names that exist.
+        there: String,
+    },
+    /// Nothing to act on.
+    #[error("{scope} has no interface with an address, apart from lo; name one by `interfaces` (--interface)")]
+    NoInterface {
+        /// The target.
+        scope: String,
+    },
+    /// The device cannot carry the fault.
+    #[error("fault `{fault}` needs an Ethernet header, and {interface} has none (a tunnel): leave it out by `interfaces`, or use drop or partition")]
+    NoEthernet {
+        /// The fault.
+        fault: String,
+        /// The interface.
+        interface: String,
+    },
+}
+
+impl Plan {
+    /// Binds a profile to this host. Reads, and resolves names; changes nothing.
+    pub fn make(name: &str, profile: &Profile) -> Result<Self, PlanError> {
+        let scope = target::resolve(&profile.target, profile.faults.iter().all(|f| f.unprotected))?;
+        let seed = profile.seed.unwrap_or_else(draw);
+        let mut notes = Vec::new();
+        let mut faults = Vec::new();
+        for (salt, spec) in (0..).zip(&profile.faults) {
+            let rule = fault::rule(spec, &scope, seed, profile.seed.is_some(), salt)?;
+            check_interfaces(spec, &rule, &scope, &mut notes)?;
+            let kind = fault::packet(&spec.kind);
+            let steering = rule.matcher.steering;
+            faults.push(PlannedFault {
+                spec: spec.clone(),
+                what: fault::describe(spec),
+                mechanism: kind.mechanism(),
+                undo: undo(steering, &scope),
+                detour: steering != Steering::Never,
+                rule,
+            });
+        }
+        if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec)) {
+            notes.push(
+                "it hits every peer of this host; live SSH sessions are spared, new ones are not".into(),
+            );
+        }
+        notes.extend(scope.notes.iter().cloned());
+        Ok(Self {
+            profile: name.into(),
+            about: profile.about.clone(),
+            run_for: profile.run_for,
+            seed,
+            seeded: profile.seed.is_some(),
+            scope,
+            faults,
+            notes,
+        })
+    }
+}
+
+fn hits_everything(spec: &FaultSpec) -> bool {
+    let m = &spec.matching;
+    m.peers.is_empty() && m.ports.is_none() && m.local_ports.is_none() && m.protocol.is_none()
+}
+
+fn undo(steering: Steering, scope: &Scope) -> String {
+    let mut text = String::from("one store disarms it; the links close with chaosd's descriptors");
+    if steering != Steering::Never {
+        text += "; the detour device is deleted";
+    }
+    if scope.interfaces.iter().any(|i| i.loopback) && steering != Steering::Never {
+        text += "; two sysctls of lo are written back";
+    }
+    text
+}
+
+/// Each interface that is named exists, something is left to act on, and it can carry the fault.
+fn check_interfaces(
+    spec: &FaultSpec,
+    rule: &Rule,
+    scope: &Scope,
+    notes: &mut Vec<String>,
+) -> Result<(), PlanError> {
+    for name in &rule.matcher.interfaces {
+        if !scope.interfaces.iter().any(|i| i.name == *name) {
+            let there: Vec<&str> = scope.interfaces.iter().map(|i| i.name.as_str()).collect();
+            return Err(PlanError::Interface {
+                fault: spec.name.clone(),
+                name: name.clone(),
+                scope: scope.label.clone(),
+                there: there.join(", "),
+            });
+        }
+    }
+    let mut wanted =
+        scope.interfaces.iter().filter(|i| rule.matcher.wants(&i.name, i.default, i.loopback)).peekable();
+    if wanted.peek().is_none() {
+        return Err(PlanError::NoInterface { scope: scope.label.clone() });
+    }
+    if let Some(bare) = wanted.find(|i| !i.ethernet) {
+        match rule.matcher.steering {
+            Steering::Never => {}
+            Steering::Segments => notes.push(format!(
+                "fault `{}` decides per whole buffer on {}, which has no Ethernet header: losses come in bursts",
+                spec.name, bare.name
+            )),
+            Steering::Always => {
+                return Err(PlanError::NoEthernet {
+                    fault: spec.name.clone(),
+                    interface: bare.name.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A seed nobody asked for, from the kernel's generator; 53 bits, so that JSON carries it exactly.
+fn draw() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id()) >> 11
 }
 
 fn serialize_flows<S: serde::Serializer>(flows: &[FlowKey], s: S) -> Result<S::Ok, S::Error> {

@@ -1,2 +1,56 @@
-//! x
-fn main() {}
+//! Every developer verb, one file each: `cargo xtask VERB`.
+//!
+//! A verb is a module with `Args` and `run`; a new one is a new file, a line in [`Verb`] and a
+//! line in [`dispatch`]. Nothing here is needed to use chaosd.
+
+mod build;
+mod lint;
+mod setup;
+mod step;
+mod test;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tree::Tree;
+
+/// Builds, checks and tests chaosd.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Bring what this machine lacks to build and test; does nothing the second time.
+    Setup(setup::Args),
+    /// Build the kernel programs, then the binary that carries them.
+    Build(build::Args),
+    /// Run every test this kernel can run, and count them.
+    Test(test::Args),
+    /// Formatting, lints, documentation and the rules of the tree.
+    Lint(lint::Args),
+}
+
+fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Setup(args) => setup::run(tree, args),
+        Verb::Build(args) => build::run(tree, args),
+        Verb::Test(args) => test::run(tree, args),
+        Verb::Lint(args) => lint::run(tree, args),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match Tree::find().and_then(|tree| dispatch(&tree, &cli.verb)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            step::failure(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,3 +1,20 @@
-//! (to come)
+//! The only code that knows aya.
+//!
+//! A [`Plane`] is one network namespace: the programs, their maps, their links. It is opened when a
+//! fault first needs the namespace, kept for a while after the last one, and arms and disarms by
+//! writing memory. Links are never pinned: they die with the process.
 
+mod fence;
+mod matcher;
+mod object;
+mod peers;
+mod plane;
 pub mod probe;
+mod tables;
+
+pub use fence::fence;
+pub use matcher::{Matcher, PeerSet, Steering};
+pub use plane::{Plane, PlaneError, Spare};
+
+/// The lease: how long programs go on without hearing from the daemon.
+pub const LEASE_NS: u64 = 2_000_000_000;

@@ -1,16 +1,56 @@
 //! Runs plans: arm, tick, disarm, revert. Used by the daemon and by a foreground `chaosd run` alike.
 //!
 //! The engine is one plain thread with a queue of commands. It needs neither the tokio runtime nor
-//! the network, sleeps while nothing is armed, and ticks every 250 ms while something is.
+//! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
+//! last [`Handle`] is gone, or the thread panics, it reverts everything.
+
+mod clock;
+mod planes;
+mod run;
+mod worker;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
 
 use crate::{
+    bpf::PeerSet,
+    instance::Instance,
     plan::Plan,
     report::{Ended, RunId, RunReport},
+    undo::System,
 };
+
+/// How often the engine renews leases and looks around while something is armed.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// What an engine needs.
+pub struct Options {
+    /// Its place in the state directory.
+    pub instance: Instance,
+    /// The machine.
+    pub system: Arc<dyn System>,
+    /// How long programs stay attached (and inert) after the last fault, so that the next one arms
+    /// in milliseconds.
+    pub linger: Duration,
+    /// Loads programs ahead of the first fault.
+    pub warm: bool,
+}
 
 /// Speaks to the engine's thread; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Handle {}
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    watchdog: Arc<AtomicU32>,
+}
 
 /// Why the engine did not do it. Nothing is left changed.
 #[derive(Debug, thiserror::Error)]
@@ -29,39 +69,110 @@ pub enum EngineError {
     Stopped,
 }
 
+/// Why no engine was started. Nothing is left changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No second process, no faults.
+    #[error("failed to start the watchdog: {0}")]
+    Watchdog(#[source] crate::watchdog::WatchdogError),
+    /// No thread.
+    #[error("failed to start the engine's thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+type Reply<T> = oneshot::Sender<T>;
+
+enum Command {
+    Arm(Box<Plan>, Reply<Result<RunReport, EngineError>>),
+    Reports(Reply<Vec<RunReport>>),
+    Report(RunId, Reply<Result<RunReport, EngineError>>),
+    Wait(RunId, Reply<Result<RunReport, EngineError>>),
+    Revert(RunId, Ended, Reply<Result<RunReport, EngineError>>),
+    RevertAll(Ended, Reply<Vec<RunReport>>),
+    /// Interfaces or addresses of this plane's namespace changed.
+    Changed(u32),
+    /// Programs loaded ahead, in a thread of their own.
+    Spare(Result<crate::bpf::Spare, crate::bpf::PlaneError>),
+    /// The host names of a run's fault resolved again.
+    Peers(RunId, usize, PeerSet),
+    Shutdown,
+}
+
+/// The engine's thread: [`Engine::stop`] ends it and says what could not be reverted.
+#[must_use = "an engine that is not stopped is reverted by its watchdog"]
+pub struct Engine {
+    handle: Handle,
+    thread: JoinHandle<Vec<String>>,
+}
+
+impl Engine {
+    /// Starts the watchdog, then the thread.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let (commands, queue) = mpsc::channel();
+        let watchdog = Arc::new(AtomicU32::new(0));
+        let handle = Handle { commands: commands.clone(), watchdog: Arc::clone(&watchdog) };
+        let worker = worker::Worker::new(options, commands, watchdog)?;
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || worker.run(&queue))
+            .map_err(StartError::Thread)?;
+        Ok(Self { handle, thread })
+    }
+
+    /// Speaks to it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Ends every run, takes everything down, and returns what could not be put back and how to do
+    /// it by hand.
+    pub fn stop(self) -> Vec<String> {
+        self.handle.commands.send(Command::Shutdown).ok();
+        self.thread
+            .join()
+            .unwrap_or_else(|_| vec!["the engine panicked; its watchdog reverts: see `chaosd doctor`".into()])
+    }
+}
+
 impl Handle {
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)
+    }
+
     /// Arms a plan and returns its run.
-    pub async fn arm(&self, _plan: Plan) -> Result<RunReport, EngineError> {
-        Err(EngineError::Stopped)
+    pub async fn arm(&self, plan: Plan) -> Result<RunReport, EngineError> {
+        self.ask(|reply| Command::Arm(Box::new(plan), reply)).await?
     }
 
     /// Runs alive, then the last ones that are over, newest first.
     pub async fn reports(&self) -> Result<Vec<RunReport>, EngineError> {
-        Err(EngineError::Stopped)
+        self.ask(Command::Reports).await
     }
 
     /// One run.
     pub async fn report(&self, id: RunId) -> Result<RunReport, EngineError> {
-        Err(EngineError::NoSuchRun(id))
+        self.ask(|reply| Command::Report(id, reply)).await?
     }
 
     /// Resolves when the run is over.
     pub async fn wait(&self, id: RunId) -> Result<RunReport, EngineError> {
-        Err(EngineError::NoSuchRun(id))
+        self.ask(|reply| Command::Wait(id, reply)).await?
     }
 
     /// Ends a run now. A run that is over is returned as it is.
-    pub async fn revert(&self, id: RunId, _why: Ended) -> Result<RunReport, EngineError> {
-        Err(EngineError::NoSuchRun(id))
+    pub async fn revert(&self, id: RunId, why: Ended) -> Result<RunReport, EngineError> {
+        self.ask(|reply| Command::Revert(id, why, reply)).await?
     }
 
     /// Ends every run and takes every plane down; returns the runs it ended.
-    pub async fn revert_all(&self, _why: Ended) -> Result<Vec<RunReport>, EngineError> {
-        Err(EngineError::Stopped)
+    pub async fn revert_all(&self, why: Ended) -> Result<Vec<RunReport>, EngineError> {
+        self.ask(|reply| Command::RevertAll(why, reply)).await
     }
 
     /// The watchdog's process id, 0 while it is being replaced.
     pub fn watchdog_pid(&self) -> u32 {
-        0
+        self.watchdog.load(Ordering::Relaxed)
     }
 }

@@ -1,10 +1,12 @@
-//! The only code that speaks netlink: interfaces, the detour device, device features, sysctls.
+//! The only code that speaks netlink: interfaces, the detour device, device features,
+//! sysctls, connections.
 //!
 //! Every function takes the network namespace it works in and may be called from any thread: the
 //! work is done on a thread of its own that enters the namespace, or through a socket opened
 //! there. Changes and their undoing use a plain blocking socket, so that a revert needs no
 //! asynchronous runtime; only the dumps use one.
 
+mod connections;
 pub mod detour;
 mod interfaces;
 mod leftovers;
@@ -15,6 +17,7 @@ mod socket;
 mod sysctl;
 pub mod trial;
 
+pub use connections::{Connection, established};
 pub use interfaces::interfaces;
 pub use leftovers::{delete_link, leftovers};
 pub use monitor::{Monitor, monitor};

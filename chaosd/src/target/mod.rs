@@ -111,6 +111,7 @@ pub fn resolve(target: &Target, unprotected_all: bool) -> Result<Scope, TargetEr
         cgroup: found.cgroup,
         pid,
         process: process.map(Into::into),
+        notes: Vec::new(),
         protected,
     })
 }

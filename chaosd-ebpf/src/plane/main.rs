@@ -1,0 +1,118 @@
+//! The programs of one plane (one network namespace).
+//!
+//! ```text
+//! eth0 egress/ingress ─ egress, ingress: classify ─┬─ no fault: TCX_NEXT
+//!                                                  ├─ decided in place: drop, or pass
+//!                                                  └─ needs a lone segment or a real checksum:
+//!                                                     redirect to the detour's sending end
+//! detour's receiving end ─ detour: classify, decide ── redirect back to eth0, marked
+//! cgroup ingress ─ cgroup_ingress: first packet of a socket not yet tagged
+//! ```
+//!
+//! Invariant: programs fail open. A packet that cannot be parsed, a map value that is missing, a
+//! helper that fails, a lease or a deadline that has passed: the packet goes on as if we were not
+//! there. The one exception stands in [`detour`].
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![expect(missing_docs, reason = "the macros put each program's page on an inner function")]
+#![expect(internal_features, reason = "atomic_xadd, see decide.rs")]
+
+mod act;
+mod classify;
+mod corrupt;
+mod decide;
+mod maps;
+mod packet;
+mod reset;
+mod socket;
+
+use aya_ebpf::{
+    bindings::{BPF_F_INGRESS, tcx_action_base::{TCX_DROP, TCX_NEXT}},
+    helpers::generated::bpf_redirect,
+    macros::{cgroup_skb, classifier},
+    programs::{SkBuffContext, TcContext},
+};
+use chaosd_ebpf::{EGRESS, INGRESS, Mark};
+
+use crate::act::Place;
+
+/// Leaving packets of a target's interface.
+#[classifier]
+pub fn egress(ctx: TcContext) -> i32 {
+    at_interface(&ctx, EGRESS)
+}
+
+/// Arriving packets of a target's interface.
+#[classifier]
+pub fn ingress(ctx: TcContext) -> i32 {
+    at_interface(&ctx, INGRESS)
+}
+
+#[inline(always)]
+fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
+    let Some(ctl) = maps::armed() else {
+        return TCX_NEXT;
+    };
+    match packet::mark(ctx) {
+        Mark::Returned(plane) => {
+            if plane == ctl.plane {
+                packet::set_mark(ctx, Mark::None);
+            }
+            return TCX_NEXT;
+        }
+        Mark::ReturnedUndecided(plane) => {
+            if plane == ctl.plane {
+                packet::set_mark(ctx, Mark::Undecided(plane));
+            }
+            return TCX_NEXT;
+        }
+        _ => {}
+    }
+    let Some(iface) = maps::iface(packet::ifindex(ctx)) else {
+        return TCX_NEXT;
+    };
+    act::run(ctx, ctl, iface, direction, Place::Interface)
+}
+
+/// Packets that took the detour, one wire segment each, with real checksums.
+///
+/// A packet that cannot be sent back has nowhere to go on to: it is lost. That takes an interface
+/// which disappeared meanwhile.
+#[classifier]
+pub fn detour(ctx: TcContext) -> i32 {
+    let Mark::Steered { direction, slot } = packet::mark(&ctx) else {
+        return TCX_DROP;
+    };
+    let Some(index) = maps::slot(slot) else {
+        return TCX_DROP;
+    };
+    let plane = maps::plane();
+    packet::set_mark(&ctx, Mark::Returned(plane));
+    if let (Some(ctl), Some(iface)) = (maps::armed(), maps::iface(index)) {
+        let verdict = act::run(&ctx, ctl, iface, direction, Place::Detour { index });
+        if verdict != TCX_NEXT {
+            return verdict;
+        }
+    }
+    let flags = if direction == INGRESS { u64::from(BPF_F_INGRESS) } else { 0 };
+    // SAFETY: a helper without pointers.
+    unsafe { bpf_redirect(index, flags) as i32 }
+}
+
+/// Packets on their way into a socket of a target cgroup, when tcx ingress did not know the
+/// socket's cgroup yet: decides in place (drop only), and tags the socket for the next ones.
+#[cgroup_skb]
+pub fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
+    socket::first_packet(&ctx)
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

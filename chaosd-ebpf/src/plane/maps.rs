@@ -1,0 +1,115 @@
+//! Every map of the plane, and the lookups that cannot be got wrong.
+//!
+//! Tables that the daemon rewrites while packets flow are memory-mapable arrays: it writes a fault
+//! or all 65,536 ports without a system call.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::SkStorage,
+    helpers::generated::bpf_ktime_get_coarse_ns,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray},
+};
+use chaosd_ebpf::{
+    Bits, Control, Counters, Fault, FaultState, FlowKey, Iface, MAX_FAULTS, MAX_RUNS, MAX_SLOTS,
+    Run, SockTag,
+};
+
+const FAULTS_LEN: u32 = MAX_FAULTS as u32;
+
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static RUNS: Array<Run> = Array::with_max_entries(MAX_RUNS, BPF_F_MMAPABLE);
+#[map]
+pub static FAULTS: Array<Fault> = Array::with_max_entries(FAULTS_LEN, BPF_F_MMAPABLE);
+#[map]
+pub static STATES: Array<FaultState> = Array::with_max_entries(FAULTS_LEN, BPF_F_MMAPABLE);
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(FAULTS_LEN * 2, 0);
+/// Packets that passed an interface while the plane was armed, by slot and direction.
+#[map]
+pub static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SLOTS * 2, 0);
+/// Segments that went into the detour, and those that came out: a difference is loss nobody asked for.
+#[map]
+pub static DETOURED: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
+#[map]
+static IFACES: HashMap<u32, Iface> = HashMap::with_max_entries(MAX_SLOTS, 0);
+#[map]
+static SLOTS: Array<u32> = Array::with_max_entries(MAX_SLOTS, 0);
+
+/// Dimensions: key -> the faults that hold for it.
+#[map]
+pub static PROTOCOLS: Array<Bits> = Array::with_max_entries(256, BPF_F_MMAPABLE);
+#[map]
+pub static FLAGS: Array<Bits> = Array::with_max_entries(256, BPF_F_MMAPABLE);
+#[map]
+pub static PORTS: Array<Bits> = Array::with_max_entries(65536, BPF_F_MMAPABLE);
+#[map]
+pub static LOCAL_PORTS: Array<Bits> = Array::with_max_entries(65536, BPF_F_MMAPABLE);
+#[map]
+pub static PEERS4: LpmTrie<[u8; 4], Bits> = LpmTrie::with_max_entries(1 << 20, 0);
+#[map]
+pub static PEERS6: LpmTrie<[u8; 16], Bits> = LpmTrie::with_max_entries(1 << 20, 0);
+#[map]
+pub static CGROUPS: HashMap<u64, Bits> = HashMap::with_max_entries(4096, 1);
+
+#[map]
+pub static PROTECTED: HashMap<FlowKey, u32> = HashMap::with_max_entries(4096, 1);
+
+#[btf_map]
+pub static SOCKETS: SkStorage<SockTag> = SkStorage::new();
+
+/// The control entry, while something is armed and the daemon vouches for it.
+#[inline(always)]
+pub fn armed() -> Option<&'static Control> {
+    let ctl = CONTROL.get(0)?;
+    // Read volatile: user space writes these while we look.
+    // SAFETY: valid aligned fields of a map value.
+    let (lease, fence) =
+        unsafe { (core::ptr::read_volatile(&ctl.lease_ns), core::ptr::read_volatile(&ctl.fence)) };
+    if lease == 0 || fence != 0 || now() > lease {
+        return None;
+    }
+    Some(ctl)
+}
+
+/// This plane's number.
+#[inline(always)]
+pub fn plane() -> u32 {
+    CONTROL.get(0).map_or(0, |c| c.plane)
+}
+
+/// `CLOCK_MONOTONIC`, in steps of a jiffy: 5 ns instead of 32.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+/// The interface with this index, if it belongs to the plane.
+#[inline(always)]
+pub fn iface(index: u32) -> Option<&'static Iface> {
+    // SAFETY: the entry is replaced, never freed, while a fault is armed; a torn read of bits
+    // means one packet more or less.
+    unsafe { IFACES.get(index) }
+}
+
+/// ifindex of a slot.
+#[inline(always)]
+pub fn slot(slot: u32) -> Option<u32> {
+    match SLOTS.get(slot) {
+        Some(&index) if index != 0 => Some(index),
+        _ => None,
+    }
+}
+
+/// Adds to a per-CPU number.
+#[inline(always)]
+pub fn add(map: &PerCpuArray<u64>, index: u32, n: u64) {
+    if let Some(p) = map.get_ptr_mut(index) {
+        // SAFETY: this CPU's own value; preemption by a softirq may lose an update, not corrupt it.
+        unsafe { *p += n }
+    }
+}

@@ -1,0 +1,245 @@
+//! From a buffer to the facts that faults match on.
+//!
+//! Headers are read with `bpf_skb_load_bytes`, which does not care whether they are linear.
+
+use aya_ebpf::{
+    EbpfContext, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
+    programs::TcContext,
+};
+use chaosd_ebpf::{FlowKey, INGRESS, Mark};
+
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
+pub const ICMP: u8 = 1;
+pub const ICMP6: u8 = 58;
+/// Stands for "no IP at all" in the table of protocols (255 is reserved by IANA).
+pub const NOT_IP: u8 = 255;
+
+const ETH_HLEN: u32 = 14;
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
+
+/// The packet under way, per CPU: a program's stack has 512 bytes in all. One for tc programs, which
+/// run with softirqs off, and one for the cgroup program, which they may interrupt.
+#[map]
+static PACKETS: PerCpuArray<Packet> = PerCpuArray::with_max_entries(2, 0);
+
+/// Which of the per-CPU values a program uses.
+#[derive(Clone, Copy)]
+pub enum Scratch {
+    /// tc programs.
+    Tc = 0,
+    /// The cgroup program.
+    Cgroup = 1,
+}
+
+/// What is known of a packet, seen from the target.
+pub struct Packet {
+    /// Peer, ports and family: zero where there are none.
+    pub flow: FlowKey,
+    /// 4, 6, or 0 for neither.
+    pub family: u32,
+    /// Layer 4 protocol.
+    pub protocol: u8,
+    /// TCP flags.
+    pub flags: u8,
+    /// `flow` has ports: not a later fragment, not a protocol without.
+    pub ports: bool,
+    /// Offset of the IP header.
+    pub l3: u32,
+    /// Offset of the layer 4 header.
+    pub l4: u32,
+    /// Wire segments in this buffer.
+    pub segments: u32,
+}
+
+/// Loads `T` at `offset`.
+#[inline(always)]
+pub fn load<T: Copy>(skb: *mut core::ffi::c_void, offset: u32) -> Option<T> {
+    let mut v = core::mem::MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes size_of::<T>() bytes or fails; T is plain data (arrays of bytes).
+    unsafe {
+        if bpf_skb_load_bytes(skb.cast(), offset, v.as_mut_ptr().cast(), size_of::<T>() as u32) == 0
+        {
+            Some(v.assume_init())
+        } else {
+            None
+        }
+    }
+}
+
+/// Loads `N` bytes at `offset` to where they are wanted.
+#[inline(always)]
+pub fn load_into<const N: usize>(skb: *mut core::ffi::c_void, offset: u32, to: &mut [u8; N]) -> Option<()> {
+    // SAFETY: the helper writes N bytes or fails.
+    (unsafe { bpf_skb_load_bytes(skb.cast(), offset, to.as_mut_ptr().cast(), N as u32) } == 0)
+        .then_some(())
+}
+
+impl Packet {
+    /// Reads the headers; `None` for what cannot be parsed, which passes.
+    #[inline(always)]
+    pub fn parse<C: EbpfContext>(
+        scratch: Scratch,
+        ctx: &C,
+        l2: bool,
+        direction: u32,
+    ) -> Option<&'static Self> {
+        let p = PACKETS.get_ptr_mut(scratch as u32)?;
+        // SAFETY: this CPU's own value, used by one program at a time.
+        let p = unsafe { &mut *p };
+        let skb = ctx.as_ptr();
+        let raw = skb.cast::<aya_ebpf::bindings::__sk_buff>();
+        // SAFETY: context fields.
+        let (protocol, segs, size, len) =
+            unsafe { ((*raw).protocol, (*raw).gso_segs, (*raw).gso_size, (*raw).len) };
+        let mut ethertype = u16::from_be(protocol as u16);
+        let mut l3 = if l2 { ETH_HLEN } else { 0 };
+        if ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD {
+            // A tag inside the data: the accelerated one is not counted as protocol.
+            let inner: [u8; 2] = load(skb, l3 + 2)?;
+            ethertype = u16::from_be_bytes(inner);
+            l3 += 4;
+        }
+        let segments = if segs != 0 {
+            segs
+        } else if size != 0 {
+            len.div_ceil(size)
+        } else {
+            1
+        };
+        *p = Self {
+            flow: FlowKey { remote: [0; 16], remote_port: 0, local_port: 0, family: 0 },
+            family: 0,
+            protocol: NOT_IP,
+            flags: 0,
+            ports: false,
+            l3,
+            l4: l3,
+            segments,
+        };
+        match ethertype {
+            ETH_P_IP => p.ipv4(skb, direction)?,
+            ETH_P_IPV6 => p.ipv6(skb, direction)?,
+            _ => {}
+        }
+        Some(p)
+    }
+
+    #[inline(always)]
+    fn ipv4(&mut self, skb: *mut core::ffi::c_void, direction: u32) -> Option<()> {
+        let h: [u8; 10] = load(skb, self.l3)?;
+        if h[0] >> 4 != 4 || h[0] & 15 < 5 {
+            return None;
+        }
+        self.family = 4;
+        self.flow.family = 4;
+        self.protocol = h[9];
+        self.l4 = self.l3 + u32::from(h[0] & 15) * 4;
+        let at = if direction == INGRESS { 12 } else { 16 };
+        let remote: [u8; 4] = load(skb, self.l3 + at)?;
+        self.flow.remote[..4].copy_from_slice(&remote);
+        // RFC 791: a later fragment has an offset and no layer 4 header.
+        if u16::from_be_bytes([h[6], h[7]]) & 0x1fff == 0 {
+            self.layer4(skb, direction);
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn ipv6(&mut self, skb: *mut core::ffi::c_void, direction: u32) -> Option<()> {
+        let h: [u8; 8] = load(skb, self.l3)?;
+        if h[0] >> 4 != 6 {
+            return None;
+        }
+        self.family = 6;
+        self.flow.family = 6;
+        let at = if direction == INGRESS { 8 } else { 24 };
+        load_into(skb, self.l3 + at, &mut self.flow.remote)?;
+        let (mut next, mut l4, mut later) = (h[6], self.l3 + 40, false);
+        // RFC 8200 §4: hop-by-hop, routing, fragment, destination options; RFC 4302: AH. More than
+        // eight in a row is no packet of a real stack: it passes.
+        for _ in 0..8 {
+            match next {
+                0 | 43 | 60 => {
+                    let e: [u8; 2] = load(skb, l4)?;
+                    next = e[0];
+                    l4 += (u32::from(e[1]) + 1) * 8;
+                }
+                51 => {
+                    let e: [u8; 2] = load(skb, l4)?;
+                    next = e[0];
+                    l4 += (u32::from(e[1]) + 2) * 4;
+                }
+                44 => {
+                    let e: [u8; 4] = load(skb, l4)?;
+                    next = e[0];
+                    later |= u16::from_be_bytes([e[2], e[3]]) & 0xfff8 != 0;
+                    l4 += 8;
+                }
+                _ => break,
+            }
+        }
+        self.protocol = next;
+        self.l4 = l4;
+        if !later {
+            self.layer4(skb, direction);
+        }
+        Some(())
+    }
+
+    /// Ports and flags, when they are all there. A header cut short leaves the packet without
+    /// ports: only faults that name none can hit it.
+    #[inline(always)]
+    fn layer4(&mut self, skb: *mut core::ffi::c_void, direction: u32) {
+        let (source, destination) = if self.protocol == TCP {
+            let Some(h) = load::<[u8; 14]>(skb, self.l4) else { return };
+            self.flags = h[13];
+            ([h[0], h[1]], [h[2], h[3]])
+        } else if self.protocol == UDP || self.protocol == 132 {
+            let Some(h) = load::<[u8; 4]>(skb, self.l4) else { return };
+            ([h[0], h[1]], [h[2], h[3]])
+        } else if self.protocol == ICMP6 {
+            // The type takes the place of the flags: NDP is protected.
+            if let Some(h) = load::<[u8; 1]>(skb, self.l4) {
+                self.flags = h[0];
+            }
+            return;
+        } else {
+            return;
+        };
+        self.ports = true;
+        let (source, destination) =
+            (u16::from_be_bytes(source), u16::from_be_bytes(destination));
+        if direction == INGRESS {
+            self.flow.remote_port = source;
+            self.flow.local_port = destination;
+        } else {
+            self.flow.remote_port = destination;
+            self.flow.local_port = source;
+        }
+    }
+}
+
+/// The mark a packet carries.
+#[inline(always)]
+pub fn mark<C: EbpfContext>(ctx: &C) -> Mark {
+    // SAFETY: a context field, 16 bits wide in the kernel.
+    Mark::decode(unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>()).tc_index } as u16)
+}
+
+/// Replaces the mark.
+#[inline(always)]
+pub fn set_mark(ctx: &TcContext, mark: Mark) {
+    // SAFETY: a context field that tc programs may write.
+    unsafe { (*ctx.skb.skb).tc_index = u32::from(mark.encode()) }
+}
+
+/// The device the packet is on.
+#[inline(always)]
+pub fn ifindex<C: EbpfContext>(ctx: &C) -> u32 {
+    // SAFETY: a context field.
+    unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>()).ifindex }
+}

@@ -1,0 +1,142 @@
+//! The loaded programs of one plane and their maps.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray},
+    programs::{CgroupSkb, ProgramError, SchedClassifier},
+};
+use aya_log::EbpfLogger;
+
+use crate::sys::{bpf as pod, map::{Mapped, Plain}};
+
+use super::{fence, plane::PlaneError};
+
+/// The object file, built by `cargo xtask build`.
+static PLANE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plane.o"));
+
+/// Everything the kernel holds for a plane.
+pub(super) struct Object {
+    pub ebpf: Ebpf,
+    pub control: Mapped<chaosd_ebpf::Control>,
+    pub runs: Mapped<chaosd_ebpf::Run>,
+    pub faults: Mapped<chaosd_ebpf::Fault>,
+    pub states: Mapped<chaosd_ebpf::FaultState>,
+    pub protocols: Mapped<chaosd_ebpf::Bits>,
+    pub flags: Mapped<chaosd_ebpf::Bits>,
+    pub ports: Mapped<chaosd_ebpf::Bits>,
+    pub local_ports: Mapped<chaosd_ebpf::Bits>,
+    pub peers4: LpmTrie<MapData, [u8; 4], pod::Bits>,
+    pub peers6: LpmTrie<MapData, [u8; 16], pod::Bits>,
+    pub cgroups: HashMap<MapData, u64, pod::Bits>,
+    pub protected: HashMap<MapData, pod::FlowKey, u32>,
+    pub ifaces: HashMap<MapData, u32, pod::Iface>,
+    pub slots: Array<MapData, u32>,
+    pub counters: PerCpuArray<MapData, pod::Counters>,
+    pub seen: PerCpuArray<MapData, u64>,
+    pub detoured: PerCpuArray<MapData, u64>,
+    /// The control map's id, by which another process can fence the plane.
+    pub control_id: u32,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Object(control map {})", self.control_id)
+    }
+}
+
+impl Object {
+    /// Loads every program; attaches none.
+    pub fn load() -> Result<Self, PlaneError> {
+        // No program of ours is relocated against the kernel's types: its BTF (megabytes) stays
+        // unread.
+        let mut ebpf = EbpfLoader::new().btf(None).load(PLANE).map_err(|e| PlaneError::Load(Box::new(e)))?;
+        for name in ["egress", "ingress", "detour"] {
+            classifier(&mut ebpf, name)?.load().map_err(|source| PlaneError::Program { name, source })?;
+        }
+        cgroup_ingress(&mut ebpf)?
+            .load()
+            .map_err(|source| PlaneError::Program { name: "cgroup_ingress", source })?;
+        let logger = EbpfLogger::init(&mut ebpf).ok();
+        let (control, control_id) = {
+            let data = array(&mut ebpf, "CONTROL")?;
+            let id = fence::id(&data).map_err(|e| PlaneError::Map("CONTROL", e))?;
+            (mapped_data(&data, "CONTROL", 1)?, id)
+        };
+        let faults = chaosd_ebpf::MAX_FAULTS;
+        Ok(Self {
+            control,
+            control_id,
+            runs: mapped(&mut ebpf, "RUNS", chaosd_ebpf::MAX_RUNS as usize)?,
+            faults: mapped(&mut ebpf, "FAULTS", faults)?,
+            states: mapped(&mut ebpf, "STATES", faults)?,
+            protocols: mapped(&mut ebpf, "PROTOCOLS", 256)?,
+            flags: mapped(&mut ebpf, "FLAGS", 256)?,
+            ports: mapped(&mut ebpf, "PORTS", 65536)?,
+            local_ports: mapped(&mut ebpf, "LOCAL_PORTS", 65536)?,
+            peers4: typed(&mut ebpf, "PEERS4")?,
+            peers6: typed(&mut ebpf, "PEERS6")?,
+            cgroups: typed(&mut ebpf, "CGROUPS")?,
+            protected: typed(&mut ebpf, "PROTECTED")?,
+            ifaces: typed(&mut ebpf, "IFACES")?,
+            slots: typed(&mut ebpf, "SLOTS")?,
+            counters: typed(&mut ebpf, "COUNTERS")?,
+            seen: typed(&mut ebpf, "SEEN")?,
+            detoured: typed(&mut ebpf, "DETOURED")?,
+            logger,
+            ebpf,
+        })
+    }
+
+    /// Hands the programs' log lines to `tracing`.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+}
+
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, PlaneError> {
+    ebpf.program_mut(name)
+        .ok_or(PlaneError::Missing(name))?
+        .try_into()
+        .map_err(|source: ProgramError| PlaneError::Program { name, source })
+}
+
+pub(super) fn cgroup_ingress(ebpf: &mut Ebpf) -> Result<&mut CgroupSkb, PlaneError> {
+    let name = "cgroup_ingress";
+    ebpf.program_mut(name)
+        .ok_or(PlaneError::Missing(name))?
+        .try_into()
+        .map_err(|source: ProgramError| PlaneError::Program { name, source })
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, PlaneError> {
+    ebpf.take_map(name).ok_or(PlaneError::Missing(name))
+}
+
+fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, PlaneError> {
+    match take(ebpf, name)? {
+        Map::Array(data) => Ok(data),
+        _ => Err(PlaneError::Missing(name)),
+    }
+}
+
+fn mapped<T: Plain>(ebpf: &mut Ebpf, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+    mapped_data(&array(ebpf, name)?, name, len)
+}
+
+/// The mapping keeps the map alive; its descriptor may go.
+fn mapped_data<T: Plain>(data: &MapData, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+    Mapped::new(data.fd(), len).map_err(|e| PlaneError::Map(name, e))
+}
+
+fn typed<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, PlaneError>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    T::try_from(take(ebpf, name)?).map_err(|e| PlaneError::Map(name, std::io::Error::other(e)))
+}

@@ -1,0 +1,318 @@
+//! The planes of an engine: opened when a fault needs a namespace, kept for a while, closed.
+
+use std::{
+    os::fd::AsFd,
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+
+use crate::{
+    bpf::{Plane, PlaneError, Spare, Steering},
+    instance::Instance,
+    journal::JournalError,
+    netlink::{self, Monitor, NetlinkError, detour},
+    plan::{Interface, Netns, Plan},
+    txn::{Applied, Txn, TxnError},
+    undo::{Link, Map, NetnsId, RevertReport, Sysctl, System, Undo},
+};
+
+use super::Command;
+
+/// Planes one engine can have: 64 instances share 4096 numbers.
+const PLANES: u32 = 64;
+
+/// What the stack needs to take loopback packets that come without a route, as they do from the
+/// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
+/// packets that arrive on lo, which only this namespace can send.
+const LOOPBACK_SYSCTLS: [&str; 2] =
+    ["net/ipv4/conf/lo/accept_local", "net/ipv4/conf/lo/route_localnet"];
+
+/// Why a namespace could not be put under fault. What was done is undone.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error(transparent)]
+    Plane(#[from] PlaneError),
+    #[error("failed to open a journal: {0}")]
+    Journal(#[from] JournalError),
+    #[error("{}", crate::undo::chain(.0))]
+    Txn(#[from] TxnError),
+    #[error("failed to list the interfaces: {0}")]
+    Netlink(#[from] NetlinkError),
+    #[error("an engine holds at most {PLANES} network namespaces at once")]
+    Full,
+}
+
+/// A plane, its journal, and its ear.
+pub(super) struct Held {
+    pub plane: Plane,
+    /// Since when no fault is in it.
+    pub idle: Option<Instant>,
+    /// The record by which the watchdog can disarm it.
+    record: Applied,
+    detour: Option<Applied>,
+    loopback: Option<Applied>,
+    _monitor: Monitor,
+}
+
+/// All planes.
+pub(super) struct Planes {
+    held: Vec<Held>,
+    spare: Option<Spare>,
+    system: Arc<dyn System>,
+    instance: u32,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Planes {
+    pub fn new(instance: u32, system: Arc<dyn System>, commands: mpsc::Sender<Command>) -> Self {
+        Self { held: Vec::new(), spare: None, system, instance, commands }
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.held.iter_mut()
+    }
+
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Held> {
+        self.held.iter_mut().find(|h| h.plane.number() == number)
+    }
+
+    pub fn get(&self, number: u32) -> Option<&Held> {
+        self.held.iter().find(|h| h.plane.number() == number)
+    }
+
+    /// Keeps programs that were loaded ahead.
+    pub fn keep_spare(&mut self, spare: Spare) {
+        self.spare = Some(spare);
+    }
+
+    /// Loads programs in a thread of their own, for the plane after this one.
+    pub fn load_spare(&self) {
+        let commands = self.commands.clone();
+        let load = move || {
+            commands.send(Command::Spare(Spare::load())).ok();
+        };
+        if let Err(e) = std::thread::Builder::new().name("loader".into()).spawn(load) {
+            tracing::warn!("programs are not loaded ahead: {e}");
+        }
+    }
+
+    /// The plane of a plan's namespace, with its programs on every interface the plan wants, and
+    /// the detour if it wants one.
+    pub fn prepare(&mut self, plan: &Plan, instance: &Instance) -> Result<u32, OpenError> {
+        let number = self.open(&plan.scope.netns, instance)?;
+        if let Err(e) = self.equip(number, plan, instance) {
+            if self.get(number).is_some_and(|h| h.plane.is_idle()) {
+                let undone = self.close(number);
+                if !undone.is_clean() {
+                    tracing::error!("{undone}");
+                }
+            }
+            return Err(e);
+        }
+        Ok(number)
+    }
+
+    fn open(&mut self, netns: &Netns, instance: &Instance) -> Result<u32, OpenError> {
+        let same = |h: &&Held| {
+            let n = h.plane.netns();
+            (n.dev, n.ino) == (netns.dev, netns.ino) && !h.plane.is_fenced()
+        };
+        if let Some(held) = self.held.iter().find(same) {
+            return Ok(held.plane.number());
+        }
+        let number = (0..PLANES)
+            .map(|n| self.instance * PLANES + n)
+            .find(|n| self.get(*n).is_none())
+            .ok_or(OpenError::Full)?;
+        let spare = match self.spare.take() {
+            Some(spare) => spare,
+            None => Spare::load()?,
+        };
+        let plane = Plane::open(number, netns.clone(), spare);
+        let journal = instance.journal(&format!("plane-{number}"))?;
+        let mut txn = Txn::begin(journal, Arc::clone(&self.system));
+        // The map exists and is harmless: what the record is for is the watchdog, which can disarm
+        // by it.
+        let map = Map { id: plane.control_id(), name: "CONTROL".into() };
+        txn.step(Undo::Map(map), || Ok(()), |()| Ok(()))?;
+        let commands = self.commands.clone();
+        let monitor = netlink::monitor(netns.fd.as_fd(), move |change| match change {
+            Ok(()) => {
+                commands.send(Command::Changed(number)).ok();
+            }
+            Err(e) => tracing::warn!("interfaces that appear from now on are not covered: {e}"),
+        })?;
+        self.held.push(Held {
+            plane,
+            idle: Some(Instant::now()),
+            record: txn.commit()?,
+            detour: None,
+            loopback: None,
+            _monitor: monitor,
+        });
+        Ok(number)
+    }
+
+    fn equip(&mut self, number: u32, plan: &Plan, instance: &Instance) -> Result<(), OpenError> {
+        let system = Arc::clone(&self.system);
+        let instance_number = self.instance;
+        let held = self.get_mut(number).ok_or(OpenError::Full)?;
+        let interfaces = netlink::interfaces(plan.scope.netns.fd.as_fd())?;
+        let wanted: Vec<&Interface> = interfaces
+            .iter()
+            .filter(|i| {
+                plan.faults.iter().any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
+            })
+            .collect();
+        let detour = plan.faults.iter().any(|f| f.rule.matcher.steering != Steering::Never)
+            && wanted.iter().any(|i| i.ethernet);
+        if detour && !held.plane.has_detour() {
+            let mtu = interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500);
+            held.detour =
+                Some(make_detour(&mut held.plane, instance, instance_number, mtu, system.clone())?);
+        }
+        if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
+            held.loopback = Some(open_loopback(&held.plane, instance, system)?);
+        }
+        for interface in wanted {
+            held.plane.attach(interface)?;
+        }
+        held.plane.protect(&plan.scope.protected)?;
+        Ok(())
+    }
+
+    /// Looks at the interfaces of a plane again. Returns false when none is left.
+    pub fn reconcile(&mut self, number: u32) -> bool {
+        let Some(held) = self.get_mut(number) else {
+            return true;
+        };
+        let there = match netlink::interfaces(held.plane.netns().fd.as_fd()) {
+            Ok(there) => there,
+            Err(e) => {
+                tracing::warn!("failed to look at the interfaces again: {e}");
+                return true;
+            }
+        };
+        let attached: Vec<u32> = held.plane.attached().map(|(i, _)| i).collect();
+        for index in attached {
+            if !there.iter().any(|i| i.index == index) {
+                tracing::info!(index, "an interface is gone");
+                held.plane.detach(index);
+            }
+        }
+        for interface in &there {
+            if !held.plane.wants(interface) {
+                continue;
+            }
+            let new = held.plane.attached().all(|(i, _)| i != interface.index);
+            match held.plane.attach(interface) {
+                Ok(()) if new => tracing::info!(interface = interface.name, "a new interface is covered"),
+                Ok(()) => {}
+                Err(e) => tracing::warn!("{e}"),
+            }
+        }
+        held.plane.attached().next().is_some()
+    }
+
+    /// Takes a plane down, and everything it changed.
+    pub fn close(&mut self, number: u32) -> RevertReport {
+        let mut report = RevertReport::default();
+        let Some(i) = self.held.iter().position(|h| h.plane.number() == number) else {
+            return report;
+        };
+        let mut held = self.held.swap_remove(i);
+        held.plane.shut();
+        // The newest first.
+        for applied in [held.loopback.take(), held.detour.take(), Some(held.record)] {
+            if let Some(applied) = applied {
+                report.merge(applied.revert());
+            }
+        }
+        report
+    }
+
+    /// Takes every plane down.
+    pub fn close_all(&mut self) -> RevertReport {
+        let mut report = RevertReport::default();
+        for number in self.numbers() {
+            report.merge(self.close(number));
+        }
+        report
+    }
+
+    /// Numbers of the planes there are.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.held.iter().map(|h| h.plane.number()).collect()
+    }
+}
+
+/// The device, then the program at its far end: no packet is steered before both stand.
+fn make_detour(
+    plane: &mut Plane,
+    instance: &Instance,
+    instance_number: u32,
+    mtu: u32,
+    system: Arc<dyn System>,
+) -> Result<Applied, OpenError> {
+    let netns = plane.netns().clone();
+    let names = detour::names(instance_number, plane.number() % PLANES);
+    let journal = instance.journal(&format!("plane-{}-detour", plane.number()))?;
+    let mut txn = Txn::begin(journal, system);
+    let link = Link {
+        netns: NetnsId::from(&netns),
+        name: names.tx.clone(),
+        alias: names.alias.clone(),
+    };
+    txn.step(
+        Undo::Link(link),
+        || {
+            let made = detour::create(netns.fd.as_fd(), instance_number, plane.number() % PLANES, mtu)?;
+            plane.use_detour(made.tx, &made.rx_name)?;
+            Ok(())
+        },
+        // Both verify what they did themselves: offloads, addresses, the program at the hook.
+        |()| Ok(()),
+    )?;
+    Ok(txn.commit()?)
+}
+
+fn open_loopback(plane: &Plane, instance: &Instance, system: Arc<dyn System>) -> Result<Applied, OpenError> {
+    let netns = plane.netns().clone();
+    let journal = instance.journal(&format!("plane-{}-lo", plane.number()))?;
+    let mut txn = Txn::begin(journal, Arc::clone(&system));
+    for key in LOOPBACK_SYSCTLS {
+        let fd = netns.fd.as_fd();
+        let prior = system
+            .read_sysctl(fd, key)
+            .map_err(|e| PlaneError::Netns(std::io::Error::other(format!("{key}: {e}"))))?
+            .unwrap_or_default();
+        if prior == "1" {
+            continue;
+        }
+        let undo = Sysctl {
+            netns: NetnsId::from(&netns),
+            key: key.into(),
+            prior,
+            ours: "1".into(),
+        };
+        txn.step(
+            Undo::Sysctl(undo),
+            || Ok(system.write_sysctl(fd, key, "1")?),
+            |()| match system.read_sysctl(fd, key)? {
+                Some(v) if v == "1" => Ok(()),
+                found => Err(format!("{key} reads {found:?}").into()),
+            },
+        )?;
+    }
+    Ok(txn.commit()?)
+}
+
+/// Unwinding reverts.
+impl Drop for Planes {
+    fn drop(&mut self) {
+        let report = self.close_all();
+        if !report.is_clean() {
+            tracing::error!("{report}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One run: its faults in a plane, and what is said of it.
+
+use std::time::Instant;
+
+use chaosd_ebpf::{EGRESS, INGRESS};
+use tokio::sync::oneshot;
+
+use crate::{
+    bpf::{Plane, PlaneError},
+    fault,
+    plan::Plan,
+    report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
+};
+
+use super::{EngineError, clock::now_ns};
+
+/// A run that is armed.
+pub(super) struct Run {
+    pub id: RunId,
+    pub plan: Plan,
+    /// The plane's number.
+    pub plane: u32,
+    pub deadline_ns: u64,
+    /// Asked for its names last.
+    pub resolved: Instant,
+    pub waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
+    slot: u32,
+    started: String,
+    arm_ms: f64,
+    installed: Vec<Installed>,
+    cgroup: Option<u64>,
+    problems: Vec<String>,
+}
+
+struct Installed {
+    number: u8,
+    /// What had passed its interfaces before it was armed.
+    base: [u64; 2],
+}
+
+impl Run {
+    /// Puts a plan's faults into a plane and arms them. On failure the plane is as before.
+    pub fn arm(id: RunId, plan: Plan, plane: &mut Plane, since: Instant) -> Result<Self, PlaneError> {
+        let slot = plane.reserve_run()?;
+        let mut run = Self {
+            id,
+            plane: plane.number(),
+            deadline_ns: 0,
+            resolved: Instant::now(),
+            waiting: Vec::new(),
+            slot,
+            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            arm_ms: 0.0,
+            installed: Vec::new(),
+            cgroup: None,
+            problems: Vec::new(),
+            plan,
+        };
+        match run.install(plane) {
+            Ok(()) => {
+                let start = now_ns();
+                let length = u64::try_from(run.plan.run_for.as_nanos()).unwrap_or(u64::MAX);
+                run.deadline_ns = start.saturating_add(length);
+                plane.arm(slot, start, run.deadline_ns);
+                run.arm_ms = since.elapsed().as_secs_f64() * 1e3;
+                Ok(run)
+            }
+            Err(e) => {
+                run.take_out(plane);
+                Err(e)
+            }
+        }
+    }
+
+    fn install(&mut self, plane: &mut Plane) -> Result<(), PlaneError> {
+        if let Some(cgroup) = &self.plan.scope.cgroup {
+            plane.attach_cgroup(cgroup)?;
+            self.cgroup = Some(cgroup.id);
+        }
+        for planned in &self.plan.faults {
+            let mut fault = planned.rule.fault;
+            fault.run = self.slot;
+            let number = plane.install(planned.rule.matcher.clone(), fault)?;
+            self.installed.push(Installed { number, base: [0; 2] });
+        }
+        plane.refresh()?;
+        for installed in &mut self.installed {
+            installed.base = plane.seen(installed.number)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the peers of one fault.
+    pub fn change_peers(&self, plane: &mut Plane, fault: usize, peers: crate::bpf::PeerSet) -> Result<(), PlaneError> {
+        self.installed.get(fault).map_or(Ok(()), |i| plane.change_peers(i.number, peers))
+    }
+
+    /// Disarms, and says what became of it.
+    pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
+        plane.disarm(self.slot);
+        let mut report = self.report(plane);
+        self.take_out(plane);
+        report.problems = self.problems;
+        report.phase = if report.problems.is_empty() { Phase::Reverted } else { Phase::Failed };
+        report.ended = Some(why);
+        report.left_seconds = 0.0;
+        for waiting in self.waiting {
+            waiting.send(Ok(report.clone())).ok();
+        }
+        report
+    }
+
+    fn take_out(&mut self, plane: &mut Plane) {
+        plane.disarm(self.slot);
+        for installed in self.installed.drain(..).rev() {
+            if let Err(e) = plane.uninstall(installed.number) {
+                self.problems.push(format!(
+                    "{e}; the fault is disarmed all the same, and goes when chaosd ends"
+                ));
+            }
+        }
+        if let Some(id) = self.cgroup.take() {
+            plane.detach_cgroup(id);
+        }
+        plane.release_run(self.slot);
+    }
+
+    /// What is to be said of it now.
+    #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+    pub fn report(&self, plane: &Plane) -> RunReport {
+        let faults = self
+            .plan
+            .faults
+            .iter()
+            .zip(&self.installed)
+            .map(|(planned, installed)| {
+                let counts = plane.counts(installed.number).unwrap_or_default();
+                let seen = plane.seen(installed.number).unwrap_or_default();
+                let count = |direction: u32| {
+                    let d = direction as usize;
+                    Count { seen: seen[d].saturating_sub(installed.base[d]), ..counts[d] }
+                };
+                let mut report = FaultReport {
+                    name: planned.spec.name.clone(),
+                    kind: fault::packet(&planned.spec.kind).name().into(),
+                    what: planned.what.clone(),
+                    ingress: count(INGRESS),
+                    egress: count(EGRESS),
+                    verdict: Verdict::NoTraffic,
+                };
+                report.verdict = verdict(report.total());
+                report
+            })
+            .collect();
+        RunReport {
+            id: self.id.clone(),
+            profile: self.plan.profile.clone(),
+            target: self.plan.scope.label.clone(),
+            phase: Phase::Armed,
+            ended: None,
+            started: self.started.clone(),
+            for_seconds: self.plan.run_for.as_secs_f64(),
+            left_seconds: self.deadline_ns.saturating_sub(now_ns()) as f64 / 1e9,
+            seed: self.plan.seed,
+            arm_ms: self.arm_ms,
+            faults,
+            problems: self.problems.clone(),
+            notes: self.plan.notes.clone(),
+        }
+    }
+}
+
+fn verdict(total: Count) -> Verdict {
+    match total {
+        Count { affected: 1.., .. } => Verdict::Effective,
+        Count { matched: 1.., .. } => Verdict::Spared,
+        Count { seen: 1.., .. } => Verdict::Ineffective,
+        _ => Verdict::NoTraffic,
+    }
+}

@@ -1,0 +1,409 @@
+//! The engine's thread.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    bpf::{LEASE_NS, PeerSet, PlaneError},
+    fault,
+    instance::Instance,
+    plan::Plan,
+    profile::{Match, Peer},
+    report::{Ended, RunId, RunReport},
+    undo::RevertReport,
+    watchdog::Watchdog,
+};
+
+use super::{Command, EngineError, Options, StartError, TICK, clock::now_ns, planes::Planes, run::Run};
+
+/// Runs that are over and still told of.
+const REMEMBERED: usize = 100;
+/// How often host names are asked for again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) struct Worker {
+    planes: Planes,
+    runs: Vec<Run>,
+    over: VecDeque<RunReport>,
+    problems: Vec<String>,
+    instance: Instance,
+    watchdog: Option<Watchdog>,
+    watchdog_pid: Arc<AtomicU32>,
+    commands: Sender<Command>,
+    linger: Duration,
+    next_tick: Instant,
+}
+
+impl Worker {
+    pub fn new(
+        options: Options,
+        commands: Sender<Command>,
+        watchdog_pid: Arc<AtomicU32>,
+    ) -> Result<Self, StartError> {
+        let watchdog = Watchdog::start(&options.instance).map_err(StartError::Watchdog)?;
+        watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
+        let planes = Planes::new(options.instance.number(), options.system, commands.clone());
+        if options.warm {
+            planes.load_spare();
+        }
+        Ok(Self {
+            planes,
+            runs: Vec::new(),
+            over: VecDeque::new(),
+            problems: Vec::new(),
+            instance: options.instance,
+            watchdog: Some(watchdog),
+            watchdog_pid,
+            commands,
+            linger: options.linger,
+            next_tick: Instant::now(),
+        })
+    }
+
+    /// Until told to stop; returns what could not be reverted.
+    pub fn run(mut self, queue: &Receiver<Command>) -> Vec<String> {
+        loop {
+            let command = match self.wait_for() {
+                Some(timeout) => match queue.recv_timeout(timeout) {
+                    Ok(command) => Some(command),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                },
+                None => match queue.recv() {
+                    Ok(command) => Some(command),
+                    Err(mpsc::RecvError) => break,
+                },
+            };
+            match command {
+                Some(Command::Shutdown) => break,
+                Some(command) => self.handle(command),
+                None => {}
+            }
+            self.tick();
+        }
+        self.stop()
+    }
+
+    /// How long to sleep; `None`: until somebody asks for something.
+    fn wait_for(&self) -> Option<Duration> {
+        let now = now_ns();
+        let armed = !self.runs.is_empty();
+        let tick = armed.then(|| self.next_tick.saturating_duration_since(Instant::now()));
+        let deadline = self
+            .runs
+            .iter()
+            .map(|r| Duration::from_nanos(r.deadline_ns.saturating_sub(now)))
+            .min();
+        let linger = self
+            .planes
+            .numbers()
+            .into_iter()
+            .filter_map(|n| self.planes.get(n)?.idle)
+            .map(|since| self.linger.saturating_sub(since.elapsed()))
+            .min();
+        [tick, deadline, linger].into_iter().flatten().min()
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Arm(plan, reply) => {
+                let result = self.arm(*plan);
+                reply.send(result).ok();
+            }
+            Command::Reports(reply) => {
+                let alive = self.runs.iter().rev().filter_map(|r| self.report_of(r));
+                reply.send(alive.chain(self.over.iter().cloned()).collect()).ok();
+            }
+            Command::Report(id, reply) => {
+                reply.send(self.report(&id)).ok();
+            }
+            Command::Wait(id, reply) => match self.runs.iter_mut().find(|r| r.id == id) {
+                Some(run) => run.waiting.push(reply),
+                None => {
+                    reply.send(self.report(&id)).ok();
+                }
+            },
+            Command::Revert(id, why, reply) => {
+                let result = match self.end(&id, why) {
+                    Some(report) => Ok(report),
+                    None => self.report(&id),
+                };
+                reply.send(result).ok();
+            }
+            Command::RevertAll(why, reply) => {
+                reply.send(self.end_all(why)).ok();
+            }
+            Command::Changed(plane) => self.interfaces_changed(plane),
+            Command::Spare(Ok(spare)) => self.planes.keep_spare(spare),
+            Command::Spare(Err(e)) => tracing::warn!("programs are not loaded ahead: {e}"),
+            Command::Peers(id, fault, peers) => self.peers_changed(&id, fault, peers),
+            Command::Shutdown => {}
+        }
+    }
+
+    fn arm(&mut self, plan: Plan) -> Result<RunReport, EngineError> {
+        let since = Instant::now();
+        if !self.guarded() {
+            return Err(EngineError::Refused("the watchdog is gone and no other could be started".into()));
+        }
+        let id = self.new_id();
+        let number = self
+            .planes
+            .prepare(&plan, &self.instance)
+            .map_err(|e| EngineError::Refused(e.to_string()))?;
+        let Some(held) = self.planes.get_mut(number) else {
+            return Err(EngineError::Stopped);
+        };
+        // Watched and vouched for before the store that arms.
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.armed().map_err(|e| EngineError::Refused(e.to_string()))?;
+        }
+        held.plane.lease(now_ns() + LEASE_NS);
+        let result = Run::arm(id, plan, &mut held.plane, since).map(|run| {
+            tracing::info!(run = run.id, profile = run.plan.profile, target = run.plan.scope.label, "armed");
+            held.idle = None;
+            let report = run.report(&held.plane);
+            self.runs.push(run);
+            report
+        });
+        self.settle();
+        result.map_err(|e| match e {
+            PlaneError::Full { .. } => EngineError::Full(e.to_string()),
+            e => EngineError::Refused(e.to_string()),
+        })
+    }
+
+    /// A watchdog lives, or is started now.
+    fn guarded(&mut self) -> bool {
+        if self.watchdog.as_ref().is_some_and(|w| w.heartbeat().is_ok()) {
+            return true;
+        }
+        if self.watchdog.take().is_some() {
+            tracing::warn!("the watchdog is gone: starting another");
+        }
+        self.watchdog_pid.store(0, Ordering::Relaxed);
+        match Watchdog::start(&self.instance) {
+            Ok(watchdog) => {
+                self.watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
+                let heard = self.runs.is_empty() || watchdog.armed().is_ok();
+                self.watchdog = Some(watchdog);
+                heard
+            }
+            Err(e) => {
+                tracing::error!("failed to start the watchdog: {e}");
+                false
+            }
+        }
+    }
+
+    fn new_id(&self) -> RunId {
+        loop {
+            let id = format!("r-{:08x}", RandomState::new().hash_one(Instant::now()) >> 32);
+            if self.runs.iter().all(|r| r.id != id) && self.over.iter().all(|r| r.id != id) {
+                return id;
+            }
+        }
+    }
+
+    fn report_of(&self, run: &Run) -> Option<RunReport> {
+        Some(run.report(&self.planes.get(run.plane)?.plane))
+    }
+
+    fn report(&self, id: &RunId) -> Result<RunReport, EngineError> {
+        self.runs
+            .iter()
+            .find(|r| r.id == *id)
+            .and_then(|r| self.report_of(r))
+            .or_else(|| self.over.iter().find(|r| r.id == *id).cloned())
+            .ok_or_else(|| EngineError::NoSuchRun(id.clone()))
+    }
+
+    /// Ends one run that is alive.
+    fn end(&mut self, id: &RunId, why: Ended) -> Option<RunReport> {
+        let i = self.runs.iter().position(|r| r.id == *id)?;
+        let run = self.runs.remove(i);
+        let held = self.planes.get_mut(run.plane)?;
+        let report = run.end(&mut held.plane, why);
+        tracing::info!(run = report.id, why = ?why, "ended");
+        self.over.push_front(report.clone());
+        self.over.truncate(REMEMBERED);
+        self.settle();
+        Some(report)
+    }
+
+    fn end_all(&mut self, why: Ended) -> Vec<RunReport> {
+        let ids: Vec<RunId> = self.runs.iter().map(|r| r.id.clone()).collect();
+        let reports = ids.iter().filter_map(|id| self.end(id, why)).collect();
+        let closed = self.planes.close_all();
+        self.note(&closed);
+        reports
+    }
+
+    /// Takes the lease from planes without faults, and the watchdog's attention when there are none.
+    fn settle(&mut self) {
+        for held in self.planes.iter_mut() {
+            if held.plane.is_idle() {
+                held.plane.lease(0);
+                held.idle.get_or_insert_with(Instant::now);
+            }
+        }
+        if self.runs.is_empty()
+            && let Some(watchdog) = &self.watchdog
+            && let Err(e) = watchdog.idle()
+        {
+            // The next fault finds out, and starts another.
+            tracing::warn!("{e}");
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = now_ns();
+        for id in self.ids(|r| r.deadline_ns <= now) {
+            self.end(&id, Ended::Deadline);
+        }
+        if !self.runs.is_empty() && Instant::now() >= self.next_tick {
+            self.next_tick = Instant::now() + TICK;
+            self.vouch();
+            self.look_around();
+        }
+        for number in self.planes.numbers() {
+            let idle = self.planes.get(number).and_then(|h| h.idle);
+            if idle.is_some_and(|since| since.elapsed() >= self.linger) {
+                let closed = self.planes.close(number);
+                self.note(&closed);
+            }
+        }
+    }
+
+    fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
+        self.runs.iter().filter(|r| which(r)).map(|r| r.id.clone()).collect()
+    }
+
+    /// Tells the programs and the watchdog that the engine lives.
+    fn vouch(&mut self) {
+        if !self.guarded() {
+            for id in self.ids(|_| true) {
+                self.end(&id, Ended::WatchdogLost);
+            }
+            return;
+        }
+        let until = now_ns() + LEASE_NS;
+        for held in self.planes.iter_mut().filter(|h| !h.plane.is_idle()) {
+            held.plane.lease(until);
+            held.plane.flush_log();
+        }
+    }
+
+    /// Ends runs whose plane was taken away or whose target is gone; asks for names again.
+    fn look_around(&mut self) {
+        let fenced: Vec<u32> =
+            self.planes.iter_mut().filter(|h| h.plane.is_fenced()).map(|h| h.plane.number()).collect();
+        for number in fenced {
+            tracing::error!("the watchdog took a plane away: this process was late");
+            for id in self.ids(|r| r.plane == number) {
+                self.end(&id, Ended::Fenced);
+            }
+            let closed = self.planes.close(number);
+            self.note(&closed);
+        }
+        let gone: Vec<(RunId, String)> = self
+            .runs
+            .iter()
+            .filter_map(|r| Some((r.id.clone(), r.plan.scope.alive().err()?.to_string())))
+            .collect();
+        for (id, why) in gone {
+            self.target_gone(&id, &why);
+        }
+        for run in &mut self.runs {
+            if run.resolved.elapsed() >= RESOLVE_EVERY {
+                run.resolved = Instant::now();
+                resolve_again(run, &self.commands);
+            }
+        }
+    }
+
+    fn target_gone(&mut self, id: &RunId, why: &str) {
+        tracing::warn!(run = id, "the target is gone: {why}");
+        if let Some(run) = self.runs.iter_mut().find(|r| r.id == *id) {
+            run.plan.notes.push(format!("ended early: {why}"));
+        }
+        self.end(id, Ended::TargetGone);
+    }
+
+    fn interfaces_changed(&mut self, plane: u32) {
+        if self.planes.reconcile(plane) {
+            return;
+        }
+        for id in self.ids(|r| r.plane == plane) {
+            self.target_gone(&id, "its last interface is gone");
+        }
+    }
+
+    fn peers_changed(&mut self, id: &RunId, fault: usize, peers: PeerSet) {
+        let Some(run) = self.runs.iter().find(|r| r.id == *id) else {
+            return;
+        };
+        if let Some(held) = self.planes.get_mut(run.plane)
+            && let Err(e) = run.change_peers(&mut held.plane, fault, peers)
+        {
+            tracing::warn!(run = id, "the peers stay as they were: {e}");
+        }
+    }
+
+    fn note(&mut self, report: &RevertReport) {
+        for failure in &report.failed {
+            tracing::error!("{failure}");
+            self.problems.push(failure.to_string());
+        }
+        for left in &report.left_alone {
+            tracing::warn!("left alone: {left}");
+        }
+    }
+
+    fn stop(mut self) -> Vec<String> {
+        self.end_all(Ended::Shutdown);
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.goodbye();
+        }
+        std::mem::take(&mut self.problems)
+    }
+}
+
+/// Asks for the names of a run in a thread of its own: a resolver may take its time.
+fn resolve_again(run: &Run, commands: &Sender<Command>) {
+    let named: Vec<(usize, Match)> = run
+        .plan
+        .faults
+        .iter()
+        .enumerate()
+        .map(|(i, f)| (i, &f.spec.matching))
+        .filter(|(_, m)| m.peers.iter().chain(&m.not_peers).any(|p| matches!(p, Peer::Name(_))))
+        .map(|(i, m)| (i, m.clone()))
+        .collect();
+    if named.is_empty() {
+        return;
+    }
+    let (id, commands) = (run.id.clone(), commands.clone());
+    let work = move || {
+        for (i, m) in named {
+            match fault::resolve(&m) {
+                Ok(Some(peers)) => {
+                    commands.send(Command::Peers(id.clone(), i, peers)).ok();
+                }
+                Ok(None) => {}
+                Err(e) => tracing::warn!(run = id, "the addresses found before stay: {e}"),
+            }
+        }
+    };
+    if let Err(e) = std::thread::Builder::new().name("resolver".into()).spawn(work) {
+        tracing::warn!("names are not asked for again: {e}");
+    }
+}

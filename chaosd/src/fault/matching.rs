@@ -1,0 +1,143 @@
+//! From a profile's `match` to the classifier's terms, host names resolved.
+
+use std::{io, net::ToSocketAddrs};
+
+use ipnet::IpNet;
+
+use crate::{
+    bpf::{Matcher, PeerSet},
+    plan::Scope,
+    profile::{Direction, Match, Peer, Protocol, units::{PortSet, TcpFlags}},
+};
+
+use super::PacketFault;
+
+/// A host name that has no address now.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot resolve the peer `{name}`: {source}; give its address, or see whether a name server answers")]
+pub struct ResolveError {
+    name: String,
+    #[source]
+    source: io::Error,
+}
+
+pub(super) fn matcher(m: &Match, scope: &Scope, kind: &dyn PacketFault) -> Result<Matcher, ResolveError> {
+    Ok(Matcher {
+        directions: [m.direction != Direction::In, m.direction != Direction::Out],
+        interfaces: m.interfaces.clone(),
+        protocols: protocols(m, kind),
+        flags: m.flags,
+        ports: m.ports.clone(),
+        local_ports: m.local_ports.clone(),
+        loopback: m.peers.iter().any(|p| matches!(p, Peer::Net(net) if net.addr().is_loopback())),
+        peers: resolve(m)?,
+        cgroup: scope.cgroup.as_ref().map(|c| (c.id, c.level)),
+        unprotected: false,
+        steering: kind.steering(),
+    })
+}
+
+fn protocols(m: &Match, kind: &dyn PacketFault) -> Option<Vec<u8>> {
+    if let Some(only) = kind.protocols() {
+        return Some(only.to_vec());
+    }
+    if m.flags.is_some() {
+        return Some(vec![6]);
+    }
+    // IANA's protocol numbers; ICMP is two of them.
+    m.protocol.map(|p| match p {
+        Protocol::Tcp => vec![6],
+        Protocol::Udp => vec![17],
+        Protocol::Icmp => vec![1, 58],
+        Protocol::Sctp => vec![132],
+    })
+}
+
+/// The peers as addresses; `None`: anybody. Blocks on the resolver when there are names.
+pub fn resolve(m: &Match) -> Result<Option<PeerSet>, ResolveError> {
+    if m.peers.is_empty() && m.not_peers.is_empty() {
+        return Ok(None);
+    }
+    let mut set = PeerSet::default();
+    for (from, to) in [(&m.peers, &mut set.include), (&m.not_peers, &mut set.except)] {
+        for peer in from {
+            match peer {
+                Peer::Net(net) => {
+                    to.insert(net.trunc());
+                }
+                Peer::Name(name) => {
+                    let wrong = |source| ResolveError { name: name.clone(), source };
+                    let found = (name.as_str(), 0).to_socket_addrs().map_err(wrong)?;
+                    to.extend(found.map(|a| IpNet::from(a.ip().to_canonical())));
+                }
+            }
+        }
+    }
+    Ok(Some(set))
+}
+
+pub(super) fn describe(m: &Match) -> String {
+    let list = |peers: &[Peer]| {
+        let shown: Vec<String> = peers.iter().take(4).map(Peer::to_string).collect();
+        let more = peers.len().saturating_sub(shown.len());
+        if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    };
+    let mut text = match m.direction {
+        Direction::In => " arriving",
+        Direction::Out => " leaving",
+        Direction::Both => "",
+    }
+    .to_string();
+    if !m.peers.is_empty() {
+        text += match m.direction {
+            Direction::In => " from ",
+            Direction::Out => " to ",
+            Direction::Both => " to and from ",
+        };
+        text += &list(&m.peers);
+    }
+    if !m.not_peers.is_empty() {
+        text += &format!(" except {}", list(&m.not_peers));
+    }
+    if let Some(p) = m.protocol {
+        text += match p {
+            Protocol::Tcp => ", TCP",
+            Protocol::Udp => ", UDP",
+            Protocol::Icmp => ", ICMP",
+            Protocol::Sctp => ", SCTP",
+        };
+    }
+    if let Some(p) = &m.ports {
+        text += &format!(", remote port {}", ports(p));
+    }
+    if let Some(p) = &m.local_ports {
+        text += &format!(", local port {}", ports(p));
+    }
+    if let Some(f) = m.flags {
+        text += &format!(", TCP flags {}", flags(f));
+    }
+    if let Some(f) = m.flows {
+        text += &format!(", in {f} of flows");
+    }
+    if !m.interfaces.is_empty() {
+        text += &format!(", on {}", m.interfaces.join(", "));
+    }
+    text
+}
+
+fn flags(f: TcpFlags) -> String {
+    const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+    let named = |mask: u8, sign: &str| -> Vec<String> {
+        (0..8).filter(|i| mask & (1 << i) != 0).map(|i| format!("{sign}{}", NAMES[i])).collect()
+    };
+    [named(f.set, ""), named(f.clear, "!")].concat().join(" ")
+}
+
+fn ports(set: &PortSet) -> String {
+    let ranges: Vec<String> = set
+        .ranges()
+        .iter()
+        .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
+        .collect();
+    ranges.join(", ")
+}

@@ -1,0 +1,25 @@
+//! The line that a skipped test leaves behind.
+
+use std::io::Write as _;
+
+/// Says that the current test cannot run here, on standard output and in the file that
+/// `CHAOSD_SKIPS` names. One short append is atomic, so that tests may skip side by side.
+///
+/// # Panics
+/// When the file cannot be written: a skip that nobody sees would look like a pass.
+pub fn record(reason: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    println!("SKIPPED: {name}: {reason}");
+    let Some(path) = std::env::var_os("CHAOSD_SKIPS") else {
+        return;
+    };
+    let written = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(format!("{name}: {reason}\n").as_bytes()));
+    if let Err(error) = written {
+        panic!("failed to record a skipped test: {error}");
+    }
+}

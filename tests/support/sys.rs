@@ -1,0 +1,90 @@
+//! The unsafe corner of the tests: two system calls that no crate here wraps.
+
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+/// `struct tcp_info` of a socket (linux/tcp.h): what the kernel knows of a connection.
+pub fn tcp_info(socket: BorrowedFd<'_>) -> std::io::Result<libc::tcp_info> {
+    // SAFETY: the struct holds integers only, for which zero is a value. A kernel that knows
+    // fewer fields leaves the rest at zero.
+    let mut info: libc::tcp_info = unsafe { zeroed() };
+    let mut length =
+        libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(std::io::Error::other)?;
+    // SAFETY: both pointers are to locals that outlive the call, and `length` is the size of
+    // what the first points to; the kernel writes no more.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(info)
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+/// Where a program can hang on an interface (`enum bpf_attach_type`, linux/bpf.h).
+#[derive(Clone, Copy, Debug)]
+pub enum Tcx {
+    Ingress = 46,
+    Egress = 47,
+}
+
+/// The part of `union bpf_attr` that `BPF_PROG_QUERY` uses (linux/bpf.h, 6.6).
+#[repr(C)]
+struct Query {
+    ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    padding: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+const BPF_PROG_QUERY: libc::c_long = 16;
+const PROGRAMS_MAX: usize = 64;
+
+/// The ids of the programs on an interface of the calling thread's namespace, in their order.
+/// A kernel without tcx (before 6.6) answers `EINVAL`.
+pub fn tcx_programs(ifindex: u32, place: Tcx) -> std::io::Result<Vec<u32>> {
+    let mut ids = [0_u32; PROGRAMS_MAX];
+    let mut query = Query {
+        ifindex,
+        attach_type: place as u32,
+        flags: 0,
+        attach_flags: 0,
+        prog_ids: ids.as_mut_ptr() as u64,
+        count: 64,
+        padding: 0,
+        prog_attach_flags: 0,
+        link_ids: 0,
+        link_attach_flags: 0,
+        revision: 0,
+    };
+    // SAFETY: `query` is a whole attribute of the size given, and `prog_ids` points to room for
+    // `count` numbers; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_QUERY,
+            &raw mut query,
+            size_of::<Query>(),
+        )
+    };
+    if result != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(ids.into_iter().take(query.count as usize).collect())
+}
+
+const _: () = assert!(size_of::<Query>() == 64);
