@@ -27,5 +27,5 @@ pub use examine::examine;
 pub use refusal::Refusal;
 pub use request::RunRequest;
 pub use server::serve;
-pub use service::{Answer, Runs, Service};
+pub use service::{Answer, Runs, Service, bind};
 pub use socket::{Socket, SocketError};

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failure::CliError;
 use crate::{
-    api::{Refusal, RunRequest},
+    api::{Refusal, RunRequest, bind},
     plan::Plan,
     profile::{
         self, Problems, Profile,
@@ -88,7 +88,7 @@ impl Ask {
     /// What would be done here; changes nothing.
     pub(super) fn plan(&self, max_for: Duration) -> Result<Plan, CliError> {
         let profile = self.check(max_for).map_err(Refusal::Invalid)?;
-        Ok(super::seam::make_plan(self.request.name(), &profile)?)
+        Ok(bind(self.request.name(), &profile)?)
     }
 }
 

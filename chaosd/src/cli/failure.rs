@@ -5,7 +5,7 @@ use std::{ffi::OsString, io};
 use super::exit::Exit;
 use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
-    engine::EngineError,
+    engine::{EngineError, StartError},
     instance::InstanceError,
     profile::{FindError, Problems},
 };
@@ -46,8 +46,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// The engine cannot start.
-    #[error("failed to start the engine")]
-    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Engine(#[from] StartError),
     /// The command after `--` cannot start.
     #[error("failed to start {}; nothing was changed that is not reverted", command.display())]
     Command {
@@ -80,9 +80,11 @@ impl CliError {
                 | ErrorKind::NoSuchRun
                 | ErrorKind::Profile
                 | ErrorKind::Target => Exit::Usage,
-                ErrorKind::Full | ErrorKind::Host | ErrorKind::TooSlow | ErrorKind::Stopping => {
-                    Exit::Host
-                }
+                ErrorKind::Full
+                | ErrorKind::Host
+                | ErrorKind::Defect
+                | ErrorKind::TooSlow
+                | ErrorKind::Stopping => Exit::Host,
             },
             Self::DaemonLost { reverted: true, .. } => Exit::Interrupted,
             Self::DaemonLost {
