@@ -95,7 +95,7 @@ impl From<Refusal> for ApiError {
             Refusal::Engine(EngineError::NoSuchRun(_)) => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorKind::NoSuchRun,
-                format!("{text}; GET /v1/runs lists them"),
+                format!("{text}; `chaosd status` lists those there are"),
             ),
             Refusal::Engine(EngineError::Full(_)) => {
                 Self::new(StatusCode::CONFLICT, ErrorKind::Full, text)

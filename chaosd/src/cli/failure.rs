@@ -29,7 +29,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Daemon(#[from] ClientError),
     /// The daemon went away in mid-run.
-    #[error("the daemon went away while run {id} was in force")]
+    #[error("the daemon went away while run {id} was in force; {}", after_loss(*reverted))]
     DaemonLost {
         /// The run.
         id: String,
@@ -60,6 +60,14 @@ pub(super) enum CliError {
     /// The kernel refused a handler or a descriptor.
     #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
+}
+
+fn after_loss(reverted: bool) -> &'static str {
+    if reverted {
+        "its watchdog has put everything back"
+    } else {
+        "something may be left over: `chaosd doctor` shows it, `chaosd revert --all` undoes it"
+    }
 }
 
 impl CliError {

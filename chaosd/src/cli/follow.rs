@@ -120,7 +120,13 @@ async fn here(
     let over = follow(&side, ask, how, signals).await;
     // Whatever happened, nothing is left in force.
     let problems = engine.stop();
-    let mut over = over?;
+    let mut over = match over {
+        Ok(over) => over,
+        Err(error) => {
+            problems.iter().for_each(out::tell);
+            return Err(error);
+        }
+    };
     for problem in problems {
         if !over.report.problems.contains(&problem) {
             over.report.problems.push(problem);
