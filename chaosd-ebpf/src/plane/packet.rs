@@ -3,8 +3,8 @@
 //! Headers are read with `bpf_skb_load_bytes`, which does not care whether they are linear.
 
 use aya_ebpf::{
-    EbpfContext, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
-    programs::TcContext,
+    EbpfContext, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::map,
+    maps::PerCpuArray, programs::TcContext,
 };
 use chaosd_ebpf::{FlowKey, INGRESS, Mark};
 
@@ -61,7 +61,12 @@ pub fn load<T: Copy>(skb: *mut core::ffi::c_void, offset: u32) -> Option<T> {
     let mut v = core::mem::MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes size_of::<T>() bytes or fails; T is plain data (arrays of bytes).
     unsafe {
-        if bpf_skb_load_bytes(skb.cast(), offset, v.as_mut_ptr().cast(), size_of::<T>() as u32) == 0
+        if bpf_skb_load_bytes(
+            skb.cast(),
+            offset,
+            v.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+        ) == 0
         {
             Some(v.assume_init())
         } else {
@@ -72,7 +77,11 @@ pub fn load<T: Copy>(skb: *mut core::ffi::c_void, offset: u32) -> Option<T> {
 
 /// Loads `N` bytes at `offset` to where they are wanted.
 #[inline(always)]
-pub fn load_into<const N: usize>(skb: *mut core::ffi::c_void, offset: u32, to: &mut [u8; N]) -> Option<()> {
+pub fn load_into<const N: usize>(
+    skb: *mut core::ffi::c_void,
+    offset: u32,
+    to: &mut [u8; N],
+) -> Option<()> {
     // SAFETY: the helper writes N bytes or fails.
     (unsafe { bpf_skb_load_bytes(skb.cast(), offset, to.as_mut_ptr().cast(), N as u32) } == 0)
         .then_some(())
@@ -91,10 +100,9 @@ impl Packet {
         // SAFETY: this CPU's own value, used by one program at a time.
         let p = unsafe { &mut *p };
         let skb = ctx.as_ptr();
-        let raw = skb.cast::<aya_ebpf::bindings::__sk_buff>();
-        // SAFETY: context fields.
-        let (protocol, segs, size, len) =
-            unsafe { ((*raw).protocol, (*raw).gso_segs, (*raw).gso_size, (*raw).len) };
+        let raw = skb.cast::<__sk_buff>();
+        // SAFETY: a context field.
+        let protocol = unsafe { (*raw).protocol };
         let mut ethertype = u16::from_be(protocol as u16);
         let mut l3 = if l2 { ETH_HLEN } else { 0 };
         if ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD {
@@ -103,22 +111,20 @@ impl Packet {
             ethertype = u16::from_be_bytes(inner);
             l3 += 4;
         }
-        let segments = if segs != 0 {
-            segs
-        } else if size != 0 {
-            len.div_ceil(size)
-        } else {
-            1
-        };
         *p = Self {
-            flow: FlowKey { remote: [0; 16], remote_port: 0, local_port: 0, family: 0 },
+            flow: FlowKey {
+                remote: [0; 16],
+                remote_port: 0,
+                local_port: 0,
+                family: 0,
+            },
             family: 0,
             protocol: NOT_IP,
             flags: 0,
             ports: false,
             l3,
             l4: l3,
-            segments,
+            segments: segments(raw),
         };
         match ethertype {
             ETH_P_IP => p.ipv4(skb, direction)?,
@@ -195,11 +201,15 @@ impl Packet {
     #[inline(always)]
     fn layer4(&mut self, skb: *mut core::ffi::c_void, direction: u32) {
         let (source, destination) = if self.protocol == TCP {
-            let Some(h) = load::<[u8; 14]>(skb, self.l4) else { return };
+            let Some(h) = load::<[u8; 14]>(skb, self.l4) else {
+                return;
+            };
             self.flags = h[13];
             ([h[0], h[1]], [h[2], h[3]])
         } else if self.protocol == UDP || self.protocol == 132 {
-            let Some(h) = load::<[u8; 4]>(skb, self.l4) else { return };
+            let Some(h) = load::<[u8; 4]>(skb, self.l4) else {
+                return;
+            };
             ([h[0], h[1]], [h[2], h[3]])
         } else if self.protocol == ICMP6 {
             // The type takes the place of the flags: NDP is protected.
@@ -211,8 +221,7 @@ impl Packet {
             return;
         };
         self.ports = true;
-        let (source, destination) =
-            (u16::from_be_bytes(source), u16::from_be_bytes(destination));
+        let (source, destination) = (u16::from_be_bytes(source), u16::from_be_bytes(destination));
         if direction == INGRESS {
             self.flow.remote_port = source;
             self.flow.local_port = destination;
@@ -223,11 +232,26 @@ impl Packet {
     }
 }
 
+/// Wire segments in a buffer.
+#[inline(always)]
+pub fn segments(skb: *mut __sk_buff) -> u32 {
+    // SAFETY: context fields.
+    let (segments, size, len) = unsafe { ((*skb).gso_segs, (*skb).gso_size, (*skb).len) };
+    if segments != 0 {
+        segments
+    } else if size != 0 {
+        // A sender that is not trusted leaves the count to the device.
+        len.div_ceil(size)
+    } else {
+        1
+    }
+}
+
 /// The mark a packet carries.
 #[inline(always)]
 pub fn mark<C: EbpfContext>(ctx: &C) -> Mark {
     // SAFETY: a context field, 16 bits wide in the kernel.
-    Mark::decode(unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>()).tc_index } as u16)
+    Mark::decode(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).tc_index } as u16)
 }
 
 /// Replaces the mark.
@@ -241,5 +265,5 @@ pub fn set_mark(ctx: &TcContext, mark: Mark) {
 #[inline(always)]
 pub fn ifindex<C: EbpfContext>(ctx: &C) -> u32 {
     // SAFETY: a context field.
-    unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>()).ifindex }
+    unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex }
 }
