@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::refusal::Refusal;
-use crate::engine::EngineError;
+use crate::{engine::EngineError, plan::PlanError};
 
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,13 +85,15 @@ impl From<Refusal> for ApiError {
                 }
                 error
             }
-            Refusal::Target(_) => Self::new(StatusCode::CONFLICT, ErrorKind::Target, text),
             Refusal::Broken(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Defect, text)
             }
-            Refusal::Host(_) | Refusal::Engine(EngineError::Refused(_)) => {
+            Refusal::Host(_)
+            | Refusal::Target(PlanError::NoEthernet { .. })
+            | Refusal::Engine(EngineError::Refused(_)) => {
                 Self::new(StatusCode::NOT_IMPLEMENTED, ErrorKind::Host, text)
             }
+            Refusal::Target(_) => Self::new(StatusCode::CONFLICT, ErrorKind::Target, text),
             Refusal::Engine(EngineError::NoSuchRun(_)) => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorKind::NoSuchRun,

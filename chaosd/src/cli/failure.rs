@@ -7,6 +7,7 @@ use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
     engine::{EngineError, StartError},
     instance::InstanceError,
+    plan::PlanError,
     profile::{FindError, Problems},
 };
 
@@ -73,6 +74,7 @@ fn after_loss(reverted: bool) -> &'static str {
 impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
+            Self::Refused(Refusal::Target(PlanError::NoEthernet { .. })) => Exit::Host,
             Self::Find(_)
             | Self::Profile(_)
             | Self::Usage(_)
