@@ -26,8 +26,8 @@ pub(super) struct Object {
     pub states: Mapped<chaosd_ebpf::FaultState>,
     pub protocols: Mapped<chaosd_ebpf::Bits>,
     pub flags: Mapped<chaosd_ebpf::Bits>,
-    pub ports: Mapped<chaosd_ebpf::Bits>,
-    pub local_ports: Mapped<chaosd_ebpf::Bits>,
+    ports: MapData,
+    local_ports: MapData,
     pub peers4: LpmTrie<MapData, [u8; 4], pod::Bits>,
     pub peers6: LpmTrie<MapData, [u8; 16], pod::Bits>,
     pub cgroups: HashMap<MapData, u64, pod::Bits>,
@@ -83,8 +83,8 @@ impl Object {
             states: mapped(&mut ebpf, "STATES", faults)?,
             protocols: mapped(&mut ebpf, "PROTOCOLS", 256)?,
             flags: mapped(&mut ebpf, "FLAGS", 256)?,
-            ports: mapped(&mut ebpf, "PORTS", 65536)?,
-            local_ports: mapped(&mut ebpf, "LOCAL_PORTS", 65536)?,
+            ports: array(&mut ebpf, "PORTS")?,
+            local_ports: array(&mut ebpf, "LOCAL_PORTS")?,
             peers4: typed(&mut ebpf, "PEERS4")?,
             peers6: typed(&mut ebpf, "PEERS6")?,
             cgroups: typed(&mut ebpf, "CGROUPS")?,
@@ -97,6 +97,16 @@ impl Object {
             logger,
             ebpf,
         })
+    }
+
+    /// The table of remote ports. Mapped while it is written: its 2 MiB would count as ours.
+    pub fn ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
+        mapped_data(&self.ports, "PORTS", 65536)
+    }
+
+    /// The table of local ports, likewise.
+    pub fn local_ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
+        mapped_data(&self.local_ports, "LOCAL_PORTS", 65536)
     }
 
     /// Hands the programs' log lines to `tracing`.

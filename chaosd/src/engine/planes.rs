@@ -97,9 +97,9 @@ impl Planes {
     pub fn load_spare(&self) {
         let commands = self.commands.clone();
         let load = move || {
-            commands
-                .send(Command::Spare(Spare::load().map(Box::new)))
-                .ok();
+            let spare = Spare::load().map(Box::new);
+            crate::sys::process::give_back_memory();
+            commands.send(Command::Spare(spare)).ok();
         };
         if let Err(e) = std::thread::Builder::new()
             .name("loader".into())
