@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use aya::{
@@ -504,6 +504,12 @@ impl Plane {
     /// Hands the programs' log lines to `tracing`.
     pub fn flush_log(&mut self) {
         self.object.flush_log();
+    }
+
+    /// The loaded classifier `egress`, `ingress` or `detour`, for [`crate::sys::test_run`].
+    pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        let program: &SchedClassifier = self.object.ebpf.program(name)?.try_into().ok()?;
+        Some(program.fd().ok()?.as_fd())
     }
 }
 
