@@ -7,7 +7,10 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 
-use crate::sys::{bpf as pod, map::{Mapped, Plain}};
+use crate::sys::{
+    bpf as pod,
+    map::{Mapped, Plain},
+};
 
 use super::{fence, plane::PlaneError};
 
@@ -50,13 +53,21 @@ impl Object {
     pub fn load() -> Result<Self, PlaneError> {
         // No program of ours is relocated against the kernel's types: its BTF (megabytes) stays
         // unread.
-        let mut ebpf = EbpfLoader::new().btf(None).load(PLANE).map_err(|e| PlaneError::Load(Box::new(e)))?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(None)
+            .load(PLANE)
+            .map_err(|e| PlaneError::Load(Box::new(e)))?;
         for name in ["egress", "ingress", "detour"] {
-            classifier(&mut ebpf, name)?.load().map_err(|source| PlaneError::Program { name, source })?;
+            classifier(&mut ebpf, name)?
+                .load()
+                .map_err(|source| PlaneError::Program { name, source })?;
         }
         cgroup_ingress(&mut ebpf)?
             .load()
-            .map_err(|source| PlaneError::Program { name: "cgroup_ingress", source })?;
+            .map_err(|source| PlaneError::Program {
+                name: "cgroup_ingress",
+                source,
+            })?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let (control, control_id) = {
             let data = array(&mut ebpf, "CONTROL")?;
@@ -125,12 +136,20 @@ fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, PlaneError> {
     }
 }
 
-fn mapped<T: Plain>(ebpf: &mut Ebpf, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+fn mapped<T: Plain>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    len: usize,
+) -> Result<Mapped<T>, PlaneError> {
     mapped_data(&array(ebpf, name)?, name, len)
 }
 
 /// The mapping keeps the map alive; its descriptor may go.
-fn mapped_data<T: Plain>(data: &MapData, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+fn mapped_data<T: Plain>(
+    data: &MapData,
+    name: &'static str,
+    len: usize,
+) -> Result<Mapped<T>, PlaneError> {
     Mapped::new(data.fd(), len).map_err(|e| PlaneError::Map(name, e))
 }
 

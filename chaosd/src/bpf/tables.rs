@@ -131,7 +131,11 @@ impl Tables {
             put(&mut c.detour_segments, n, m.steering == Steering::Segments);
         }
         let (v4, v6) = self.peers.families();
-        for (used, flag) in [(v4, USES_PEER4), (v6, USES_PEER6), (!self.cgroups.is_empty(), USES_CGROUP)] {
+        for (used, flag) in [
+            (v4, USES_PEER4),
+            (v6, USES_PEER6),
+            (!self.cgroups.is_empty(), USES_CGROUP),
+        ] {
             if used {
                 uses |= flag;
             }

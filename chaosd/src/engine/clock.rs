@@ -6,6 +6,7 @@ use nix::time::{ClockId, clock_gettime};
 pub(super) fn now_ns() -> u64 {
     // clock_gettime(2) cannot fail for this clock.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| {
-        u64::try_from(t.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec()).unwrap_or(0)
+        u64::try_from(t.tv_sec()).unwrap_or(0) * 1_000_000_000
+            + u64::try_from(t.tv_nsec()).unwrap_or(0)
     })
 }
