@@ -28,14 +28,7 @@ pub struct Args {
 }
 
 pub fn run(tree: &Tree, args: &Args) -> Result<()> {
-    if !setup::is_root() {
-        let words: Vec<_> = std::env::args().skip(1).collect();
-        bail!(
-            "the tests make network namespaces and load programs, which takes root; run:\n  \
-             sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask {}",
-            words.join(" ")
-        );
-    }
+    setup::needs_root("the tests make network namespaces and load programs")?;
     setup::for_tests()?;
     build::programs(tree)?;
     // What is tested is what ships.

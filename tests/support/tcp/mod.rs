@@ -7,3 +7,4 @@ mod socket;
 
 pub use bulk::{Bulk, Transferred, bulk};
 pub use echo::{Echo, EchoReport};
+pub use socket::{connect, listen};
