@@ -22,12 +22,15 @@ pub fn run() -> Result<bool> {
     plane::leave_the_network()?;
     let meter = Meter::new()?;
     let mut table = Table::default();
-    let families: [(&str, fn(bool) -> Vec<u8>); 2] = [("IPv4", packet::tcp4), ("IPv6", packet::tcp6)];
+    let families: [(&str, fn(bool) -> Vec<u8>); 2] =
+        [("IPv4", packet::tcp4), ("IPv6", packet::tcp6)];
     for (family, segment) in families {
         for (hook, inbound) in [("egress", false), ("ingress", true)] {
             let bytes = segment(inbound);
             let cost = |plane: &Plane| {
-                let program = plane.program(hook).context("the plane has no such program")?;
+                let program = plane
+                    .program(hook)
+                    .context("the plane has no such program")?;
                 meter.cost(program, &bytes)
             };
             let say = |what: &str| format!("{family} {hook}: {what}");
@@ -49,24 +52,67 @@ fn rows(
 ) -> Result<()> {
     table.cost(say("no fault armed"), cost(&plane::unarmed()?)?, Some(1.7));
 
-    let other_port = Matcher { ports: ports(1, 1), ..matcher() };
-    table.cost(say("armed, no match by port"), cost(&plane::armed([other_port])?)?, Some(3.0));
-    let other_peer = Matcher { peers: Some(peers(0, 1)), ..matcher() };
-    table.cost(say("armed, no match by peer"), cost(&plane::armed([other_peer])?)?, None);
-    table.cost(say("armed, 1 fault matches"), cost(&plane::armed([matcher()])?)?, None);
+    let other_port = Matcher {
+        ports: ports(1, 1),
+        ..matcher()
+    };
+    table.cost(
+        say("armed, no match by port"),
+        cost(&plane::armed([other_port])?)?,
+        Some(3.0),
+    );
+    let other_peer = Matcher {
+        peers: Some(peers(0, 1)),
+        ..matcher()
+    };
+    table.cost(
+        say("armed, no match by peer"),
+        cost(&plane::armed([other_peer])?)?,
+        None,
+    );
+    table.cost(
+        say("armed, 1 fault matches"),
+        cost(&plane::armed([matcher()])?)?,
+        None,
+    );
 
-    let many = (0..FAULTS).map(|n| Matcher { peers: Some(peers(n, PEERS_EACH)), ..matcher() });
-    table.cost(say("256 faults, 10,240 peers, 1 match"), cost(&plane::armed(many)?)?, Some(15.0));
+    let many = (0..FAULTS).map(|n| Matcher {
+        peers: Some(peers(n, PEERS_EACH)),
+        ..matcher()
+    });
+    table.cost(
+        say("256 faults, 10,240 peers, 1 match"),
+        cost(&plane::armed(many)?)?,
+        Some(15.0),
+    );
     let all = (0..FAULTS).map(|_| matcher());
-    table.cost(say("256 faults, all match"), cost(&plane::armed(all)?)?, None);
+    table.cost(
+        say("256 faults, all match"),
+        cost(&plane::armed(all)?)?,
+        None,
+    );
 
-    let one = Matcher { ports: ports(packet::PORT, packet::PORT), ..matcher() };
-    let all = Matcher { ports: ports(1, u16::MAX), ..matcher() };
+    let one = Matcher {
+        ports: ports(packet::PORT, packet::PORT),
+        ..matcher()
+    };
+    let all = Matcher {
+        ports: ports(1, u16::MAX),
+        ..matcher()
+    };
     let one = cost(&plane::armed([one])?)?;
     table.cost(say("1 port"), one, None);
-    table.against(say("65,535 ports against 1"), cost(&plane::armed([all])?)?, one, 1.3);
+    table.against(
+        say("65,535 ports against 1"),
+        cost(&plane::armed([all])?)?,
+        one,
+        1.3,
+    );
 
-    let cgroup = |n: u16| Matcher { cgroup: Some((1 << 40 | u64::from(n), 2)), ..matcher() };
+    let cgroup = |n: u16| Matcher {
+        cgroup: Some((1 << 40 | u64::from(n), 2)),
+        ..matcher()
+    };
     let one = cost(&plane::armed([cgroup(0)])?)?;
     table.cost(say("1 cgroup"), one, None);
     let many = cost(&plane::armed((0..FAULTS).map(cgroup))?)?;
@@ -75,7 +121,10 @@ fn rows(
 }
 
 fn matcher() -> Matcher {
-    Matcher { directions: [true; 2], ..Matcher::default() }
+    Matcher {
+        directions: [true; 2],
+        ..Matcher::default()
+    }
 }
 
 fn ports(first: u16, last: u16) -> Option<PortSet> {
@@ -88,7 +137,10 @@ fn peers(n: u16, count: u16) -> PeerSet {
     for i in 0..count {
         let [high, low] = n.to_be_bytes();
         let [_, host] = i.to_be_bytes();
-        set.include.insert(IpNet::from(std::net::IpAddr::from(Ipv4Addr::new(10, high, low, host))));
+        set.include
+            .insert(IpNet::from(std::net::IpAddr::from(Ipv4Addr::new(
+                10, high, low, host,
+            ))));
         let v6 = Ipv6Addr::new(0xfd00, 10, high.into(), low.into(), 0, 0, 0, host.into());
         set.include.insert(IpNet::from(std::net::IpAddr::from(v6)));
     }

@@ -56,7 +56,11 @@ impl Meter {
         }
         ours.sort_by(f64::total_cmp);
         empties.sort_by(f64::total_cmp);
-        Ok(Cost { min_ns: ours[0], median_ns: ours[ROUNDS / 2], empty_ns: empties[0] })
+        Ok(Cost {
+            min_ns: ours[0],
+            median_ns: ours[ROUNDS / 2],
+            empty_ns: empties[0],
+        })
     }
 }
 

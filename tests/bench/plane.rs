@@ -27,8 +27,13 @@ pub fn armed(matchers: impl IntoIterator<Item = Matcher>) -> Result<Plane> {
     let run = plane.reserve_run()?;
     let now = now_ns()?;
     for matcher in matchers {
-        let fault =
-            Fault { kind: Kind::Drop as u32, run, until_ns: u64::MAX, flows: ONE, ..Fault::default() };
+        let fault = Fault {
+            kind: Kind::Drop as u32,
+            run,
+            until_ns: u64::MAX,
+            flows: ONE,
+            ..Fault::default()
+        };
         plane.install(matcher, fault)?;
     }
     plane.refresh()?;

@@ -20,13 +20,23 @@ struct Row {
 impl Table {
     /// A cost as a multiple of the empty program; `None`: no limit, for comparison alone.
     pub fn cost(&mut self, what: impl Into<String>, cost: Cost, limit: Option<f64>) {
-        self.rows.push(Row { what: what.into(), cost, ratio: cost.ratio(), limit });
+        self.rows.push(Row {
+            what: what.into(),
+            cost,
+            ratio: cost.ratio(),
+            limit,
+        });
     }
 
     /// A cost as a multiple of another.
     pub fn against(&mut self, what: impl Into<String>, cost: Cost, one: Cost, limit: f64) {
         let ratio = cost.ratio() / one.ratio();
-        self.rows.push(Row { what: what.into(), cost, ratio, limit: Some(limit) });
+        self.rows.push(Row {
+            what: what.into(),
+            cost,
+            ratio,
+            limit: Some(limit),
+        });
     }
 
     /// True when every ratio is within its limit.

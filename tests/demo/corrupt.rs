@@ -12,8 +12,15 @@ const DATAGRAMS: u32 = 50_000;
 
 pub fn detected() -> Group {
     let rows = Row::each_way("corrupt", "2 %", |scene, family, direction| {
-        let bulk = tcp::Bulk { family, bytes: BYTES, ..tcp::Bulk::default() };
-        let fault = format!("corrupt --rate 2% --protocol tcp --direction {}", direction.word());
+        let bulk = tcp::Bulk {
+            family,
+            bytes: BYTES,
+            ..tcp::Bulk::default()
+        };
+        let fault = format!(
+            "corrupt --rate 2% --protocol tcp --direction {}",
+            direction.word()
+        );
         let (from, to) = scene.ends(direction);
         let before = Counters::read(to)?;
         let (seen, beside) = scene.under(&fault, || tcp::bulk(from, to, &bulk))?;
@@ -27,7 +34,10 @@ pub fn detected() -> Group {
             beside,
         })
     });
-    Group { title: "TCP, GSO and GRO on: segments the receiver refused (InCsumErrors)", rows }
+    Group {
+        title: "TCP, GSO and GRO on: segments the receiver refused (InCsumErrors)",
+        rows,
+    }
 }
 
 pub fn undetected() -> Group {
@@ -59,5 +69,8 @@ pub fn undetected() -> Group {
             beside,
         })
     });
-    Group { title: "UDP: datagrams read with flipped bits, the checksum being right", rows }
+    Group {
+        title: "UDP: datagrams read with flipped bits, the checksum being right",
+        rows,
+    }
 }

@@ -33,16 +33,26 @@ pub fn deaths() -> Group {
     Group {
         title: "chaosd dies in mid-fault: how long a partition outlives it",
         rows: vec![
-            gone("kill daemon", SECOND, |daemon, _| send(daemon, Signal::SIGKILL)),
-            Row::new("kill watchdog", "4+6", "both", limit_words(SECOND), |scene| {
-                let seen = loses_its_watchdog(scene)?;
-                Ok(seen)
+            gone("kill daemon", SECOND, |daemon, _| {
+                send(daemon, Signal::SIGKILL)
             }),
+            Row::new(
+                "kill watchdog",
+                "4+6",
+                "both",
+                limit_words(SECOND),
+                |scene| {
+                    let seen = loses_its_watchdog(scene)?;
+                    Ok(seen)
+                },
+            ),
             gone("kill both", SECOND, |daemon, watchdog| {
                 send(watchdog, Signal::SIGKILL)?;
                 send(daemon, Signal::SIGKILL)
             }),
-            gone("stop daemon", LEASE, |daemon, _| send(daemon, Signal::SIGSTOP)),
+            gone("stop daemon", LEASE, |daemon, _| {
+                send(daemon, Signal::SIGSTOP)
+            }),
             gone("stop both", LEASE, |daemon, watchdog| {
                 send(watchdog, Signal::SIGSTOP)?;
                 send(daemon, Signal::SIGSTOP)
@@ -65,7 +75,9 @@ fn cut(scene: &Scene) -> Result<[Probe; 2]> {
     let probes = [start(Family::V4)?, start(Family::V6)?];
     let started = Instant::now();
     for probe in &probes {
-        probe.first_arrival(started, LONGEST).context("no traffic before the fault")?;
+        probe
+            .first_arrival(started, LONGEST)
+            .context("no traffic before the fault")?;
     }
     scene.inject("partition")?;
     let armed = Instant::now();
@@ -76,7 +88,10 @@ fn cut(scene: &Scene) -> Result<[Probe; 2]> {
 
 fn check_cut(probes: &[Probe], since: Instant) -> Result<()> {
     for probe in probes {
-        let after = probe.samples().into_iter().filter(|sample| sample.sent > since);
+        let after = probe
+            .samples()
+            .into_iter()
+            .filter(|sample| sample.sent > since);
         if after.clone().count() == 0 || after.into_iter().any(|sample| sample.arrived) {
             bail!("the fault does not hold");
         }
@@ -88,7 +103,9 @@ fn check_cut(probes: &[Probe], since: Instant) -> Result<()> {
 fn gone_after(probes: &[Probe], moment: Instant) -> Result<Duration> {
     let mut latest = Duration::ZERO;
     for probe in probes {
-        let gone = probe.first_arrival(moment, LONGEST).context("the fault does not end")?;
+        let gone = probe
+            .first_arrival(moment, LONGEST)
+            .context("the fault does not end")?;
         latest = latest.max(gone);
     }
     std::thread::sleep(HOLD);
@@ -125,7 +142,11 @@ fn loses_its_watchdog(scene: &mut Scene) -> Result<Seen> {
         let probes = cut(scene)?;
         let struck = Instant::now();
         send(old, Signal::SIGKILL)?;
-        let is_another = || daemon.watchdog().is_ok_and(|new| new != old && new.as_raw() > 0);
+        let is_another = || {
+            daemon
+                .watchdog()
+                .is_ok_and(|new| new != old && new.as_raw() > 0)
+        };
         if !wait_until(LONGEST, is_another) {
             bail!("no other watchdog was started");
         }
@@ -138,7 +159,11 @@ fn loses_its_watchdog(scene: &mut Scene) -> Result<Seen> {
     })?;
     scene.renew_daemon()?;
     Ok(Seen {
-        measured: format!("anew in {}, gone {}", words::time(replaced), words::time(gone)),
+        measured: format!(
+            "anew in {}, gone {}",
+            words::time(replaced),
+            words::time(gone)
+        ),
         off: String::new(),
         holds: replaced <= SECOND && gone <= SECOND,
         beside,

@@ -113,11 +113,7 @@ impl Scene {
 
     /// Does `work` while the fault that `chaosd inject` is told of in `words` is armed; returns
     /// also what the bystander saw from before until after.
-    pub fn under<T>(
-        &self,
-        words: &str,
-        work: impl FnOnce() -> Result<T>,
-    ) -> Result<(T, Beside)> {
+    pub fn under<T>(&self, words: &str, work: impl FnOnce() -> Result<T>) -> Result<(T, Beside)> {
         let (result, beside) = self.beside(|| {
             let armed = self.inject(words)?;
             let result = work()?;
@@ -134,7 +130,14 @@ impl Scene {
         let result = work()?;
         let (sent, lost) = self.probe.lost(since, Instant::now());
         let now = self.echo.as_ref().map_or(0, Echo::reconnects);
-        Ok((result, Beside { sent, lost, reconnects: now - reconnects }))
+        Ok((
+            result,
+            Beside {
+                sent,
+                lost,
+                reconnects: now - reconnects,
+            },
+        ))
     }
 
     /// Arms a fault against the peer, by the command line.
@@ -150,16 +153,29 @@ impl Scene {
         args.extend(["--for", "30s", "--detach", "-o", "json"].map(str::to_owned));
         let output = self.daemon()?.cli(&args)?;
         if output.status != Some(0) {
-            bail!("chaosd {}: {}{}", args.join(" "), output.stdout, output.stderr);
+            bail!(
+                "chaosd {}: {}{}",
+                args.join(" "),
+                output.stdout,
+                output.stderr
+            );
         }
-        let id = output.json()?["id"].as_str().context("a run without an id")?.to_owned();
+        let id = output.json()?["id"]
+            .as_str()
+            .context("a run without an id")?
+            .to_owned();
         Ok(Armed { id })
     }
 
     pub fn revert(&self, armed: &Armed) -> Result<()> {
         let output = self.daemon()?.cli(["revert", &armed.id])?;
         if output.status != Some(0) {
-            bail!("chaosd revert {}: {}{}", armed.id, output.stdout, output.stderr);
+            bail!(
+                "chaosd revert {}: {}{}",
+                armed.id,
+                output.stdout,
+                output.stderr
+            );
         }
         Ok(())
     }
@@ -199,6 +215,9 @@ impl Scene {
     pub fn end(&mut self) -> Result<Aftermath> {
         drop(self.daemon.take());
         let echo = self.echo.take().context("the bystander is silent")?;
-        Ok(Aftermath { echo: echo.stop(), changes: self.changes()? })
+        Ok(Aftermath {
+            echo: echo.stop(),
+            changes: self.changes()?,
+        })
     }
 }

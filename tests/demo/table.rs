@@ -73,9 +73,20 @@ impl Table {
         let seen = self.under_way(&label, work)?;
         let beside = seen.beside;
         let (holds, spared) = (seen.holds, beside.untouched());
-        let (mark, style) = if holds && spared { ('✓', GOOD) } else { ('✗', BAD) };
-        let (measured, spared) = (if holds { Style::new() } else { BAD }, if spared { DIM } else { BAD });
-        let lost = format!("{}/{}", words::grouped(beside.lost), words::grouped(beside.sent));
+        let (mark, style) = if holds && spared {
+            ('✓', GOOD)
+        } else {
+            ('✗', BAD)
+        };
+        let (measured, spared) = (
+            if holds { Style::new() } else { BAD },
+            if spared { DIM } else { BAD },
+        );
+        let lost = format!(
+            "{}/{}",
+            words::grouped(beside.lost),
+            words::grouped(beside.sent)
+        );
         let anew = match beside.reconnects {
             0 => String::new(),
             n => format!(" +{n}"),
@@ -137,7 +148,10 @@ impl Table {
             ),
         );
         if aftermath.changes.is_empty() {
-            self.verdict(true, "the target's namespace is as it was before chaosd came");
+            self.verdict(
+                true,
+                "the target's namespace is as it was before chaosd came",
+            );
         } else {
             self.verdict(false, &format!("left behind:\n{}", aftermath.changes));
         }
@@ -162,7 +176,9 @@ impl Table {
             return work();
         }
         let started = Instant::now();
-        let done = (self.rows.len() * BAR_CELLS).checked_div(self.total).unwrap_or(0);
+        let done = (self.rows.len() * BAR_CELLS)
+            .checked_div(self.total)
+            .unwrap_or(0);
         let (bar, rest) = ("━".repeat(done), "━".repeat(BAR_CELLS - done));
         let count = format!("{}/{}", self.rows.len(), self.total);
         let (stop, stopped) = channel::<()>();

@@ -206,7 +206,10 @@ const HELPER_TAIL_CALL: i32 = 12;
 
 /// A classifier of two instructions that lets every packet pass: the yardstick of benchmarks.
 pub fn empty_classifier() -> io::Result<OwnedFd> {
-    load(&[instruction(MOV_IMM, 0, 0, 0, -1), instruction(EXIT, 0, 0, 0, 0)])
+    load(&[
+        instruction(MOV_IMM, 0, 0, 0, -1),
+        instruction(EXIT, 0, 0, 0, 0),
+    ])
 }
 
 fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
@@ -258,7 +261,10 @@ impl Prelude {
         };
         // SAFETY: key and value are four bytes each, as the map was made.
         unsafe { bpf(command::MAP_UPDATE_ELEM, &mut attr) }?;
-        Ok(Self { program, _next: map })
+        Ok(Self {
+            program,
+            _next: map,
+        })
     }
 
     /// The program to run.
@@ -278,7 +284,11 @@ mod tests {
     fn an_empty_program_passes_every_packet_as_it_is() {
         let program = empty_classifier().unwrap();
         let packet: Vec<u8> = (0..64).collect();
-        let context = SkbContext { mark: 7, priority: 3, ..SkbContext::default() };
+        let context = SkbContext {
+            mark: 7,
+            priority: 3,
+            ..SkbContext::default()
+        };
         let run = test_run(program.as_fd(), &packet, &context, 10).unwrap();
         assert_eq!((run.retval, run.packet), (-1, packet));
         assert_eq!((run.context.mark, run.context.priority), (7, 3));
