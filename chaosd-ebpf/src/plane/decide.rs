@@ -231,10 +231,12 @@ impl Dice {
     fn number(&mut self, n: u32, direction: u32) -> u64 {
         if self.numbered == UNNUMBERED {
             self.numbered = maps::STATES.get_ptr_mut(n).map_or(0, |state| {
-                // `AtomicU64` has no `fetch_add` on this target, the instruction set has (v3).
+                // `AtomicU64` has no `fetch_add` on this target, the instruction set has (v3). A
+                // relaxed one would do, but LLVM makes it the old instruction which adds and
+                // returns nothing (llvm/lib/Target/BPF/BPFInstrInfo.td, `XADDD`).
                 // SAFETY: an aligned u64 of a map value, shared by the CPUs.
                 unsafe {
-                    atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
+                    atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(
                         &raw mut (*state).packets[(direction & 1) as usize],
                         1,
                     )
