@@ -5,8 +5,8 @@
 //! counts what it really saw.
 //!
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`] (traffic
-//! through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
-//! (chaosd itself), [`Snapshot`] (the machine before and after).
+//! through it), [`counters`] and [`statistics`] (what it came to), [`Instance`], [`Daemon`]
+//! and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
 
 mod lab;
 mod namespace;
@@ -22,8 +22,10 @@ pub mod udp;
 pub mod counters;
 pub mod statistics;
 
+mod armed;
 mod instance;
 mod serve;
+pub use armed::{Count, Run, SEED, Told};
 pub use instance::{Instance, Output};
 pub use serve::{Daemon, Options};
 
