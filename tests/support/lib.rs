@@ -4,9 +4,15 @@
 //! left is swept by the next. Traffic runs in this process over real sockets, so that each side
 //! counts what it really saw.
 //!
+<<<<<<< HEAD
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`]
 //! (traffic through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
 //! (chaosd itself), [`Snapshot`] (the machine before and after).
+=======
+//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`] (traffic
+//! through it), [`counters`] and [`statistics`] (what it came to), [`Instance`], [`Daemon`]
+//! and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
+>>>>>>> effects
 
 mod lab;
 mod namespace;
@@ -24,8 +30,10 @@ pub use probe::{Probe, Sample};
 pub mod counters;
 pub mod statistics;
 
+mod armed;
 mod instance;
 mod serve;
+pub use armed::{Count, Run, SEED, Told};
 pub use instance::{Instance, Output};
 pub use serve::{Daemon, Options};
 
