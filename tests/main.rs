@@ -1,3 +1,5 @@
 //! Integration tests, one binary: a file for each theme.
 
+mod crash;
 mod laboratory;
+mod scene;

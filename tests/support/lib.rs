@@ -4,8 +4,8 @@
 //! left is swept by the next. Traffic runs in this process over real sockets, so that each side
 //! counts what it really saw.
 //!
-//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`] (traffic
-//! through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
+//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`],
+//! [`Stream`] (traffic through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
 //! (chaosd itself), [`Snapshot`] (the machine before and after).
 
 mod lab;
@@ -16,8 +16,10 @@ pub use namespace::enter;
 pub use node::{Family, Node};
 
 pub mod ping;
+mod stream;
 pub mod tcp;
 pub mod udp;
+pub use stream::Stream;
 
 pub mod counters;
 pub mod statistics;
