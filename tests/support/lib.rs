@@ -5,8 +5,13 @@
 //! counts what it really saw.
 //!
 <<<<<<< HEAD
+<<<<<<< HEAD
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`]
 //! (traffic through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
+=======
+//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`],
+//! [`Stream`] (traffic through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
+>>>>>>> crash
 //! (chaosd itself), [`Snapshot`] (the machine before and after).
 =======
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`] (traffic
@@ -22,10 +27,17 @@ pub use namespace::enter;
 pub use node::{Family, Node};
 
 pub mod ping;
+<<<<<<< HEAD
 mod probe;
 pub mod tcp;
 pub mod udp;
 pub use probe::{Probe, Sample};
+=======
+mod stream;
+pub mod tcp;
+pub mod udp;
+pub use stream::Stream;
+>>>>>>> crash
 
 pub mod counters;
 pub mod statistics;
