@@ -252,9 +252,11 @@ impl Dice {
         if self.numbered == UNNUMBERED {
             self.numbered = maps::STATES.get_ptr_mut(n).map_or(0, |state| {
                 // `AtomicU64` has no `fetch_add` on this target, the instruction set has (v3).
+                // LLVM compiles a relaxed one to `lock +=`, which does not fetch, even where its
+                // result is used: every packet would have the same number.
                 // SAFETY: an aligned u64 of a map value, shared by the CPUs.
                 unsafe {
-                    atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
+                    atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(
                         &raw mut (*state).packets[(direction & 1) as usize],
                         1,
                     )
