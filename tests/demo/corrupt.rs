@@ -5,15 +5,22 @@ use support::{Family, statistics, tcp, udp};
 
 use crate::loss::{BYTES, NEAR};
 use crate::row::{Group, Row, Seen};
-use crate::scene::PORT;
+use crate::scene::{PORT, SETTLES};
 use crate::words;
 
 const DATAGRAMS: u32 = 50_000;
 
 pub fn detected() -> Group {
     let rows = Row::each_way("corrupt", "2 %", |scene, family, direction| {
-        let bulk = tcp::Bulk { family, bytes: BYTES, ..tcp::Bulk::default() };
-        let fault = format!("corrupt --rate 2% --protocol tcp --direction {}", direction.word());
+        let bulk = tcp::Bulk {
+            family,
+            bytes: BYTES,
+            ..tcp::Bulk::default()
+        };
+        let fault = format!(
+            "corrupt --rate 2% --protocol tcp --direction {}",
+            direction.word()
+        );
         let (from, to) = scene.ends(direction);
         let before = Counters::read(to)?;
         let (seen, beside) = scene.under(&fault, || tcp::bulk(from, to, &bulk))?;
@@ -27,7 +34,10 @@ pub fn detected() -> Group {
             beside,
         })
     });
-    Group { title: "TCP, GSO and GRO on: segments the receiver refused (InCsumErrors)", rows }
+    Group {
+        title: "TCP, GSO and GRO on: segments the receiver refused (InCsumErrors)",
+        rows,
+    }
 }
 
 pub fn undetected() -> Group {
@@ -37,6 +47,7 @@ pub fn undetected() -> Group {
             datagrams: DATAGRAMS,
             port: PORT,
             source_port: PORT,
+            settle: SETTLES,
             ..udp::Flow::default()
         };
         let fault = format!(
@@ -59,5 +70,8 @@ pub fn undetected() -> Group {
             beside,
         })
     });
-    Group { title: "UDP: datagrams read with flipped bits, the checksum being right", rows }
+    Group {
+        title: "UDP: datagrams read with flipped bits, the checksum being right",
+        rows,
+    }
 }

@@ -23,27 +23,41 @@ const LEASE: Duration = Duration::from_millis(2250);
 const LONGEST: Duration = Duration::from_secs(5);
 
 pub fn deaths() -> Group {
-    let gone = |what: &'static str, limit: Duration, strike: fn(Pid, Pid) -> Result<()>| {
-        Row::new(what, "4+6", "both", limit_words(limit), move |scene| {
-            let seen = dies(scene, limit, strike)?;
+    let killed = |what: &'static str, strike: fn(Pid, Pid) -> Result<()>| {
+        Row::new(what, "4+6", "both", limit_words(SECOND), move |scene| {
+            let seen = strikes(scene, SECOND, strike)?;
             scene.renew_daemon()?;
+            Ok(seen)
+        })
+    };
+    let stopped = |what: &'static str, strike: fn(Pid, Pid) -> Result<()>| {
+        Row::new(what, "4+6", "both", limit_words(LEASE), move |scene| {
+            let seen = strikes(scene, LEASE, strike)?;
+            scene.restart_daemon()?;
             Ok(seen)
         })
     };
     Group {
         title: "chaosd dies in mid-fault: how long a partition outlives it",
         rows: vec![
-            gone("kill daemon", SECOND, |daemon, _| send(daemon, Signal::SIGKILL)),
-            Row::new("kill watchdog", "4+6", "both", limit_words(SECOND), |scene| {
-                let seen = loses_its_watchdog(scene)?;
-                Ok(seen)
-            }),
-            gone("kill both", SECOND, |daemon, watchdog| {
+            killed("kill daemon", |daemon, _| send(daemon, Signal::SIGKILL)),
+            Row::new(
+                "kill watchdog",
+                "4+6",
+                "both",
+                limit_words(SECOND),
+                |scene| {
+                    let seen = loses_its_watchdog(scene)?;
+                    scene.renew_daemon()?;
+                    Ok(seen)
+                },
+            ),
+            killed("kill both", |daemon, watchdog| {
                 send(watchdog, Signal::SIGKILL)?;
                 send(daemon, Signal::SIGKILL)
             }),
-            gone("stop daemon", LEASE, |daemon, _| send(daemon, Signal::SIGSTOP)),
-            gone("stop both", LEASE, |daemon, watchdog| {
+            stopped("stop daemon", |daemon, _| send(daemon, Signal::SIGSTOP)),
+            stopped("stop both", |daemon, watchdog| {
                 send(watchdog, Signal::SIGSTOP)?;
                 send(daemon, Signal::SIGSTOP)
             }),
@@ -52,7 +66,7 @@ pub fn deaths() -> Group {
 }
 
 fn limit_words(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f64())
+    format!("≤{} s", limit.as_secs_f64())
 }
 
 fn send(pid: Pid, signal: Signal) -> Result<()> {
@@ -65,7 +79,9 @@ fn cut(scene: &Scene) -> Result<[Probe; 2]> {
     let probes = [start(Family::V4)?, start(Family::V6)?];
     let started = Instant::now();
     for probe in &probes {
-        probe.first_arrival(started, LONGEST).context("no traffic before the fault")?;
+        probe
+            .first_arrival(started, LONGEST)
+            .context("no traffic before the fault")?;
     }
     scene.inject("partition")?;
     let armed = Instant::now();
@@ -76,7 +92,10 @@ fn cut(scene: &Scene) -> Result<[Probe; 2]> {
 
 fn check_cut(probes: &[Probe], since: Instant) -> Result<()> {
     for probe in probes {
-        let after = probe.samples().into_iter().filter(|sample| sample.sent > since);
+        let after = probe
+            .samples()
+            .into_iter()
+            .filter(|sample| sample.sent > since);
         if after.clone().count() == 0 || after.into_iter().any(|sample| sample.arrived) {
             bail!("the fault does not hold");
         }
@@ -88,7 +107,9 @@ fn check_cut(probes: &[Probe], since: Instant) -> Result<()> {
 fn gone_after(probes: &[Probe], moment: Instant) -> Result<Duration> {
     let mut latest = Duration::ZERO;
     for probe in probes {
-        let gone = probe.first_arrival(moment, LONGEST).context("the fault does not end")?;
+        let gone = probe
+            .first_arrival(moment, LONGEST)
+            .context("the fault does not end")?;
         latest = latest.max(gone);
     }
     std::thread::sleep(HOLD);
@@ -102,7 +123,7 @@ fn gone_after(probes: &[Probe], moment: Instant) -> Result<Duration> {
     Ok(latest)
 }
 
-fn dies(scene: &mut Scene, limit: Duration, strike: fn(Pid, Pid) -> Result<()>) -> Result<Seen> {
+fn strikes(scene: &Scene, limit: Duration, strike: fn(Pid, Pid) -> Result<()>) -> Result<Seen> {
     let (gone, beside) = scene.beside(|| {
         let (daemon, watchdog) = (scene.daemon()?.pid(), scene.daemon()?.watchdog()?);
         let probes = cut(scene)?;
@@ -118,14 +139,18 @@ fn dies(scene: &mut Scene, limit: Duration, strike: fn(Pid, Pid) -> Result<()>) 
     })
 }
 
-fn loses_its_watchdog(scene: &mut Scene) -> Result<Seen> {
+fn loses_its_watchdog(scene: &Scene) -> Result<Seen> {
     let ((replaced, gone), beside) = scene.beside(|| {
         let daemon = scene.daemon()?;
         let old = daemon.watchdog()?;
         let probes = cut(scene)?;
         let struck = Instant::now();
         send(old, Signal::SIGKILL)?;
-        let is_another = || daemon.watchdog().is_ok_and(|new| new != old && new.as_raw() > 0);
+        let is_another = || {
+            daemon
+                .watchdog()
+                .is_ok_and(|new| new != old && new.as_raw() > 0)
+        };
         if !wait_until(LONGEST, is_another) {
             bail!("no other watchdog was started");
         }
@@ -136,9 +161,12 @@ fn loses_its_watchdog(scene: &mut Scene) -> Result<Seen> {
         send(daemon.pid(), Signal::SIGKILL)?;
         Ok((replaced, gone_after(&probes, struck)?))
     })?;
-    scene.renew_daemon()?;
     Ok(Seen {
-        measured: format!("anew in {}, gone {}", words::time(replaced), words::time(gone)),
+        measured: format!(
+            "anew in {}, gone {}",
+            words::time(replaced),
+            words::time(gone)
+        ),
         off: String::new(),
         holds: replaced <= SECOND && gone <= SECOND,
         beside,

@@ -3,7 +3,7 @@
 use support::{statistics, tcp, udp};
 
 use crate::row::{Group, Row, Seen};
-use crate::scene::PORT;
+use crate::scene::{PORT, SETTLES};
 use crate::words;
 
 const DATAGRAMS: u32 = 200_000;
@@ -24,6 +24,7 @@ pub fn udp() -> Group {
                     datagrams: DATAGRAMS,
                     port: PORT,
                     source_port: PORT,
+                    settle: SETTLES,
                     ..udp::Flow::default()
                 };
                 let fault = format!(
@@ -44,13 +45,23 @@ pub fn udp() -> Group {
             },
         ));
     }
-    Group { title: "UDP: datagrams that did not arrive", rows }
+    Group {
+        title: "UDP: datagrams that did not arrive",
+        rows,
+    }
 }
 
 pub fn tcp() -> Group {
     let rows = Row::each_way("drop", "2 %", |scene, family, direction| {
-        let bulk = tcp::Bulk { family, bytes: BYTES, ..tcp::Bulk::default() };
-        let fault = format!("drop --rate 2% --protocol tcp --direction {}", direction.word());
+        let bulk = tcp::Bulk {
+            family,
+            bytes: BYTES,
+            ..tcp::Bulk::default()
+        };
+        let fault = format!(
+            "drop --rate 2% --protocol tcp --direction {}",
+            direction.word()
+        );
         let (from, to) = scene.ends(direction);
         let (seen, beside) = scene.under(&fault, || tcp::bulk(from, to, &bulk))?;
         let off = statistics::sigmas(seen.data_segments, 0.02, seen.lost());
@@ -61,5 +72,8 @@ pub fn tcp() -> Group {
             beside,
         })
     });
-    Group { title: "TCP, GSO and GRO on: segments that had to be sent again", rows }
+    Group {
+        title: "TCP, GSO and GRO on: segments that had to be sent again",
+        rows,
+    }
 }

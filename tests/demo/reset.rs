@@ -17,7 +17,10 @@ const WINDOW: usize = 128 << 10;
 
 pub fn connections() -> Group {
     let mut rows = Row::each_way("reset new", "all", |scene, family, direction| {
-        let fault = format!("reset --flags syn --protocol tcp --direction {}", direction.word());
+        let fault = format!(
+            "reset --flags syn --protocol tcp --direction {}",
+            direction.word()
+        );
         let (from, to) = scene.ends(direction);
         let listener = listen(to, from, family)?;
         let (refused, beside) = scene.under(&fault, || {
@@ -35,35 +38,44 @@ pub fn connections() -> Group {
             beside,
         })
     });
-    rows.extend(Row::each_way("reset old", "all", |scene, family, direction| {
-        let fault = format!("reset --protocol tcp --direction {}", direction.word());
-        // The packet that is answered by resets goes in the fault's direction.
-        let (from, to) = scene.ends(direction);
-        let listener = listen(to, from, family)?;
-        let mut pairs = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let client = connect(from, to, family, &listener)?;
-            let (server, _) = listener.accept().context("failed to accept")?;
-            server.set_read_timeout(Some(PATIENCE)).context("failed to set a timeout")?;
-            pairs.push((client, server));
-        }
-        let (broken, beside) = scene.under(&fault, || {
-            let mut broken = 0;
-            for (client, server) in &mut pairs {
-                // An error is a reset that was quicker, which reading tells too.
-                drop(client.write_all(b"x"));
-                broken += u64::from(breaks(client)) + u64::from(breaks(server));
+    rows.extend(Row::each_way(
+        "reset old",
+        "all",
+        |scene, family, direction| {
+            let fault = format!("reset --protocol tcp --direction {}", direction.word());
+            // The packet that is answered by resets goes in the fault's direction.
+            let (from, to) = scene.ends(direction);
+            let listener = listen(to, from, family)?;
+            let mut pairs = Vec::new();
+            for _ in 0..CONNECTIONS {
+                let client = connect(from, to, family, &listener)?;
+                let (server, _) = listener.accept().context("failed to accept")?;
+                server
+                    .set_read_timeout(Some(PATIENCE))
+                    .context("failed to set a timeout")?;
+                pairs.push((client, server));
             }
-            Ok(broken)
-        })?;
-        Ok(Seen {
-            measured: format!("{broken} of {} ends broken", CONNECTIONS * 2),
-            off: "exact".to_owned(),
-            holds: broken == CONNECTIONS * 2,
-            beside,
-        })
-    }));
-    Group { title: "TCP: connections that were reset", rows }
+            let (broken, beside) = scene.under(&fault, || {
+                let mut broken = 0;
+                for (client, server) in &mut pairs {
+                    // An error is a reset that was quicker, which reading tells too.
+                    drop(client.write_all(b"x"));
+                    broken += u64::from(breaks(client)) + u64::from(breaks(server));
+                }
+                Ok(broken)
+            })?;
+            Ok(Seen {
+                measured: format!("{broken} of {} ends broken", CONNECTIONS * 2),
+                off: "exact".to_owned(),
+                holds: broken == CONNECTIONS * 2,
+                beside,
+            })
+        },
+    ));
+    Group {
+        title: "TCP: connections that were reset",
+        rows,
+    }
 }
 
 fn listen(node: &Node, other: &Node, family: Family) -> Result<TcpListener> {
@@ -81,7 +93,10 @@ fn connect(from: &Node, to: &Node, family: Family, listener: &TcpListener) -> Re
 fn is_reset(error: &anyhow::Error) -> bool {
     use nix::errno::Errno::{ECONNREFUSED, ECONNRESET};
     error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<nix::errno::Errno>(), Some(&ECONNREFUSED | &ECONNRESET))
+        matches!(
+            cause.downcast_ref::<nix::errno::Errno>(),
+            Some(&ECONNREFUSED | &ECONNRESET)
+        )
     })
 }
 

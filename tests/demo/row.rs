@@ -67,9 +67,13 @@ impl Row {
         for family in Family::BOTH {
             for direction in Direction::BOTH {
                 let show = show.clone();
-                rows.push(Self::new(fault, name(family), direction.word(), asked, move |scene| {
-                    show(scene, family, direction)
-                }));
+                rows.push(Self::new(
+                    fault,
+                    name(family),
+                    direction.word(),
+                    asked,
+                    move |scene| show(scene, family, direction),
+                ));
             }
         }
         rows

@@ -44,7 +44,7 @@ impl Table {
             failed: 0,
         };
         table.say(&format!(
-            "\n  {BOLD}{:<16}{:<5}{:<5}{:<8}{:<27}{:<8}{}{BOLD:#}",
+            "\n  {BOLD}{:<16}{:<5}{:<5}{:<8}{:<28}{:<8}{}{BOLD:#}",
             "fault", "ip", "dir", "asked", "a peer measured", "off by", "bystander"
         ));
         table
@@ -73,15 +73,26 @@ impl Table {
         let seen = self.under_way(&label, work)?;
         let beside = seen.beside;
         let (holds, spared) = (seen.holds, beside.untouched());
-        let (mark, style) = if holds && spared { ('✓', GOOD) } else { ('✗', BAD) };
-        let (measured, spared) = (if holds { Style::new() } else { BAD }, if spared { DIM } else { BAD });
-        let lost = format!("{}/{}", words::grouped(beside.lost), words::grouped(beside.sent));
+        let (mark, style) = if holds && spared {
+            ('✓', GOOD)
+        } else {
+            ('✗', BAD)
+        };
+        let (measured, spared) = (
+            if holds { Style::new() } else { BAD },
+            if spared { DIM } else { BAD },
+        );
+        let lost = format!(
+            "{}/{}",
+            words::grouped(beside.lost),
+            words::grouped(beside.sent)
+        );
         let anew = match beside.reconnects {
             0 => String::new(),
             n => format!(" +{n}"),
         };
         self.say(&format!(
-            "{style}{mark}{style:#} {:<16}{DIM}{:<5}{:<5}{DIM:#}{:<8}{measured}{:<27}{:<8}{measured:#}{spared}{lost}{anew}{spared:#}",
+            "{style}{mark}{style:#} {:<16}{DIM}{:<5}{:<5}{DIM:#}{:<8}{measured}{:<28}{:<8}{measured:#}{spared}{lost}{anew}{spared:#}",
             row.fault, row.ip, row.direction, row.asked, seen.measured, seen.off
         ));
         self.failed += usize::from(mark == '✗');
@@ -137,7 +148,10 @@ impl Table {
             ),
         );
         if aftermath.changes.is_empty() {
-            self.verdict(true, "the target's namespace is as it was before chaosd came");
+            self.verdict(
+                true,
+                "the target's namespace is as it was before chaosd came",
+            );
         } else {
             self.verdict(false, &format!("left behind:\n{}", aftermath.changes));
         }
@@ -162,7 +176,9 @@ impl Table {
             return work();
         }
         let started = Instant::now();
-        let done = (self.rows.len() * BAR_CELLS).checked_div(self.total).unwrap_or(0);
+        let done = (self.rows.len() * BAR_CELLS)
+            .checked_div(self.total)
+            .unwrap_or(0);
         let (bar, rest) = ("━".repeat(done), "━".repeat(BAR_CELLS - done));
         let count = format!("{}/{}", self.rows.len(), self.total);
         let (stop, stopped) = channel::<()>();

@@ -8,7 +8,11 @@ use crate::tree::Tree;
 #[derive(clap::Args)]
 pub struct Args {
     /// What to measure, and how
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WHAT")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "WHAT"
+    )]
     rest: Vec<String>,
 }
 
