@@ -5,7 +5,7 @@ use support::{Family, statistics, tcp, udp};
 
 use crate::loss::{BYTES, NEAR};
 use crate::row::{Group, Row, Seen};
-use crate::scene::PORT;
+use crate::scene::{PORT, SETTLES};
 use crate::words;
 
 const DATAGRAMS: u32 = 50_000;
@@ -47,6 +47,7 @@ pub fn undetected() -> Group {
             datagrams: DATAGRAMS,
             port: PORT,
             source_port: PORT,
+            settle: SETTLES,
             ..udp::Flow::default()
         };
         let fault = format!(

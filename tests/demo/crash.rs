@@ -23,19 +23,30 @@ const LEASE: Duration = Duration::from_millis(2250);
 const LONGEST: Duration = Duration::from_secs(5);
 
 pub fn deaths() -> Group {
-    let gone = |what: &'static str, limit: Duration, strike: fn(Pid, Pid) -> Result<()>| {
-        Row::new(what, "4+6", "both", limit_words(limit), move |scene| {
-            let seen = dies(scene, limit, strike)?;
+    let killed = |what: &'static str, strike: fn(Pid, Pid) -> Result<()>| {
+        Row::new(what, "4+6", "both", limit_words(SECOND), move |scene| {
+            let seen = strikes(scene, SECOND, strike)?;
             scene.renew_daemon()?;
+            Ok(seen)
+        })
+    };
+    let stopped = |what: &'static str, strike: fn(Pid, Pid) -> Result<()>| {
+        Row::new(what, "4+6", "both", limit_words(LEASE), move |scene| {
+            let seen = strikes(scene, LEASE, strike)?;
+            scene.restart_daemon()?;
             Ok(seen)
         })
     };
     Group {
         title: "chaosd dies in mid-fault: how long a partition outlives it",
         rows: vec![
+<<<<<<< HEAD
             gone("kill daemon", SECOND, |daemon, _| {
                 send(daemon, Signal::SIGKILL)
             }),
+=======
+            killed("kill daemon", |daemon, _| send(daemon, Signal::SIGKILL)),
+>>>>>>> demo
             Row::new(
                 "kill watchdog",
                 "4+6",
@@ -43,6 +54,7 @@ pub fn deaths() -> Group {
                 limit_words(SECOND),
                 |scene| {
                     let seen = loses_its_watchdog(scene)?;
+<<<<<<< HEAD
                     Ok(seen)
                 },
             ),
@@ -54,6 +66,18 @@ pub fn deaths() -> Group {
                 send(daemon, Signal::SIGSTOP)
             }),
             gone("stop both", LEASE, |daemon, watchdog| {
+=======
+                    scene.renew_daemon()?;
+                    Ok(seen)
+                },
+            ),
+            killed("kill both", |daemon, watchdog| {
+                send(watchdog, Signal::SIGKILL)?;
+                send(daemon, Signal::SIGKILL)
+            }),
+            stopped("stop daemon", |daemon, _| send(daemon, Signal::SIGSTOP)),
+            stopped("stop both", |daemon, watchdog| {
+>>>>>>> demo
                 send(watchdog, Signal::SIGSTOP)?;
                 send(daemon, Signal::SIGSTOP)
             }),
@@ -62,7 +86,7 @@ pub fn deaths() -> Group {
 }
 
 fn limit_words(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f64())
+    format!("≤{} s", limit.as_secs_f64())
 }
 
 fn send(pid: Pid, signal: Signal) -> Result<()> {
@@ -119,7 +143,7 @@ fn gone_after(probes: &[Probe], moment: Instant) -> Result<Duration> {
     Ok(latest)
 }
 
-fn dies(scene: &mut Scene, limit: Duration, strike: fn(Pid, Pid) -> Result<()>) -> Result<Seen> {
+fn strikes(scene: &Scene, limit: Duration, strike: fn(Pid, Pid) -> Result<()>) -> Result<Seen> {
     let (gone, beside) = scene.beside(|| {
         let (daemon, watchdog) = (scene.daemon()?.pid(), scene.daemon()?.watchdog()?);
         let probes = cut(scene)?;
@@ -135,7 +159,7 @@ fn dies(scene: &mut Scene, limit: Duration, strike: fn(Pid, Pid) -> Result<()>) 
     })
 }
 
-fn loses_its_watchdog(scene: &mut Scene) -> Result<Seen> {
+fn loses_its_watchdog(scene: &Scene) -> Result<Seen> {
     let ((replaced, gone), beside) = scene.beside(|| {
         let daemon = scene.daemon()?;
         let old = daemon.watchdog()?;
@@ -157,7 +181,6 @@ fn loses_its_watchdog(scene: &mut Scene) -> Result<Seen> {
         send(daemon.pid(), Signal::SIGKILL)?;
         Ok((replaced, gone_after(&probes, struck)?))
     })?;
-    scene.renew_daemon()?;
     Ok(Seen {
         measured: format!(
             "anew in {}, gone {}",

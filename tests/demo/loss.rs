@@ -3,7 +3,7 @@
 use support::{statistics, tcp, udp};
 
 use crate::row::{Group, Row, Seen};
-use crate::scene::PORT;
+use crate::scene::{PORT, SETTLES};
 use crate::words;
 
 const DATAGRAMS: u32 = 200_000;
@@ -24,6 +24,7 @@ pub fn udp() -> Group {
                     datagrams: DATAGRAMS,
                     port: PORT,
                     source_port: PORT,
+                    settle: SETTLES,
                     ..udp::Flow::default()
                 };
                 let fault = format!(

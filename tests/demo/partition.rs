@@ -7,7 +7,7 @@ use support::tcp::Echo;
 use support::{Family, udp, wait_until};
 
 use crate::row::{self, Group, Row, Seen};
-use crate::scene::{Direction, PORT};
+use crate::scene::{Direction, PORT, SETTLES};
 use crate::words;
 
 const DATAGRAMS: u32 = 2_000;
@@ -36,6 +36,10 @@ pub fn datagrams() -> Group {
                                     family,
                                     datagrams: DATAGRAMS,
                                     port: PORT,
+<<<<<<< HEAD
+=======
+                                    settle: SETTLES,
+>>>>>>> demo
                                     ..udp::Flow::default()
                                 };
                                 let seen = udp::flow(from, to, &flow)?;

@@ -1,5 +1,6 @@
 //! A target, a peer that faults name, a peer beside it that none names, and chaosd.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +12,8 @@ use support::{Daemon, Family, Lab, Node, Options, Probe, Snapshot, wait_until};
 pub const PORT: u16 = 7000;
 /// Between two datagrams of a probe.
 pub const PERIOD: Duration = Duration::from_millis(1);
+/// What is under way on a veth pair has arrived by then.
+pub const SETTLES: Duration = Duration::from_millis(50);
 /// A process that is to end has ended by then.
 const ENDS: Duration = Duration::from_secs(8);
 
@@ -40,7 +43,8 @@ pub struct Scene {
     daemon: Option<Daemon>,
     before: Snapshot,
     lab: Lab,
-    seed: u64,
+    /// Of the next fault: with one for all, a fault would hit the same packets in every row.
+    seed: Cell<u64>,
 }
 
 /// What the bystander saw while a fault was there.
@@ -87,7 +91,7 @@ impl Scene {
             daemon: Some(daemon),
             before,
             lab,
-            seed,
+            seed: Cell::new(seed),
         })
     }
 
@@ -142,6 +146,7 @@ impl Scene {
 
     /// Arms a fault against the peer, by the command line.
     pub fn inject(&self, words: &str) -> Result<Armed> {
+        let seed = self.seed.replace(self.seed.get().wrapping_add(1));
         let mut args: Vec<String> = vec!["inject".into()];
         args.extend(words.split_whitespace().map(str::to_owned));
         args.extend(["--netns".into(), self.target().netns().into()]);
@@ -149,7 +154,7 @@ impl Scene {
             let address = self.peer().address_facing(self.target(), family)?;
             args.extend(["--peer".into(), address.to_string()]);
         }
-        args.extend(["--seed".into(), self.seed.to_string()]);
+        args.extend(["--seed".into(), seed.to_string()]);
         args.extend(["--for", "30s", "--detach", "-o", "json"].map(str::to_owned));
         let output = self.daemon()?.cli(&args)?;
         if output.status != Some(0) {
@@ -180,13 +185,18 @@ impl Scene {
         Ok(())
     }
 
-    /// Another daemon, when the old one has died. Fails when that has left anything behind.
+    /// Another daemon in place of one that was killed. Fails when that has left anything behind.
     pub fn renew_daemon(&mut self) -> Result<()> {
-        let daemon = self.daemon.take().context("no daemon runs")?;
+        let daemon = self.daemon()?;
         if !wait_until(ENDS, || daemon.processes().is_empty()) {
             bail!("processes of chaosd outlive it: {:?}", daemon.processes());
         }
-        drop(daemon);
+        self.restart_daemon()
+    }
+
+    /// Another daemon in place of one that still lives, stopped or not.
+    pub fn restart_daemon(&mut self) -> Result<()> {
+        drop(self.daemon.take());
         self.check_unchanged()?;
         self.daemon = Some(Daemon::start(&Options::default())?);
         Ok(())
@@ -195,7 +205,7 @@ impl Scene {
     /// What differs in the target's namespace from before chaosd came. A kernel tears devices
     /// down after the system call has returned.
     fn changes(&self) -> Result<String> {
-        let mut changes = self.before.changes_since(&Snapshot::take(self.target())?);
+        let mut changes = Snapshot::take(self.target())?.changes_since(&self.before);
         if !changes.is_empty() {
             std::thread::sleep(Duration::from_millis(200));
             changes = Snapshot::take(self.target())?.changes_since(&self.before);
