@@ -1,10 +1,7 @@
 //! Integration tests, one binary: a file for each theme.
 
-mod crash;
 mod laboratory;
-<<<<<<< HEAD
-
-mod drop;
-=======
 mod scene;
->>>>>>> crash
+
+mod crash;
+mod drop;

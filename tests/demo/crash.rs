@@ -40,13 +40,7 @@ pub fn deaths() -> Group {
     Group {
         title: "chaosd dies in mid-fault: how long a partition outlives it",
         rows: vec![
-<<<<<<< HEAD
-            gone("kill daemon", SECOND, |daemon, _| {
-                send(daemon, Signal::SIGKILL)
-            }),
-=======
             killed("kill daemon", |daemon, _| send(daemon, Signal::SIGKILL)),
->>>>>>> demo
             Row::new(
                 "kill watchdog",
                 "4+6",
@@ -54,19 +48,6 @@ pub fn deaths() -> Group {
                 limit_words(SECOND),
                 |scene| {
                     let seen = loses_its_watchdog(scene)?;
-<<<<<<< HEAD
-                    Ok(seen)
-                },
-            ),
-            gone("kill both", SECOND, |daemon, watchdog| {
-                send(watchdog, Signal::SIGKILL)?;
-                send(daemon, Signal::SIGKILL)
-            }),
-            gone("stop daemon", LEASE, |daemon, _| {
-                send(daemon, Signal::SIGSTOP)
-            }),
-            gone("stop both", LEASE, |daemon, watchdog| {
-=======
                     scene.renew_daemon()?;
                     Ok(seen)
                 },
@@ -77,7 +58,6 @@ pub fn deaths() -> Group {
             }),
             stopped("stop daemon", |daemon, _| send(daemon, Signal::SIGSTOP)),
             stopped("stop both", |daemon, watchdog| {
->>>>>>> demo
                 send(watchdog, Signal::SIGSTOP)?;
                 send(daemon, Signal::SIGSTOP)
             }),

@@ -36,10 +36,7 @@ pub fn datagrams() -> Group {
                                     family,
                                     datagrams: DATAGRAMS,
                                     port: PORT,
-<<<<<<< HEAD
-=======
                                     settle: SETTLES,
->>>>>>> demo
                                     ..udp::Flow::default()
                                 };
                                 let seen = udp::flow(from, to, &flow)?;

@@ -4,20 +4,9 @@
 //! left is swept by the next. Traffic runs in this process over real sockets, so that each side
 //! counts what it really saw.
 //!
-<<<<<<< HEAD
-<<<<<<< HEAD
-//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`]
-//! (traffic through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
-=======
-//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`],
-//! [`Stream`] (traffic through it), [`counters`] and [`statistics`] (what it came to), [`Instance`] and [`Daemon`]
->>>>>>> crash
-//! (chaosd itself), [`Snapshot`] (the machine before and after).
-=======
-//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`] (traffic
-//! through it), [`counters`] and [`statistics`] (what it came to), [`Instance`], [`Daemon`]
-//! and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
->>>>>>> effects
+//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
+//! [`Stream`] (traffic through it), [`counters`] and [`statistics`] (what it came to),
+//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
 
 mod lab;
 mod namespace;
@@ -27,17 +16,12 @@ pub use namespace::enter;
 pub use node::{Family, Node};
 
 pub mod ping;
-<<<<<<< HEAD
 mod probe;
-pub mod tcp;
-pub mod udp;
-pub use probe::{Probe, Sample};
-=======
 mod stream;
 pub mod tcp;
 pub mod udp;
+pub use probe::{Probe, Sample};
 pub use stream::Stream;
->>>>>>> crash
 
 pub mod counters;
 pub mod statistics;
