@@ -2,7 +2,7 @@
 //!
 //! The engine is one plain thread with a queue of commands. It needs neither the tokio runtime nor
 //! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
-//! last [`Handle`] is gone, or the thread panics, it reverts everything.
+//! last `Handle` is gone, or the thread panics, it reverts everything.
 
 mod clock;
 mod planes;

@@ -1,7 +1,7 @@
 //! The only list of fault kinds.
 //!
 //! A kind says in words what it does and by which mechanism, what it needs of the packet path, and
-//! fills in its part of the programs' [`Fault`]. A new kind is one new file, one line in [`packet`],
+//! fills in its part of the programs' `Fault`. A new kind is one new file, one line in `packet`,
 //! and its tests.
 
 mod corrupt;

@@ -1,6 +1,6 @@
 //! Runs a program on a packet without a wire (`BPF_PROG_TEST_RUN`), for tests and benchmarks.
 //!
-//! The kernel (net/bpf/test_run.c, `bpf_prog_test_run_skb`) builds a buffer from the bytes in the
+//! The kernel (`net/bpf/test_run.c`, `bpf_prog_test_run_skb`) builds a buffer from the bytes in the
 //! network namespace of the calling thread, gives it a socket of the calling task's cgroup, and
 //! reports the verdict, the bytes afterwards and the mean time of a run.
 //!

@@ -1,4 +1,4 @@
-//! TCP traffic: [`bulk`] for what a fault does to a stream, [`Echo`] for a connection that has to
+//! TCP traffic: [`bulk()`] for what a fault does to a stream, [`Echo`] for a connection that has to
 //! live through everything.
 
 mod bulk;
