@@ -2,4 +2,5 @@
 
 mod laboratory;
 
+mod corrupt;
 mod drop;
