@@ -3,5 +3,6 @@
 mod laboratory;
 mod scene;
 
+mod corrupt;
 mod crash;
 mod drop;

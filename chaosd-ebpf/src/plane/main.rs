@@ -35,7 +35,7 @@ use aya_ebpf::{
         BPF_F_INGRESS,
         tcx_action_base::{TCX_DROP, TCX_NEXT},
     },
-    helpers::generated::bpf_redirect,
+    helpers::generated::{bpf_redirect, bpf_skb_change_type},
     macros::{cgroup_skb, classifier},
     programs::{SkBuffContext, TcContext},
 };
@@ -81,6 +81,9 @@ fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
     act::run(ctx, ctl, iface, direction, Place::Interface)
 }
 
+/// `linux/if_packet.h`
+const PACKET_HOST: u32 = 0;
+
 /// Packets that took the detour, one wire segment each, with real checksums.
 ///
 /// A packet that cannot be sent back has nowhere to go on to: it is lost. That takes an interface
@@ -96,6 +99,12 @@ pub fn detour(ctx: TcContext) -> i32 {
     maps::add(&maps::DETOURED, 1, u64::from(packet::segments(ctx.skb.skb)));
     let plane = maps::plane();
     packet::set_mark(&ctx, Mark::Returned(plane));
+    // The detour's address is not the packet's, so that it is another host's here
+    // (net/ethernet/eth.c, `eth_type_trans`), and lo, which it may leave by, takes that over.
+    // SAFETY: the context and a number.
+    unsafe {
+        bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+    }
     if let (Some(ctl), Some(iface)) = (maps::armed(), maps::iface(index)) {
         let verdict = act::run(&ctx, ctl, iface, direction, Place::Detour { index });
         if verdict != TCX_NEXT {
