@@ -155,7 +155,11 @@ fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
     let Map::ProgramArray(data) = &map else {
         return Err(PlaneError::Missing(name));
     };
-    pod::renumber(data.fd().as_fd(), FIRST_TO_CLOSE).map_err(|e| PlaneError::Map(name, e))
+    let fd = data.fd().as_fd();
+    // Under a low limit of open files any number has to do: the links go one by one then.
+    pod::renumber(fd, FIRST_TO_CLOSE)
+        .or_else(|_| fd.try_clone_to_owned())
+        .map_err(|e| PlaneError::Map(name, e))
 }
 
 pub(super) fn classifier<'a>(
