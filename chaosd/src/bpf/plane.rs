@@ -30,8 +30,9 @@ use super::{
     tables::Tables,
 };
 
-/// Descriptors of links that must go last when the process dies start here.
-const LAST_FD: i32 = 900;
+/// Descriptors of links that must go first when the process dies start here, above those of
+/// everything else and below the usual limit of 1024 with two for each of 64 interfaces.
+const FIRST_TO_GO_FD: i32 = 512;
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +94,7 @@ struct Attached {
     default: bool,
     loopback: bool,
     bits: [Bits; 2],
-    _links: [SchedClassifierLink; 2],
+    _links: [OwnedFd; 2],
 }
 
 /// Loaded programs without a plane: loading takes the verifier longer than everything else.
@@ -116,7 +117,7 @@ pub struct Plane {
     // own program goes.
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
-    detour: Option<OwnedFd>,
+    detour: Option<SchedClassifierLink>,
     object: Object,
     tables: Tables,
     runs: [bool; MAX_RUNS as usize],
@@ -178,14 +179,7 @@ impl Plane {
             rx_name,
             TcAttachType::Ingress,
         )?;
-        let link = FdLink::try_from(link)
-            .ok()
-            .and_then(|l| l.info().ok().map(|info| (info.id(), l)))
-            .ok_or(PlaneError::NotAttached {
-                interface: rx_name.into(),
-            })?;
-        self.detour =
-            Some(crate::sys::bpf::link_fd_from(link.0, LAST_FD).map_err(PlaneError::Netns)?);
+        self.detour = Some(link);
         self.object.control.update(0, |c| c.detour = tx);
         Ok(())
     }
@@ -207,7 +201,7 @@ impl Plane {
             .slots
             .set(slot, interface.index, 0)
             .map_err(map_error("SLOTS"))?;
-        let links = [
+        let [egress, ingress] = [
             attach(
                 &mut self.object,
                 &self.netns,
@@ -222,6 +216,10 @@ impl Plane {
                 &interface.name,
                 TcAttachType::Ingress,
             )?,
+        ];
+        let links = [
+            first_to_go(egress, &interface.name)?,
+            first_to_go(ingress, &interface.name)?,
         ];
         self.attached.insert(
             interface.index,
@@ -505,6 +503,18 @@ impl Plane {
     pub fn flush_log(&mut self) {
         self.object.flush_log();
     }
+}
+
+/// The same link under a descriptor that a dying process closes before those of the detour: what
+/// is steered into a detour without its program is lost.
+fn first_to_go(link: SchedClassifierLink, interface: &str) -> Result<OwnedFd, PlaneError> {
+    let (id, _link) = FdLink::try_from(link)
+        .ok()
+        .and_then(|l| l.info().ok().map(|info| (info.id(), l)))
+        .ok_or(PlaneError::NotAttached {
+            interface: interface.into(),
+        })?;
+    crate::sys::bpf::link_fd_from(id, FIRST_TO_GO_FD).map_err(PlaneError::Netns)
 }
 
 fn cpus() -> Result<usize, PlaneError> {

@@ -26,8 +26,9 @@ pub use pod::{Bits, Counters, FlowKey, Iface};
 
 /// A descriptor of a link, numbered `at_least` or higher.
 ///
-/// A dying process closes its descriptors in ascending order (fs/file.c `close_files`), so the
-/// number decides which link goes last.
+/// A dying process releases its descriptors in descending order: `close_files` (fs/file.c) walks
+/// up and queues each release, and the queue is run from its newest end (kernel/task_work.c,
+/// `task_work_run`). So the number decides which link goes first.
 pub fn link_fd_from(id: u32, at_least: RawFd) -> io::Result<OwnedFd> {
     // union bpf_attr, member link_id: { u32 link_id; u32 next_id; u32 open_flags; }
     let attr = [id, 0, 0];
