@@ -4,3 +4,6 @@ mod laboratory;
 
 mod corrupt;
 mod drop;
+mod matching;
+mod partition;
+mod reset;
