@@ -6,3 +6,6 @@ mod scene;
 mod corrupt;
 mod crash;
 mod drop;
+mod matching;
+mod partition;
+mod reset;

@@ -437,6 +437,11 @@ impl Plane {
             .any(|m| m.wants(&i.name, i.default, i.loopback))
     }
 
+    /// True when this fault has an interface to act on.
+    pub fn covers(&self, m: &Matcher) -> bool {
+        self.attached.values().any(|a| m.wants(&a.name, a.default, a.loopback))
+    }
+
     /// True when no fault stands in its tables.
     pub fn is_idle(&self) -> bool {
         self.tables.matchers().is_empty()

@@ -209,16 +209,16 @@ impl Planes {
         Ok(())
     }
 
-    /// Looks at the interfaces of a plane again. Returns false when none is left.
-    pub fn reconcile(&mut self, number: u32) -> bool {
+    /// Looks at the interfaces of a plane again.
+    pub fn reconcile(&mut self, number: u32) {
         let Some(held) = self.get_mut(number) else {
-            return true;
+            return;
         };
         let there = match netlink::interfaces(held.plane.netns().fd.as_fd()) {
             Ok(there) => there,
             Err(e) => {
                 tracing::warn!("failed to look at the interfaces again: {e}");
-                return true;
+                return;
             }
         };
         let attached: Vec<u32> = held.plane.attached().map(|(i, _)| i).collect();
@@ -241,7 +241,6 @@ impl Planes {
                 Err(e) => tracing::warn!("{e}"),
             }
         }
-        held.plane.attached().next().is_some()
     }
 
     /// Takes a plane down, and everything it changed.

@@ -371,10 +371,13 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        if self.planes.reconcile(plane) {
+        self.planes.reconcile(plane);
+        let Some(held) = self.planes.get(plane) else {
             return;
-        }
-        for id in self.ids(|r| r.plane == plane) {
+        };
+        // A run that has none left is over, though others still act on this plane.
+        let bare = |r: &Run| !r.plan.faults.iter().any(|f| held.plane.covers(&f.rule.matcher));
+        for id in self.ids(|r| r.plane == plane && bare(r)) {
             self.target_gone(&id, "its last interface is gone");
         }
     }
