@@ -2,4 +2,6 @@
 
 mod crash;
 mod laboratory;
+mod leftovers;
 mod scene;
+mod stopped;

@@ -123,12 +123,30 @@ impl Scene {
         self.assert_clean(instance)
     }
 
+    /// The same of a daemon that goes on.
+    pub fn assert_clean_after_revert(&self, daemon: &Daemon) -> Result<()> {
+        let said = daemon.cli(["revert", "--all"])?;
+        ensure!(said.status == Some(0), "{said:?}\n{}", daemon.log());
+        self.assert_unchanged()?;
+        let journals: Vec<_> = files(&daemon.state_dir())
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "journal"))
+            .collect();
+        ensure!(journals.is_empty(), "left in the state directory: {journals:?}");
+        Ok(())
+    }
+
     /// The same, with no further command.
     pub fn assert_clean(&self, instance: &Instance) -> Result<()> {
         self.assert_unchanged()?;
         let left = files(&instance.state_dir());
         ensure!(left.is_empty(), "left in the state directory: {left:?}");
         Ok(())
+    }
+
+    /// What has changed in the namespace, a line each.
+    pub fn changes(&self) -> Result<String> {
+        Ok(Snapshot::take(self.lab.target())?.changes_since(&self.before))
     }
 
     /// Fails unless the namespace is as it was.
