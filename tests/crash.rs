@@ -21,7 +21,8 @@ const DEATHS: [Signal; 6] = [
 ];
 
 #[test]
-fn whatever_kills_the_daemon_its_faults_are_gone_within_a_second_and_so_is_all_else() -> Result<()> {
+fn whatever_kills_the_daemon_its_faults_are_gone_within_a_second_and_so_is_all_else() -> Result<()>
+{
     for fault in Fault::ALL {
         let scene = Scene::new("daemon", fault)?;
         for signal in DEATHS {
@@ -29,11 +30,17 @@ fn whatever_kills_the_daemon_its_faults_are_gone_within_a_second_and_so_is_all_e
             let watchdog = daemon.watchdog()?;
             daemon.kill(signal)?;
             let killed = Instant::now();
-            let outlived = scene.stream.outlived(killed, CALM, LONG).context("still lossy")?;
+            let outlived = scene
+                .stream
+                .outlived(killed, CALM, LONG)
+                .context("still lossy")?;
             println!("{fault:?}, {signal} of the daemon: gone after {outlived:?}");
             ensure!(outlived < GONE_WITHIN, "{fault:?}, {signal}: {outlived:?}");
             daemon.wait(LONG)?;
-            ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog still runs");
+            ensure!(
+                wait_until(LONG, || !runs(watchdog)),
+                "the watchdog still runs"
+            );
             // Before any command: the watchdog has done it, or the daemon itself.
             scene.assert_unchanged()?;
             scene.assert_clean_after_next_command(&daemon)?;
@@ -52,13 +59,23 @@ fn whatever_kills_a_foreground_run_its_faults_are_gone_within_a_second_and_so_is
             let watchdog = run.watchdog()?;
             run.kill(signal)?;
             let killed = Instant::now();
-            let outlived = scene.stream.outlived(killed, CALM, LONG).context("still lossy")?;
+            let outlived = scene
+                .stream
+                .outlived(killed, CALM, LONG)
+                .context("still lossy")?;
             println!("{fault:?}, {signal} of inject: gone after {outlived:?}");
             ensure!(outlived < GONE_WITHIN, "{fault:?}, {signal}: {outlived:?}");
             let status = run.wait()?;
-            ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog still runs");
+            ensure!(
+                wait_until(LONG, || !runs(watchdog)),
+                "the watchdog still runs"
+            );
             if [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].contains(&signal) {
-                ensure!(status.code() == Some(130), "{signal}: {status}: {}", run.log());
+                ensure!(
+                    status.code() == Some(130),
+                    "{signal}: {status}: {}",
+                    run.log()
+                );
             }
             // With no further command: nobody types one after a run that has ended.
             scene.assert_clean(&run.instance)?;
@@ -78,7 +95,12 @@ fn with_daemon_and_watchdog_killed_in_the_same_instant_the_fault_is_gone_at_once
             kill(watchdog, Signal::SIGKILL)?;
             daemon.kill(Signal::SIGKILL)?;
             let killed = Instant::now();
-            outlived.push(scene.stream.outlived(killed, CALM, LONG).context("still lossy")?);
+            outlived.push(
+                scene
+                    .stream
+                    .outlived(killed, CALM, LONG)
+                    .context("still lossy")?,
+            );
             daemon.wait(LONG)?;
             scene.assert_clean_after_next_command(&daemon)?;
         }
@@ -86,7 +108,10 @@ fn with_daemon_and_watchdog_killed_in_the_same_instant_the_fault_is_gone_at_once
         let (median, worst) = (outlived[10], outlived[19]);
         println!("{fault:?}, both killed: gone after {median:?} (median), {worst:?} (worst)");
         ensure!(worst < GONE_WITHIN, "{fault:?}: {outlived:?}");
-        ensure!(median < Duration::from_millis(10), "{fault:?}: {outlived:?}");
+        ensure!(
+            median < Duration::from_millis(10),
+            "{fault:?}: {outlived:?}"
+        );
     }
     Ok(())
 }
@@ -102,7 +127,10 @@ fn with_a_foreground_run_and_its_watchdog_killed_the_next_run_puts_everything_ba
             kill(watchdog, Signal::SIGKILL)?;
             run.kill(Signal::SIGKILL)?;
             let killed = Instant::now();
-            let outlived = scene.stream.outlived(killed, CALM, LONG).context("still lossy")?;
+            let outlived = scene
+                .stream
+                .outlived(killed, CALM, LONG)
+                .context("still lossy")?;
             ensure!(outlived < GONE_WITHIN, "{fault:?}: {outlived:?}");
             run.wait()?;
             instance = run.into_instance();
@@ -124,19 +152,30 @@ fn a_killed_watchdog_is_replaced_in_mid_fault_and_the_next_one_watches() -> Resu
         kill(watchdog, Signal::SIGKILL)?;
         let killed = Instant::now();
         let replaced = wait_until(LONG, || {
-            daemon.watchdog().is_ok_and(|now| now != watchdog && now.as_raw() != 0 && runs(now))
+            daemon
+                .watchdog()
+                .is_ok_and(|now| now != watchdog && now.as_raw() != 0 && runs(now))
         });
         ensure!(replaced, "no watchdog: {}", daemon.log());
         watchdog = daemon.watchdog()?;
         println!("another watchdog after {:?}", killed.elapsed());
-        ensure!(scene.stream.suffers(LONG), "the fault has gone with the watchdog");
+        ensure!(
+            scene.stream.suffers(LONG),
+            "the fault has gone with the watchdog"
+        );
     }
     daemon.kill(Signal::SIGKILL)?;
     let killed = Instant::now();
-    let outlived = scene.stream.outlived(killed, CALM, LONG).context("still lossy")?;
+    let outlived = scene
+        .stream
+        .outlived(killed, CALM, LONG)
+        .context("still lossy")?;
     ensure!(outlived < GONE_WITHIN, "{outlived:?}");
     daemon.wait(LONG)?;
-    ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog still runs");
+    ensure!(
+        wait_until(LONG, || !runs(watchdog)),
+        "the watchdog still runs"
+    );
     scene.assert_unchanged()?;
     scene.assert_clean_after_next_command(&daemon)
 }

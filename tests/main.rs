@@ -1,7 +1,10 @@
 //! Integration tests, one binary: a file for each theme.
 
-mod crash;
 mod laboratory;
-mod leftovers;
 mod scene;
+
+mod crash;
+mod leftovers;
 mod stopped;
+
+mod drop;

@@ -78,10 +78,13 @@ impl Scene {
             Fault::Drop => format!("drop --rate 50% --port {port}"),
             Fault::Loopback => format!("drop --rate 50% --port {port} --interface lo"),
         };
-        format!("inject {fault} --netns {} --for {time}", self.lab.target().netns())
-            .split(' ')
-            .map(str::to_owned)
-            .collect()
+        format!(
+            "inject {fault} --netns {} --for {time}",
+            self.lab.target().netns()
+        )
+        .split(' ')
+        .map(str::to_owned)
+        .collect()
     }
 
     /// A daemon that has just made the stream suffer.
@@ -100,7 +103,11 @@ impl Scene {
     pub fn arm(&self, daemon: &Daemon) -> Result<String> {
         let said = daemon.cli(self.inject().into_iter().chain(["--detach".to_owned()]))?;
         ensure!(said.status == Some(0), "{said:?}");
-        ensure!(self.stream.suffers(LONG), "the fault has no effect: {}", daemon.log());
+        ensure!(
+            self.stream.suffers(LONG),
+            "the fault has no effect: {}",
+            daemon.log()
+        );
         Ok(said.stdout.trim().to_owned())
     }
 
@@ -108,10 +115,20 @@ impl Scene {
     pub fn foreground(&self, instance: Instance) -> Result<Foreground> {
         let log = fs::File::create(instance.file("inject.log", "")?)?;
         let mut command = instance.command()?;
-        command.args(self.inject()).stdout(Stdio::null()).stderr(log);
+        command
+            .args(self.inject())
+            .stdout(Stdio::null())
+            .stderr(log);
         let child = command.spawn().context("failed to start chaosd inject")?;
-        let foreground = Foreground { child: Ended(child), instance };
-        ensure!(self.stream.suffers(LONG), "the fault has no effect: {}", foreground.log());
+        let foreground = Foreground {
+            child: Ended(child),
+            instance,
+        };
+        ensure!(
+            self.stream.suffers(LONG),
+            "the fault has no effect: {}",
+            foreground.log()
+        );
         Ok(foreground)
     }
 
@@ -214,8 +231,8 @@ impl Drop for Ended {
 /// The watchdog of an instance, by what it has signed.
 pub fn watchdog(state: &Path, number: u32) -> Result<Pid> {
     let path = state.join(format!("instances/{number}/watchdog"));
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("failed to read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
     let owner: serde_json::Value = serde_json::from_str(&text)?;
     let pid = owner["pid"].as_i64().context("no pid")?;
     Ok(Pid::from_raw(i32::try_from(pid)?))
@@ -229,12 +246,23 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
     entries
         .flatten()
         .map(|entry| entry.path())
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
         .collect()
 }
 
 /// Whether that process runs. A zombie does not.
 pub fn runs(pid: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .starts_with(" Z")
+    })
 }

@@ -153,7 +153,10 @@ fn send(socket: &UdpSocket, ended: &AtomicBool, datagrams: &Mutex<Vec<Datagram>>
         let _refused = socket.send(&number.to_be_bytes());
         // A late one is not made up for: a burst would tell nothing of the time in between.
         due = (due + PERIOD).max(Instant::now());
-        std::thread::sleep(due.saturating_duration_since(Instant::now()).max(PERIOD / 2));
+        std::thread::sleep(
+            due.saturating_duration_since(Instant::now())
+                .max(PERIOD / 2),
+        );
     }
 }
 

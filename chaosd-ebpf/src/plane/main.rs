@@ -15,7 +15,10 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![expect(missing_docs, reason = "the macros put each program's page on an inner function")]
+#![expect(
+    missing_docs,
+    reason = "the macros put each program's page on an inner function"
+)]
 #![expect(internal_features, reason = "atomic_xadd, see decide.rs")]
 
 mod act;
@@ -28,7 +31,10 @@ mod reset;
 mod socket;
 
 use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, tcx_action_base::{TCX_DROP, TCX_NEXT}},
+    bindings::{
+        BPF_F_INGRESS,
+        tcx_action_base::{TCX_DROP, TCX_NEXT},
+    },
     helpers::generated::bpf_redirect,
     macros::{cgroup_skb, classifier},
     programs::{SkBuffContext, TcContext},
@@ -96,7 +102,11 @@ pub fn detour(ctx: TcContext) -> i32 {
             return verdict;
         }
     }
-    let flags = if direction == INGRESS { u64::from(BPF_F_INGRESS) } else { 0 };
+    let flags = if direction == INGRESS {
+        u64::from(BPF_F_INGRESS)
+    } else {
+        0
+    };
     // SAFETY: a helper without pointers.
     unsafe { bpf_redirect(index, flags) as i32 }
 }

@@ -67,8 +67,12 @@ pub fn armed() -> Option<&'static Control> {
     let ctl = CONTROL.get(0)?;
     // Read volatile: user space writes these while we look.
     // SAFETY: valid aligned fields of a map value.
-    let (lease, fence) =
-        unsafe { (core::ptr::read_volatile(&ctl.lease_ns), core::ptr::read_volatile(&ctl.fence)) };
+    let (lease, fence) = unsafe {
+        (
+            core::ptr::read_volatile(&ctl.lease_ns),
+            core::ptr::read_volatile(&ctl.fence),
+        )
+    };
     if lease == 0 || fence != 0 || now() > lease {
         return None;
     }

@@ -7,7 +7,10 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 
-use crate::sys::{bpf as pod, map::{Mapped, Plain}};
+use crate::sys::{
+    bpf as pod,
+    map::{Mapped, Plain},
+};
 
 use super::{fence, plane::PlaneError};
 
@@ -23,8 +26,8 @@ pub(super) struct Object {
     pub states: Mapped<chaosd_ebpf::FaultState>,
     pub protocols: Mapped<chaosd_ebpf::Bits>,
     pub flags: Mapped<chaosd_ebpf::Bits>,
-    pub ports: Mapped<chaosd_ebpf::Bits>,
-    pub local_ports: Mapped<chaosd_ebpf::Bits>,
+    ports: MapData,
+    local_ports: MapData,
     pub peers4: LpmTrie<MapData, [u8; 4], pod::Bits>,
     pub peers6: LpmTrie<MapData, [u8; 16], pod::Bits>,
     pub cgroups: HashMap<MapData, u64, pod::Bits>,
@@ -50,13 +53,21 @@ impl Object {
     pub fn load() -> Result<Self, PlaneError> {
         // No program of ours is relocated against the kernel's types: its BTF (megabytes) stays
         // unread.
-        let mut ebpf = EbpfLoader::new().btf(None).load(PLANE).map_err(|e| PlaneError::Load(Box::new(e)))?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(None)
+            .load(PLANE)
+            .map_err(|e| PlaneError::Load(Box::new(e)))?;
         for name in ["egress", "ingress", "detour"] {
-            classifier(&mut ebpf, name)?.load().map_err(|source| PlaneError::Program { name, source })?;
+            classifier(&mut ebpf, name)?
+                .load()
+                .map_err(|source| PlaneError::Program { name, source })?;
         }
         cgroup_ingress(&mut ebpf)?
             .load()
-            .map_err(|source| PlaneError::Program { name: "cgroup_ingress", source })?;
+            .map_err(|source| PlaneError::Program {
+                name: "cgroup_ingress",
+                source,
+            })?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let (control, control_id) = {
             let data = array(&mut ebpf, "CONTROL")?;
@@ -72,8 +83,8 @@ impl Object {
             states: mapped(&mut ebpf, "STATES", faults)?,
             protocols: mapped(&mut ebpf, "PROTOCOLS", 256)?,
             flags: mapped(&mut ebpf, "FLAGS", 256)?,
-            ports: mapped(&mut ebpf, "PORTS", 65536)?,
-            local_ports: mapped(&mut ebpf, "LOCAL_PORTS", 65536)?,
+            ports: array(&mut ebpf, "PORTS")?,
+            local_ports: array(&mut ebpf, "LOCAL_PORTS")?,
             peers4: typed(&mut ebpf, "PEERS4")?,
             peers6: typed(&mut ebpf, "PEERS6")?,
             cgroups: typed(&mut ebpf, "CGROUPS")?,
@@ -86,6 +97,16 @@ impl Object {
             logger,
             ebpf,
         })
+    }
+
+    /// The table of remote ports. Mapped while it is written: its 2 MiB would count as ours.
+    pub fn ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
+        mapped_data(&self.ports, "PORTS", 65536)
+    }
+
+    /// The table of local ports, likewise.
+    pub fn local_ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
+        mapped_data(&self.local_ports, "LOCAL_PORTS", 65536)
     }
 
     /// Hands the programs' log lines to `tracing`.
@@ -125,12 +146,20 @@ fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, PlaneError> {
     }
 }
 
-fn mapped<T: Plain>(ebpf: &mut Ebpf, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+fn mapped<T: Plain>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    len: usize,
+) -> Result<Mapped<T>, PlaneError> {
     mapped_data(&array(ebpf, name)?, name, len)
 }
 
 /// The mapping keeps the map alive; its descriptor may go.
-fn mapped_data<T: Plain>(data: &MapData, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+fn mapped_data<T: Plain>(
+    data: &MapData,
+    name: &'static str,
+    len: usize,
+) -> Result<Mapped<T>, PlaneError> {
     Mapped::new(data.fd(), len).map_err(|e| PlaneError::Map(name, e))
 }
 

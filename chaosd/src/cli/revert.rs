@@ -11,7 +11,7 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::{Exit, Global, Output, failure::CliError, out, render, runtime, wiring};
+use super::{Exit, Global, Output, failure::CliError, machine::machine, out, render, runtime};
 use crate::{
     api::{Client, ClientError},
     instance::{InstanceError, Kind, Live, Owner, StateDir, revert_abandoned},
@@ -104,7 +104,7 @@ async fn all(client: &Client, state: &StateDir) -> Result<Reverted, CliError> {
             end(state, &live, &mut reverted).await?;
         }
     }
-    reverted.left = revert_abandoned(state, &wiring::system());
+    reverted.left = revert_abandoned(state, &machine());
     Ok(reverted)
 }
 

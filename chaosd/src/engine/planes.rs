@@ -24,8 +24,10 @@ const PLANES: u32 = 64;
 /// What the stack needs to take loopback packets that come without a route, as they do from the
 /// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
 /// packets that arrive on lo, which only this namespace can send.
-const LOOPBACK_SYSCTLS: [&str; 2] =
-    ["net/ipv4/conf/lo/accept_local", "net/ipv4/conf/lo/route_localnet"];
+const LOOPBACK_SYSCTLS: [&str; 2] = [
+    "net/ipv4/conf/lo/accept_local",
+    "net/ipv4/conf/lo/route_localnet",
+];
 
 /// Why a namespace could not be put under fault. What was done is undone.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,13 @@ pub(super) struct Planes {
 
 impl Planes {
     pub fn new(instance: u32, system: Arc<dyn System>, commands: mpsc::Sender<Command>) -> Self {
-        Self { held: Vec::new(), spare: None, system, instance, commands }
+        Self {
+            held: Vec::new(),
+            spare: None,
+            system,
+            instance,
+            commands,
+        }
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held> {
@@ -89,9 +97,14 @@ impl Planes {
     pub fn load_spare(&self) {
         let commands = self.commands.clone();
         let load = move || {
-            commands.send(Command::Spare(Spare::load())).ok();
+            let spare = Spare::load().map(Box::new);
+            crate::sys::process::give_back_memory();
+            commands.send(Command::Spare(spare)).ok();
         };
-        if let Err(e) = std::thread::Builder::new().name("loader".into()).spawn(load) {
+        if let Err(e) = std::thread::Builder::new()
+            .name("loader".into())
+            .spawn(load)
+        {
             tracing::warn!("programs are not loaded ahead: {e}");
         }
     }
@@ -133,7 +146,10 @@ impl Planes {
         let mut txn = Txn::begin(journal, Arc::clone(&self.system));
         // The map exists and is harmless: what the record is for is the watchdog, which can disarm
         // by it.
-        let map = Map { id: plane.control_id(), name: "CONTROL".into() };
+        let map = Map {
+            id: plane.control_id(),
+            name: "CONTROL".into(),
+        };
         txn.step(Undo::Map(map), || Ok(()), |()| Ok(()))?;
         let commands = self.commands.clone();
         let monitor = netlink::monitor(netns.fd.as_fd(), move |change| match change {
@@ -161,18 +177,28 @@ impl Planes {
         let wanted: Vec<&Interface> = interfaces
             .iter()
             .filter(|i| {
-                plan.faults.iter().any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
+                plan.faults
+                    .iter()
+                    .any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
             })
             .collect();
-        let detour = plan.faults.iter().any(|f| f.rule.matcher.steering != Steering::Never)
+        let detour = plan
+            .faults
+            .iter()
+            .any(|f| f.rule.matcher.steering != Steering::Never)
             && wanted.iter().any(|i| i.ethernet);
         if detour && !held.plane.has_detour() {
             let mtu = interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500);
-            held.detour =
-                Some(make_detour(&mut held.plane, instance, instance_number, mtu, system.clone())?);
+            held.detour = Some(make_detour(
+                &mut held.plane,
+                instance,
+                instance_number,
+                mtu,
+                system.clone(),
+            )?);
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
-            held.loopback = Some(open_loopback(&held.plane, instance, system)?);
+            held.loopback = Some(open_loopback(&held.plane, instance, &system)?);
         }
         for interface in wanted {
             held.plane.attach(interface)?;
@@ -206,7 +232,9 @@ impl Planes {
             }
             let new = held.plane.attached().all(|(i, _)| i != interface.index);
             match held.plane.attach(interface) {
-                Ok(()) if new => tracing::info!(interface = interface.name, "a new interface is covered"),
+                Ok(()) if new => {
+                    tracing::info!(interface = interface.name, "a new interface is covered");
+                }
                 Ok(()) => {}
                 Err(e) => tracing::warn!("{e}"),
             }
@@ -223,10 +251,11 @@ impl Planes {
         let mut held = self.held.swap_remove(i);
         held.plane.shut();
         // The newest first.
-        for applied in [held.loopback.take(), held.detour.take(), Some(held.record)] {
-            if let Some(applied) = applied {
-                report.merge(applied.revert());
-            }
+        for applied in [held.loopback.take(), held.detour.take(), Some(held.record)]
+            .into_iter()
+            .flatten()
+        {
+            report.merge(applied.revert());
         }
         report
     }
@@ -266,7 +295,12 @@ fn make_detour(
     txn.step(
         Undo::Link(link),
         || {
-            let made = detour::create(netns.fd.as_fd(), instance_number, plane.number() % PLANES, mtu)?;
+            let made = detour::create(
+                netns.fd.as_fd(),
+                instance_number,
+                plane.number() % PLANES,
+                mtu,
+            )?;
             plane.use_detour(made.tx, &made.rx_name)?;
             Ok(())
         },
@@ -276,10 +310,14 @@ fn make_detour(
     Ok(txn.commit()?)
 }
 
-fn open_loopback(plane: &Plane, instance: &Instance, system: Arc<dyn System>) -> Result<Applied, OpenError> {
+fn open_loopback(
+    plane: &Plane,
+    instance: &Instance,
+    system: &Arc<dyn System>,
+) -> Result<Applied, OpenError> {
     let netns = plane.netns().clone();
     let journal = instance.journal(&format!("plane-{}-lo", plane.number()))?;
-    let mut txn = Txn::begin(journal, Arc::clone(&system));
+    let mut txn = Txn::begin(journal, Arc::clone(system));
     for key in LOOPBACK_SYSCTLS {
         let fd = netns.fd.as_fd();
         let prior = system

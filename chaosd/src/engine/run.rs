@@ -40,7 +40,12 @@ struct Installed {
 
 impl Run {
     /// Puts a plan's faults into a plane and arms them. On failure the plane is as before.
-    pub fn arm(id: RunId, plan: Plan, plane: &mut Plane, since: Instant) -> Result<Self, PlaneError> {
+    pub fn arm(
+        id: RunId,
+        plan: Plan,
+        plane: &mut Plane,
+        since: Instant,
+    ) -> Result<Self, PlaneError> {
         let slot = plane.reserve_run()?;
         let mut run = Self {
             id,
@@ -49,7 +54,9 @@ impl Run {
             resolved: Instant::now(),
             waiting: Vec::new(),
             slot,
-            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             arm_ms: 0.0,
             installed: Vec::new(),
             cgroup: None,
@@ -81,7 +88,10 @@ impl Run {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
             let number = plane.install(planned.rule.matcher.clone(), fault)?;
-            self.installed.push(Installed { number, base: [0; 2] });
+            self.installed.push(Installed {
+                number,
+                base: [0; 2],
+            });
         }
         plane.refresh()?;
         for installed in &mut self.installed {
@@ -91,8 +101,15 @@ impl Run {
     }
 
     /// Replaces the peers of one fault.
-    pub fn change_peers(&self, plane: &mut Plane, fault: usize, peers: crate::bpf::PeerSet) -> Result<(), PlaneError> {
-        self.installed.get(fault).map_or(Ok(()), |i| plane.change_peers(i.number, peers))
+    pub fn change_peers(
+        &self,
+        plane: &mut Plane,
+        fault: usize,
+        peers: crate::bpf::PeerSet,
+    ) -> Result<(), PlaneError> {
+        self.installed
+            .get(fault)
+            .map_or(Ok(()), |i| plane.change_peers(i.number, peers))
     }
 
     /// Disarms, and says what became of it.
@@ -101,7 +118,11 @@ impl Run {
         let mut report = self.report(plane);
         self.take_out(plane);
         report.problems = self.problems;
-        report.phase = if report.problems.is_empty() { Phase::Reverted } else { Phase::Failed };
+        report.phase = if report.problems.is_empty() {
+            Phase::Reverted
+        } else {
+            Phase::Failed
+        };
         report.ended = Some(why);
         report.left_seconds = 0.0;
         for waiting in self.waiting {
@@ -138,7 +159,10 @@ impl Run {
                 let seen = plane.seen(installed.number).unwrap_or_default();
                 let count = |direction: u32| {
                     let d = direction as usize;
-                    Count { seen: seen[d].saturating_sub(installed.base[d]), ..counts[d] }
+                    Count {
+                        seen: seen[d].saturating_sub(installed.base[d]),
+                        ..counts[d]
+                    }
                 };
                 let mut report = FaultReport {
                     name: planned.spec.name.clone(),

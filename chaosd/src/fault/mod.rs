@@ -1,7 +1,7 @@
 //! The only list of fault kinds.
 //!
 //! A kind says in words what it does and by which mechanism, what it needs of the packet path, and
-//! fills in its part of the programs' [`Fault`]. A new kind is one new file, one line in [`packet`],
+//! fills in its part of the programs' `Fault`. A new kind is one new file, one line in `packet`,
 //! and its tests.
 
 mod corrupt;
@@ -59,12 +59,21 @@ pub fn packet(kind: &Kind) -> &dyn PacketFault {
 }
 
 /// Compiles one fault. `salt` makes the faults of one run decide differently from each other.
-pub fn rule(spec: &FaultSpec, scope: &Scope, seed: u64, seeded: bool, salt: u64) -> Result<Rule, ResolveError> {
+pub fn rule(
+    spec: &FaultSpec,
+    scope: &Scope,
+    seed: u64,
+    seeded: bool,
+    salt: u64,
+) -> Result<Rule, ResolveError> {
     let kind = packet(&spec.kind);
     let mut matcher = matching::matcher(&spec.matching, scope, kind)?;
     matcher.unprotected = spec.unprotected;
     let mut fault = Fault {
-        flows: spec.matching.flows.map_or(ONE, crate::profile::units::Percent::fixed_point),
+        flows: spec
+            .matching
+            .flows
+            .map_or(ONE, crate::profile::units::Percent::fixed_point),
         seed: seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         flags: if seeded { SEEDED } else { 0 },
         ..Fault::default()

@@ -33,7 +33,12 @@ pub fn link_fd_from(id: u32, at_least: RawFd) -> io::Result<OwnedFd> {
     let attr = [id, 0, 0];
     // SAFETY: the attribute is 12 bytes of our own; the kernel zero-extends it.
     let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_LINK_GET_FD_BY_ID, attr.as_ptr(), size_of_val(&attr))
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_LINK_GET_FD_BY_ID,
+            attr.as_ptr(),
+            size_of_val(&attr),
+        )
     };
     let fd = RawFd::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     if fd < 0 {
@@ -43,7 +48,11 @@ pub fn link_fd_from(id: u32, at_least: RawFd) -> io::Result<OwnedFd> {
     let low = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: duplicates our own descriptor.
     let high = unsafe {
-        libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&low), libc::F_DUPFD_CLOEXEC, at_least)
+        libc::fcntl(
+            std::os::fd::AsRawFd::as_raw_fd(&low),
+            libc::F_DUPFD_CLOEXEC,
+            at_least,
+        )
     };
     if high < 0 {
         return Err(io::Error::last_os_error());
