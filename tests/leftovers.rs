@@ -64,12 +64,17 @@ fn a_run_killed_with_its_watchdog_at_any_moment_leaves_nothing_that_is_not_undon
         child.wait().context("failed to wait for chaosd inject")?;
         left += u32::from(!files(&instance.state_dir()).is_empty());
         if round % 2 == 0 {
-            scene.assert_clean_after_next_command(&instance).with_context(|| format!("round {round}"))?;
+            scene
+                .assert_clean_after_next_command(&instance)
+                .with_context(|| format!("round {round}"))?;
         }
         // In the other rounds the next run finds it, and may die over it.
     }
     println!("{left} of {rounds} deaths left something for the next command");
-    ensure!(left > 0, "no death left anything to undo: all came too early");
+    ensure!(
+        left > 0,
+        "no death left anything to undo: all came too early"
+    );
     scene.assert_clean_after_next_command(&instance)
 }
 
@@ -82,25 +87,39 @@ fn a_run_killed_when_a_change_has_just_been_seen_leaves_nothing_that_is_not_undo
     let exists = |path: PathBuf| move || path.exists();
     let link = |state: &'static str| {
         let netns = netns.clone();
-        move || ip(&["-n", &netns, "-o", "link"]).is_ok_and(|links| {
-            links.lines().any(|l| l.contains("chaosd") && l.contains(state))
-        })
+        move || {
+            ip(&["-n", &netns, "-o", "link"]).is_ok_and(|links| {
+                links
+                    .lines()
+                    .any(|l| l.contains("chaosd") && l.contains(state))
+            })
+        }
     };
     let sysctl = {
         let node = scene.lab.target();
         move || {
             let read = || fs::read_to_string("/proc/sys/net/ipv4/conf/lo/accept_local");
-            node.enter(read).is_ok_and(|value| value.is_ok_and(|value| value.trim() == "1"))
+            node.enter(read)
+                .is_ok_and(|value| value.is_ok_and(|value| value.trim() == "1"))
         }
     };
     let seen: Vec<Seen<'_>> = vec![
         ("the lock", Box::new(exists(journal("lock")))),
         ("the watchdog's name", Box::new(exists(journal("watchdog")))),
-        ("the plane's journal", Box::new(exists(journal("plane-0.journal")))),
-        ("the detour's journal", Box::new(exists(journal("plane-0-detour.journal")))),
+        (
+            "the plane's journal",
+            Box::new(exists(journal("plane-0.journal"))),
+        ),
+        (
+            "the detour's journal",
+            Box::new(exists(journal("plane-0-detour.journal"))),
+        ),
         ("the detour", Box::new(link("chaosd"))),
         ("the detour in use", Box::new(link("state UP"))),
-        ("the journal of lo", Box::new(exists(journal("plane-0-lo.journal")))),
+        (
+            "the journal of lo",
+            Box::new(exists(journal("plane-0-lo.journal"))),
+        ),
         ("a changed sysctl", Box::new(sysctl)),
     ];
     for (what, mut seen) in seen {
@@ -116,7 +135,9 @@ fn a_run_killed_when_a_change_has_just_been_seen_leaves_nothing_that_is_not_undo
         kill_all(&instance, child.id())?;
         child.wait().context("failed to wait for chaosd inject")?;
         ensure!(came, "{what} never came");
-        scene.assert_clean_after_next_command(&instance).with_context(|| what.to_owned())?;
+        scene
+            .assert_clean_after_next_command(&instance)
+            .with_context(|| what.to_owned())?;
     }
     Ok(())
 }
@@ -159,16 +180,24 @@ fn journals_that_are_cut_or_garbled_are_replayed_as_far_as_they_prove_and_the_re
         let said = instance.cli(["revert", "--all"])?;
         println!("{what}: {:?}\n{}{}", said.status, said.stdout, said.stderr);
         ensure!(!said.stderr.contains("panicked"), "{what}: {said:?}");
-        ensure!([Some(0), Some(6)].contains(&said.status), "{what}: {said:?}");
+        ensure!(
+            [Some(0), Some(6)].contains(&said.status),
+            "{what}: {said:?}"
+        );
         // Never silently left: what could not be proved is told.
         let left = scene.changes()?;
-        ensure!(left.is_empty() || said.status == Some(6), "{what}: {said:?}, and left:\n{left}");
+        ensure!(
+            left.is_empty() || said.status == Some(6),
+            "{what}: {said:?}, and left:\n{left}"
+        );
         // Whole again, they undo what is left, however much was undone before.
         for (path, original) in journals.iter().zip(&originals) {
             fs::create_dir_all(path.parent().context("a journal has a directory")?)?;
             fs::write(path, original)?;
         }
-        scene.assert_clean_after_next_command(&instance).with_context(|| what.to_owned())?;
+        scene
+            .assert_clean_after_next_command(&instance)
+            .with_context(|| what.to_owned())?;
     }
     Ok(())
 }
@@ -185,15 +214,24 @@ fn with_no_room_for_a_journal_nothing_is_changed() -> Result<()> {
         let filler = state.join("filler");
         fs::write(&filler, vec![0; (64 << 10) - free]).or_else(|error| {
             // The directory itself takes a page on some kernels.
-            (error.raw_os_error() == Some(libc::ENOSPC)).then_some(()).ok_or(error)
+            (error.raw_os_error() == Some(libc::ENOSPC))
+                .then_some(())
+                .ok_or(error)
         })?;
         let said = instance.cli(scene.inject_for("100ms"))?;
-        println!("{free} bytes free: {:?} {}", said.status, said.stderr.trim());
+        println!(
+            "{free} bytes free: {:?} {}",
+            said.status,
+            said.stderr.trim()
+        );
         ensure!(!said.stderr.contains("panicked"), "{free}: {said:?}");
         if said.status == Some(3) {
             ensure!(said.stderr.contains("No space left"), "{free}: {said:?}");
         } else {
-            ensure!([Some(0), Some(5)].contains(&said.status), "{free}: {said:?}");
+            ensure!(
+                [Some(0), Some(5)].contains(&said.status),
+                "{free}: {said:?}"
+            );
         }
         scene.assert_unchanged()?;
         fs::remove_file(&filler)?;
@@ -246,7 +284,10 @@ fn wait_until_closely(seen: &mut dyn FnMut() -> bool) -> bool {
 }
 
 fn ip(args: &[&str]) -> Result<String> {
-    let output = Command::new("ip").args(args).output().context("failed to start ip")?;
+    let output = Command::new("ip")
+        .args(args)
+        .output()
+        .context("failed to start ip")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -267,8 +308,14 @@ struct Tmpfs(PathBuf);
 
 impl Tmpfs {
     fn mount(path: &Path, options: &str) -> Result<Self> {
-        mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(options))
-            .context("failed to mount a tmpfs")?;
+        mount(
+            Some("none"),
+            path,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options),
+        )
+        .context("failed to mount a tmpfs")?;
         Ok(Self(path.to_owned()))
     }
 }

@@ -149,7 +149,10 @@ impl Scene {
             .into_iter()
             .filter(|path| path.extension().is_some_and(|e| e == "journal"))
             .collect();
-        ensure!(journals.is_empty(), "left in the state directory: {journals:?}");
+        ensure!(
+            journals.is_empty(),
+            "left in the state directory: {journals:?}"
+        );
         Ok(())
     }
 

@@ -19,18 +19,31 @@ fn a_stopped_daemon_s_fault_is_gone_within_the_lease_and_reported_as_fenced_when
         let daemon = scene.daemon()?;
         daemon.kill(Signal::SIGSTOP)?;
         let stopped = Instant::now();
-        let outlived = scene.stream.outlived(stopped, CALM, LONG).context("still lossy")?;
+        let outlived = scene
+            .stream
+            .outlived(stopped, CALM, LONG)
+            .context("still lossy")?;
         println!("{fault:?}, SIGSTOP of the daemon: gone after {outlived:?}");
         ensure!(outlived <= LEASE, "{fault:?}: {outlived:?}");
 
         daemon.kill(Signal::SIGCONT)?;
         let woken = Instant::now();
         let fenced = wait_until(LONG, || {
-            let status = daemon.cli(["status", "-o", "json"]).and_then(|said| said.json());
+            let status = daemon
+                .cli(["status", "-o", "json"])
+                .and_then(|said| said.json());
             status.is_ok_and(|status| status["runs"][0]["ended"] == "fenced")
         });
-        ensure!(fenced, "{:?}\n{}", daemon.cli(["status", "-o", "json"])?, daemon.log());
-        let again = scene.stream.outlived(woken, CALM, LONG).context("lossy again")?;
+        ensure!(
+            fenced,
+            "{:?}\n{}",
+            daemon.cli(["status", "-o", "json"])?,
+            daemon.log()
+        );
+        let again = scene
+            .stream
+            .outlived(woken, CALM, LONG)
+            .context("lossy again")?;
         ensure!(again == Duration::ZERO, "the fault came back for {again:?}");
         // What was fenced does not stand in the way of the next run.
         scene.arm(&daemon)?;
@@ -47,7 +60,10 @@ fn a_daemon_that_stays_stopped_is_ended_and_everything_is_put_back() -> Result<(
     daemon.kill(Signal::SIGSTOP)?;
     // No command in between: the watchdog kills it after five seconds.
     daemon.wait(LONG)?;
-    ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog still runs");
+    ensure!(
+        wait_until(LONG, || !runs(watchdog)),
+        "the watchdog still runs"
+    );
     scene.assert_unchanged()?;
     scene.assert_clean_after_next_command(&daemon)
 }
@@ -61,12 +77,18 @@ fn with_daemon_and_watchdog_stopped_the_kernel_ends_the_fault_and_revert_gets_th
     kill(watchdog, Signal::SIGSTOP)?;
     daemon.kill(Signal::SIGSTOP)?;
     let stopped = Instant::now();
-    let outlived = scene.stream.outlived(stopped, CALM, LONG).context("still lossy")?;
+    let outlived = scene
+        .stream
+        .outlived(stopped, CALM, LONG)
+        .context("still lossy")?;
     println!("both stopped: gone after {outlived:?}");
     ensure!(outlived <= LEASE, "{outlived:?}");
     scene.assert_clean_after_next_command(&daemon)?;
     daemon.wait(LONG)?;
-    ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog still runs");
+    ensure!(
+        wait_until(LONG, || !runs(watchdog)),
+        "the watchdog still runs"
+    );
     Ok(())
 }
 
@@ -77,7 +99,10 @@ fn a_stopped_foreground_run_is_fenced_ends_as_interrupted_when_it_wakes_and_leav
     let mut run = scene.foreground(Instance::new()?)?;
     run.kill(Signal::SIGSTOP)?;
     let stopped = Instant::now();
-    let outlived = scene.stream.outlived(stopped, CALM, LONG).context("still lossy")?;
+    let outlived = scene
+        .stream
+        .outlived(stopped, CALM, LONG)
+        .context("still lossy")?;
     ensure!(outlived <= LEASE, "{outlived:?}");
     run.kill(Signal::SIGCONT)?;
     let status = run.wait()?;
