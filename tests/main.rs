@@ -3,8 +3,12 @@
 mod laboratory;
 mod scene;
 
+mod api;
 mod crash;
+mod idle;
 mod leftovers;
+mod refusals;
 mod stopped;
+mod two_at_once;
 
 mod drop;
