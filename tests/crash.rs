@@ -14,7 +14,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(1);
 const DEATHS: [Signal; 6] = [
     Signal::SIGKILL,
     Signal::SIGABRT,
-    Signal::SIGSEGV,
+    Signal::SIGQUIT,
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,

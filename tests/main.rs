@@ -4,8 +4,15 @@ mod laboratory;
 mod scene;
 
 mod corrupt;
-mod crash;
 mod drop;
 mod matching;
 mod partition;
 mod reset;
+
+mod api;
+mod crash;
+mod idle;
+mod leftovers;
+mod refusals;
+mod stopped;
+mod two_at_once;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::{Daemon, Family, Instance, Lab, Options, Snapshot, Stream, wait_until};
@@ -99,20 +99,38 @@ impl Scene {
         Ok(daemon)
     }
 
-    /// Has the daemon inject the fault; returns the run's id.
+    /// Has the daemon inject the fault and waits until the stream suffers; returns the run's id.
     pub fn arm(&self, daemon: &Daemon) -> Result<String> {
-        let said = daemon.cli(self.inject().into_iter().chain(["--detach".to_owned()]))?;
-        ensure!(said.status == Some(0), "{said:?}");
+        let id = self.arm_only(daemon)?;
         ensure!(
             self.stream.suffers(LONG),
             "the fault has no effect: {}",
             daemon.log()
         );
+        Ok(id)
+    }
+
+    /// Has the daemon inject the fault; returns the run's id.
+    pub fn arm_only(&self, daemon: &Daemon) -> Result<String> {
+        let said = daemon.cli(self.inject().into_iter().chain(["--detach".to_owned()]))?;
+        ensure!(said.status == Some(0), "{said:?}\n{}", daemon.log());
         Ok(said.stdout.trim().to_owned())
     }
 
     /// A foreground `chaosd inject` that has just made the stream suffer.
     pub fn foreground(&self, instance: Instance) -> Result<Foreground> {
+        let child = self.start(&instance)?;
+        let foreground = Foreground { child, instance };
+        ensure!(
+            self.stream.suffers(LONG),
+            "the fault has no effect: {}",
+            foreground.log()
+        );
+        Ok(foreground)
+    }
+
+    /// Starts a foreground `chaosd inject` of an instance that others use too.
+    pub fn start(&self, instance: &Instance) -> Result<Inject> {
         let log = fs::File::create(instance.file("inject.log", "")?)?;
         let mut command = instance.command()?;
         command
@@ -120,16 +138,7 @@ impl Scene {
             .stdout(Stdio::null())
             .stderr(log);
         let child = command.spawn().context("failed to start chaosd inject")?;
-        let foreground = Foreground {
-            child: Ended(child),
-            instance,
-        };
-        ensure!(
-            self.stream.suffers(LONG),
-            "the fault has no effect: {}",
-            foreground.log()
-        );
-        Ok(foreground)
+        Ok(Inject(child))
     }
 
     /// Fails unless the namespace is as it was, the state directory holds nothing, and nothing is
@@ -140,12 +149,33 @@ impl Scene {
         self.assert_clean(instance)
     }
 
+    /// The same of a daemon that goes on.
+    pub fn assert_clean_after_revert(&self, daemon: &Daemon) -> Result<()> {
+        let said = daemon.cli(["revert", "--all"])?;
+        ensure!(said.status == Some(0), "{said:?}\n{}", daemon.log());
+        self.assert_unchanged()?;
+        let journals: Vec<_> = files(&daemon.state_dir())
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "journal"))
+            .collect();
+        ensure!(
+            journals.is_empty(),
+            "left in the state directory: {journals:?}"
+        );
+        Ok(())
+    }
+
     /// The same, with no further command.
     pub fn assert_clean(&self, instance: &Instance) -> Result<()> {
         self.assert_unchanged()?;
         let left = files(&instance.state_dir());
         ensure!(left.is_empty(), "left in the state directory: {left:?}");
         Ok(())
+    }
+
+    /// What has changed in the namespace, a line each.
+    pub fn changes(&self) -> Result<String> {
+        Ok(Snapshot::take(self.lab.target())?.changes_since(&self.before))
     }
 
     /// Fails unless the namespace is as it was.
@@ -155,22 +185,12 @@ impl Scene {
     }
 }
 
-/// A foreground `chaosd inject`; dropped, it is killed, and its instance cleaned up.
-pub struct Foreground {
-    child: Ended,
-    pub instance: Instance,
-}
+/// A foreground `chaosd inject`; dropped, it is killed and reaped.
+pub struct Inject(Child);
 
-/// A process that is killed and reaped when dropped.
-struct Ended(Child);
-
-impl Foreground {
+impl Inject {
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.0.id().cast_signed())
-    }
-
-    pub fn watchdog(&self) -> Result<Pid> {
-        watchdog(&self.instance.state_dir(), 0)
+        Pid::from_raw(self.0.id().cast_signed())
     }
 
     pub fn kill(&self, signal: Signal) -> Result<()> {
@@ -180,14 +200,40 @@ impl Foreground {
     /// Waits for its end.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let mut status = None;
-        let ended = wait_until(LONG, || {
-            status = self.child.0.try_wait().ok().flatten();
+        let _in_time = wait_until(LONG, || {
+            status = self.0.try_wait().ok().flatten();
             status.is_some()
         });
-        match status {
-            Some(status) if ended => Ok(status),
-            _ => bail!("chaosd inject still runs: {}", self.log()),
-        }
+        status.context("chaosd inject still runs")
+    }
+}
+
+impl Drop for Inject {
+    fn drop(&mut self) {
+        // One that has ended is what we want; its watchdog does the rest.
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// One that is alone in its state directory; dropped, what it leaves is reverted too.
+pub struct Foreground {
+    child: Inject,
+    pub instance: Instance,
+}
+
+impl Foreground {
+    pub fn watchdog(&self) -> Result<Pid> {
+        watchdog(&self.instance.state_dir(), 0)
+    }
+
+    pub fn kill(&self, signal: Signal) -> Result<()> {
+        self.child.kill(signal)
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.child.wait().with_context(|| self.log())
     }
 
     /// Kills it if need be, and keeps what it has left.
@@ -202,14 +248,6 @@ impl Foreground {
     }
 }
 
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // One that has ended is what we want; its watchdog does the rest.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 /// The watchdog of an instance, by what it has signed.
 pub fn watchdog(state: &Path, number: u32) -> Result<Pid> {
     let path = state.join(format!("instances/{number}/watchdog"));
@@ -218,6 +256,17 @@ pub fn watchdog(state: &Path, number: u32) -> Result<Pid> {
     let owner: serde_json::Value = serde_json::from_str(&text)?;
     let pid = owner["pid"].as_i64().context("no pid")?;
     Ok(Pid::from_raw(i32::try_from(pid)?))
+}
+
+/// Whether so many runs on `lo` come to be armed in the state directory.
+pub fn become_armed(instance: &Instance, count: usize) -> bool {
+    wait_until(LONG, || {
+        let armed = files(&instance.state_dir())
+            .iter()
+            .filter(|path| path.to_string_lossy().ends_with("-lo.journal"))
+            .count();
+        armed == count
+    })
 }
 
 /// Every file below, the directories left out.

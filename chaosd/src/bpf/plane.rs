@@ -439,7 +439,9 @@ impl Plane {
 
     /// True when this fault has an interface to act on.
     pub fn covers(&self, m: &Matcher) -> bool {
-        self.attached.values().any(|a| m.wants(&a.name, a.default, a.loopback))
+        self.attached
+            .values()
+            .any(|a| m.wants(&a.name, a.default, a.loopback))
     }
 
     /// True when no fault stands in its tables.

@@ -34,7 +34,7 @@ const LOOPBACK_SYSCTLS: [&str; 2] = [
 pub(super) enum OpenError {
     #[error(transparent)]
     Plane(#[from] PlaneError),
-    #[error("failed to open a journal: {0}")]
+    #[error("{}", crate::undo::chain(.0))]
     Journal(#[from] JournalError),
     #[error("{}", crate::undo::chain(.0))]
     Txn(#[from] TxnError),

@@ -376,7 +376,12 @@ impl Worker {
             return;
         };
         // A run that has none left is over, though others still act on this plane.
-        let bare = |r: &Run| !r.plan.faults.iter().any(|f| held.plane.covers(&f.rule.matcher));
+        let bare = |r: &Run| {
+            !r.plan
+                .faults
+                .iter()
+                .any(|f| held.plane.covers(&f.rule.matcher))
+        };
         for id in self.ids(|r| r.plane == plane && bare(r)) {
             self.target_gone(&id, "its last interface is gone");
         }
