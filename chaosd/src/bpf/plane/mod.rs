@@ -8,26 +8,25 @@ use std::{
 
 use aya::{
     maps::MapError,
-    programs::{
-        CgroupAttachMode, CgroupSkbAttachType, LinkOrder, ProgramError, SchedClassifier,
-        TcAttachType,
-        cgroup_skb::CgroupSkbLink,
-        tc::{SchedClassifierLink, TcAttachOptions},
-    },
+    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink, tc::SchedClassifierLink},
 };
-use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, MAX_SLOTS, Run};
+use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run};
 
 use crate::{
-    plan::{Cgroup, Interface, Netns},
-    report::Count,
+    plan::{Interface, Netns},
     sys::bpf as pod,
 };
 
-use super::{
+use crate::bpf::{
     matcher::{Matcher, PeerSet},
-    object::{self, Object},
+    object::Object,
     tables::Tables,
 };
+
+mod attach;
+mod counters;
+
+use attach::Attached;
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -78,18 +77,6 @@ pub enum PlaneError {
 
 fn map_error(name: &'static str) -> impl FnOnce(MapError) -> PlaneError {
     move |e| PlaneError::Map(name, io::Error::other(e))
-}
-
-/// An interface with our programs on it.
-#[derive(Debug)]
-struct Attached {
-    name: String,
-    slot: u32,
-    ethernet: bool,
-    default: bool,
-    loopback: bool,
-    bits: [Bits; 2],
-    _links: [SchedClassifierLink; 2],
 }
 
 /// Loaded programs without a plane: loading takes the verifier longer than everything else.
@@ -165,117 +152,6 @@ impl Plane {
         self.detour.is_some()
     }
 
-    /// Attaches to the detour's receiving end and steers to its sending end from now on.
-    pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let link = attach(
-            &mut self.object,
-            &self.netns,
-            "detour",
-            rx_name,
-            TcAttachType::Ingress,
-        )?;
-        self.detour = Some(link);
-        self.object.control.update(0, |c| c.detour = tx);
-        Ok(())
-    }
-
-    /// Puts the programs on `interface`, and the faults that want it. Idempotent.
-    pub fn attach(&mut self, interface: &Interface) -> Result<(), PlaneError> {
-        if let Some(a) = self.attached.get_mut(&interface.index) {
-            a.name.clone_from(&interface.name);
-            a.default = interface.default;
-            return self.write_iface(interface.index);
-        }
-        let slot = (0..MAX_SLOTS)
-            .find(|s| self.attached.values().all(|a| a.slot != *s))
-            .ok_or(PlaneError::Full {
-                what: "interfaces",
-                max: MAX_SLOTS as usize,
-            })?;
-        self.object
-            .slots
-            .set(slot, interface.index, 0)
-            .map_err(map_error("SLOTS"))?;
-        let links = [
-            attach(
-                &mut self.object,
-                &self.netns,
-                "egress",
-                &interface.name,
-                TcAttachType::Egress,
-            )?,
-            attach(
-                &mut self.object,
-                &self.netns,
-                "ingress",
-                &interface.name,
-                TcAttachType::Ingress,
-            )?,
-        ];
-        self.attached.insert(
-            interface.index,
-            Attached {
-                name: interface.name.clone(),
-                slot,
-                ethernet: interface.ethernet,
-                default: interface.default,
-                loopback: interface.loopback,
-                bits: [Bits::NONE; 2],
-                _links: links,
-            },
-        );
-        self.write_iface(interface.index)
-    }
-
-    /// Takes the programs off an interface (which may be gone).
-    pub fn detach(&mut self, index: u32) {
-        if let Some(a) = self.attached.remove(&index) {
-            drop(a);
-            // Gone or not: nothing looks at the entry any more.
-            if let Err(e) = self.object.ifaces.remove(&index) {
-                tracing::debug!("interface {index} had no entry: {e}");
-            }
-        }
-    }
-
-    /// Interfaces that carry the programs.
-    pub fn attached(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.attached.iter().map(|(i, a)| (*i, a.name.as_str()))
-    }
-
-    /// Puts the cgroup program on a target cgroup, once however many faults name it.
-    pub fn attach_cgroup(&mut self, cgroup: &Cgroup) -> Result<(), PlaneError> {
-        if let Some((_, users)) = self.cgroups.get_mut(&cgroup.id) {
-            *users += 1;
-            return Ok(());
-        }
-        let wrong = |source| PlaneError::Attach {
-            interface: cgroup.path.display().to_string(),
-            source,
-        };
-        let program = object::cgroup_ingress(&mut self.object.ebpf)?;
-        let id = program
-            .attach(
-                cgroup.fd.as_fd(),
-                CgroupSkbAttachType::Ingress,
-                CgroupAttachMode::Single,
-            )
-            .map_err(wrong)?;
-        let link = program.take_link(id).map_err(wrong)?;
-        self.cgroups.insert(cgroup.id, (link, 1));
-        Ok(())
-    }
-
-    /// Undoes one [`Plane::attach_cgroup`].
-    pub fn detach_cgroup(&mut self, id: u64) {
-        if let Some((_, users)) = self.cgroups.get_mut(&id) {
-            *users -= 1;
-            if *users == 0 {
-                self.cgroups.remove(&id);
-            }
-        }
-    }
-
     /// Reserves a run: its faults refer to it, [`Plane::arm`] arms them all.
     pub fn reserve_run(&mut self) -> Result<u32, PlaneError> {
         let run = self
@@ -309,15 +185,7 @@ impl Plane {
                 max: MAX_FAULTS,
             })?;
         self.object.states.set(n.into(), FaultState::default());
-        for direction in 0..2 {
-            let none = vec![pod::Counters(chaosd_ebpf::Counters::default()); cpus()?];
-            let none = aya::maps::PerCpuValues::try_from(none)
-                .map_err(|e| PlaneError::Map("COUNTERS", e))?;
-            self.object
-                .counters
-                .set(u32::from(n) * 2 + direction, none, 0)
-                .map_err(map_error("COUNTERS"))?;
-        }
+        self.reset_counts(n)?;
         self.object.faults.set(n.into(), fault);
         if let Err(e) = self.tables.add(&mut self.object, n, matcher) {
             self.object.faults.set(n.into(), Fault::default());
@@ -449,54 +317,6 @@ impl Plane {
         self.tables.matchers().is_empty()
     }
 
-    /// Matched and affected of a fault so far, per direction (egress, ingress); `seen` is 0.
-    pub fn counts(&self, n: u8) -> Result<[Count; 2], PlaneError> {
-        let mut counts = [Count::default(); 2];
-        for (direction, count) in (0..).zip(&mut counts) {
-            let values = self
-                .object
-                .counters
-                .get(&(u32::from(n) * 2 + direction), 0)
-                .map_err(map_error("COUNTERS"))?;
-            for v in values.iter() {
-                count.matched += v.0.matched;
-                count.affected += v.0.affected;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// Packets that passed the interfaces of fault `n` while the plane was armed (egress, ingress).
-    pub fn seen(&self, n: u8) -> Result<[u64; 2], PlaneError> {
-        let mut seen = [0; 2];
-        for a in self.attached.values() {
-            for (direction, seen) in (0..).zip(&mut seen) {
-                if a.bits[direction as usize].has(n) {
-                    let values = self
-                        .object
-                        .seen
-                        .get(&(a.slot << 1 | direction), 0)
-                        .map_err(map_error("SEEN"))?;
-                    *seen += values.iter().sum::<u64>();
-                }
-            }
-        }
-        Ok(seen)
-    }
-
-    /// Segments that went into the detour and came out of it.
-    pub fn detoured(&self) -> Result<(u64, u64), PlaneError> {
-        let sum = |i: u32| {
-            let values = self
-                .object
-                .detoured
-                .get(&i, 0)
-                .map_err(map_error("DETOURED"))?;
-            Ok::<u64, PlaneError>(values.iter().sum())
-        };
-        Ok((sum(0)?, sum(1)?))
-    }
-
     /// Hands the programs' log lines to `tracing`.
     pub fn flush_log(&mut self) {
         self.object.flush_log();
@@ -507,44 +327,4 @@ impl Plane {
         let program: &SchedClassifier = self.object.ebpf.program(name)?.try_into().ok()?;
         Some(program.fd().ok()?.as_fd())
     }
-}
-
-fn cpus() -> Result<usize, PlaneError> {
-    aya::util::nr_cpus().map_err(|(file, e)| {
-        tracing::debug!("failed to read {file}");
-        PlaneError::Map("COUNTERS", e)
-    })
-}
-
-/// Attaches first in the tcx order, so that nobody's verdict hides packets from us, and reads back
-/// that the kernel lists the program.
-fn attach(
-    object: &mut Object,
-    netns: &Netns,
-    program: &'static str,
-    interface: &str,
-    hook: TcAttachType,
-) -> Result<SchedClassifierLink, PlaneError> {
-    let wrong = |source| PlaneError::Attach {
-        interface: interface.into(),
-        source,
-    };
-    let classifier = object::classifier(&mut object.ebpf, program)?;
-    crate::netlink::in_netns(netns.fd.as_fd(), || {
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = classifier
-            .attach_with_options(interface, hook, order)
-            .map_err(wrong)?;
-        let link = classifier.take_link(id).map_err(wrong)?;
-        let own = classifier.info().map_err(wrong)?.id();
-        let (_, programs) = SchedClassifier::query_tcx(interface, hook).map_err(wrong)?;
-        if programs.iter().any(|p| p.id() == own) {
-            Ok(link)
-        } else {
-            Err(PlaneError::NotAttached {
-                interface: interface.into(),
-            })
-        }
-    })
-    .map_err(PlaneError::Netns)?
 }

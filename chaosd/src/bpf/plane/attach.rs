@@ -1,0 +1,173 @@
+//! Programs on interfaces, on the detour and on cgroups.
+
+use std::os::fd::AsFd;
+
+use aya::programs::{
+    CgroupAttachMode, CgroupSkbAttachType, LinkOrder, SchedClassifier, TcAttachType,
+    tc::{SchedClassifierLink, TcAttachOptions},
+};
+use chaosd_ebpf::{Bits, MAX_SLOTS};
+
+use super::{Object, Plane, PlaneError, map_error};
+use crate::{
+    bpf::object,
+    plan::{Cgroup, Interface, Netns},
+};
+
+/// An interface with our programs on it.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub name: String,
+    pub slot: u32,
+    pub ethernet: bool,
+    pub default: bool,
+    pub loopback: bool,
+    pub bits: [Bits; 2],
+    _links: [SchedClassifierLink; 2],
+}
+
+impl Plane {
+    /// Attaches to the detour's receiving end and steers to its sending end from now on.
+    pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
+        let link = attach(
+            &mut self.object,
+            &self.netns,
+            "detour",
+            rx_name,
+            TcAttachType::Ingress,
+        )?;
+        self.detour = Some(link);
+        self.object.control.update(0, |c| c.detour = tx);
+        Ok(())
+    }
+
+    /// Puts the programs on `interface`, and the faults that want it. Idempotent.
+    pub fn attach(&mut self, interface: &Interface) -> Result<(), PlaneError> {
+        if let Some(a) = self.attached.get_mut(&interface.index) {
+            a.name.clone_from(&interface.name);
+            a.default = interface.default;
+            return self.write_iface(interface.index);
+        }
+        let slot = (0..MAX_SLOTS)
+            .find(|s| self.attached.values().all(|a| a.slot != *s))
+            .ok_or(PlaneError::Full {
+                what: "interfaces",
+                max: MAX_SLOTS as usize,
+            })?;
+        self.object
+            .slots
+            .set(slot, interface.index, 0)
+            .map_err(map_error("SLOTS"))?;
+        let links = [
+            attach(
+                &mut self.object,
+                &self.netns,
+                "egress",
+                &interface.name,
+                TcAttachType::Egress,
+            )?,
+            attach(
+                &mut self.object,
+                &self.netns,
+                "ingress",
+                &interface.name,
+                TcAttachType::Ingress,
+            )?,
+        ];
+        self.attached.insert(
+            interface.index,
+            Attached {
+                name: interface.name.clone(),
+                slot,
+                ethernet: interface.ethernet,
+                default: interface.default,
+                loopback: interface.loopback,
+                bits: [Bits::NONE; 2],
+                _links: links,
+            },
+        );
+        self.write_iface(interface.index)
+    }
+
+    /// Takes the programs off an interface (which may be gone).
+    pub fn detach(&mut self, index: u32) {
+        if let Some(a) = self.attached.remove(&index) {
+            drop(a);
+            // Gone or not: nothing looks at the entry any more.
+            if let Err(e) = self.object.ifaces.remove(&index) {
+                tracing::debug!("interface {index} had no entry: {e}");
+            }
+        }
+    }
+
+    /// Interfaces that carry the programs.
+    pub fn attached(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.attached.iter().map(|(i, a)| (*i, a.name.as_str()))
+    }
+
+    /// Puts the cgroup program on a target cgroup, once however many faults name it.
+    pub fn attach_cgroup(&mut self, cgroup: &Cgroup) -> Result<(), PlaneError> {
+        if let Some((_, users)) = self.cgroups.get_mut(&cgroup.id) {
+            *users += 1;
+            return Ok(());
+        }
+        let wrong = |source| PlaneError::Attach {
+            interface: cgroup.path.display().to_string(),
+            source,
+        };
+        let program = object::cgroup_ingress(&mut self.object.ebpf)?;
+        let id = program
+            .attach(
+                cgroup.fd.as_fd(),
+                CgroupSkbAttachType::Ingress,
+                CgroupAttachMode::Single,
+            )
+            .map_err(wrong)?;
+        let link = program.take_link(id).map_err(wrong)?;
+        self.cgroups.insert(cgroup.id, (link, 1));
+        Ok(())
+    }
+
+    /// Undoes one [`Plane::attach_cgroup`].
+    pub fn detach_cgroup(&mut self, id: u64) {
+        if let Some((_, users)) = self.cgroups.get_mut(&id) {
+            *users -= 1;
+            if *users == 0 {
+                self.cgroups.remove(&id);
+            }
+        }
+    }
+}
+
+/// Attaches first in the tcx order, so that nobody's verdict hides packets from us, and reads back
+/// that the kernel lists the program.
+fn attach(
+    object: &mut Object,
+    netns: &Netns,
+    program: &'static str,
+    interface: &str,
+    hook: TcAttachType,
+) -> Result<SchedClassifierLink, PlaneError> {
+    let wrong = |source| PlaneError::Attach {
+        interface: interface.into(),
+        source,
+    };
+    let classifier = object::classifier(&mut object.ebpf, program)?;
+    crate::netlink::in_netns(netns.fd.as_fd(), || {
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = classifier
+            .attach_with_options(interface, hook, order)
+            .map_err(wrong)?;
+        let link = classifier.take_link(id).map_err(wrong)?;
+        let own = classifier.info().map_err(wrong)?.id();
+        let (_, programs) = SchedClassifier::query_tcx(interface, hook).map_err(wrong)?;
+        if programs.iter().any(|p| p.id() == own) {
+            Ok(link)
+        } else {
+            Err(PlaneError::NotAttached {
+                interface: interface.into(),
+            })
+        }
+    })
+    .map_err(PlaneError::Netns)?
+}

@@ -1,0 +1,75 @@
+//! What the programs counted.
+
+use super::{Plane, PlaneError, map_error};
+use crate::{report::Count, sys::bpf as pod};
+
+impl Plane {
+    /// Matched and affected of a fault so far, per direction (egress, ingress); `seen` is 0.
+    pub fn counts(&self, n: u8) -> Result<[Count; 2], PlaneError> {
+        let mut counts = [Count::default(); 2];
+        for (direction, count) in (0..).zip(&mut counts) {
+            let values = self
+                .object
+                .counters
+                .get(&(u32::from(n) * 2 + direction), 0)
+                .map_err(map_error("COUNTERS"))?;
+            for v in values.iter() {
+                count.matched += v.0.matched;
+                count.affected += v.0.affected;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Packets that passed the interfaces of fault `n` while the plane was armed (egress, ingress).
+    pub fn seen(&self, n: u8) -> Result<[u64; 2], PlaneError> {
+        let mut seen = [0; 2];
+        for a in self.attached.values() {
+            for (direction, seen) in (0..).zip(&mut seen) {
+                if a.bits[direction as usize].has(n) {
+                    let values = self
+                        .object
+                        .seen
+                        .get(&(a.slot << 1 | direction), 0)
+                        .map_err(map_error("SEEN"))?;
+                    *seen += values.iter().sum::<u64>();
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Segments that went into the detour and came out of it.
+    pub fn detoured(&self) -> Result<(u64, u64), PlaneError> {
+        let sum = |i: u32| {
+            let values = self
+                .object
+                .detoured
+                .get(&i, 0)
+                .map_err(map_error("DETOURED"))?;
+            Ok::<u64, PlaneError>(values.iter().sum())
+        };
+        Ok((sum(0)?, sum(1)?))
+    }
+
+    /// Starts the counters of fault `n` at 0.
+    pub(super) fn reset_counts(&mut self, n: u8) -> Result<(), PlaneError> {
+        for direction in 0..2 {
+            let none = vec![pod::Counters(chaosd_ebpf::Counters::default()); cpus()?];
+            let none = aya::maps::PerCpuValues::try_from(none)
+                .map_err(|e| PlaneError::Map("COUNTERS", e))?;
+            self.object
+                .counters
+                .set(u32::from(n) * 2 + direction, none, 0)
+                .map_err(map_error("COUNTERS"))?;
+        }
+        Ok(())
+    }
+}
+
+fn cpus() -> Result<usize, PlaneError> {
+    aya::util::nr_cpus().map_err(|(file, e)| {
+        tracing::debug!("failed to read {file}");
+        PlaneError::Map("COUNTERS", e)
+    })
+}
