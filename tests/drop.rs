@@ -129,3 +129,74 @@ fn two_percent_of_the_segments_of_a_bulk_transfer_are_lost_though_they_travel_to
     }
     Ok(())
 }
+
+#[test]
+fn every_tenth_datagram_is_lost_exactly() -> Result<()> {
+    let lab = Lab::new("drop-every")?;
+    let daemon = Daemon::start(&Options::default())?;
+    for (from, to, direction, _) in directions(&lab) {
+        for family in Family::BOTH {
+            let flags = format!("drop --every 10 --protocol udp --direction {direction}");
+            let run = Run::inject(&daemon, lab.target(), &flags)?;
+            let seen = datagrams((from, to), family, 20_000)?;
+            drop(run.revert()?);
+            assert_eq!(seen.lost(), 2_000, "{family:?} {direction}: {seen:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A chain that leaves each state with p and r is in the bad one for p / (p + r) of the time: a
+/// share of 1 % / 11 %, of which 50 % is lost.
+#[test]
+fn bursts_lose_as_much_as_their_model_says_and_come_in_a_row() -> Result<()> {
+    let lab = Lab::new("drop-bursts")?;
+    let daemon = Daemon::start(&Options::default())?;
+    let share = 0.5 / 11.0;
+    for (from, to, direction, _) in directions(&lab) {
+        let flags = format!(
+            "drop --gilbert-elliott p=1%,r=10%,good=0%,bad=50% --protocol udp --direction {direction}"
+        );
+        let run = Run::inject(&daemon, lab.target(), &flags)?;
+        let seen = datagrams((from, to), Family::V4, DATAGRAMS)?;
+        drop(run.revert()?);
+        // Neighbours are alike, so that the count varies more than a binomial does. The chain
+        // forgets by (1 - p - r) a step: n times the variance of the share bad, times
+        // (1 + 0.89) / (1 - 0.89), is 4.1 times the binomial's standard deviation at bad = 100 %,
+        // and less at 50 %.
+        let off = sigmas(seen.sent, share, seen.lost());
+        assert!(off < 3.0 * 4.1, "{direction}: {off} for {seen:?}");
+    }
+    Ok(())
+}
+
+/// Decided once for up to 45 segments: the mean is the same, and the variance up to 45 times the
+/// binomial's.
+#[test]
+fn whole_buffers_are_lost_at_the_same_mean_and_take_no_detour() -> Result<()> {
+    let lab = Lab::new("drop-whole")?;
+    let daemon = Daemon::start(&Options::default())?;
+    for (from, to, direction, side) in directions(&lab) {
+        let flags = format!("drop --rate 2% --whole-skb --protocol tcp --direction {direction}");
+        let run = Run::inject(&daemon, lab.target(), &flags)?;
+        let asked = Bulk {
+            bytes: 290_000_000,
+            ..Bulk::default()
+        };
+        let seen = bulk(from, to, &asked)?;
+        let links = lab.target().enter(|| {
+            std::process::Command::new("ip")
+                .args(["-o", "link"])
+                .output()
+        })??;
+        let told = run.revert()?.counts(0)[side];
+        assert!(seen.is_whole(), "{direction}: {seen:?}");
+        let off = sigmas(told.matched, 0.02, told.affected);
+        assert!(off < 3.0 * 45_f64.sqrt(), "{direction}: {off} for {told:?}");
+        let off = sigmas(told.matched, 0.02, seen.lost());
+        assert!(off < 3.0 * 45_f64.sqrt(), "{direction}: {off} for {seen:?}");
+        let links = String::from_utf8_lossy(&links.stdout);
+        assert_eq!(links.lines().count(), 2, "lo and eth0 alone: {links}");
+    }
+    Ok(())
+}

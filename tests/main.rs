@@ -3,6 +3,12 @@
 mod laboratory;
 mod scene;
 
+mod corrupt;
+mod drop;
+mod matching;
+mod partition;
+mod reset;
+
 mod api;
 mod crash;
 mod idle;
@@ -10,5 +16,3 @@ mod leftovers;
 mod refusals;
 mod stopped;
 mod two_at_once;
-
-mod drop;

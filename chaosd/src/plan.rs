@@ -190,7 +190,7 @@ impl Plan {
                 spec: spec.clone(),
                 what: fault::describe(spec),
                 mechanism: kind.mechanism(),
-                undo: undo(steering, &scope),
+                undo: undo(&rule, &scope),
                 detour: steering != Steering::Never,
                 rule,
             });
@@ -221,12 +221,14 @@ fn hits_everything(spec: &FaultSpec) -> bool {
     m.peers.is_empty() && m.ports.is_none() && m.local_ports.is_none() && m.protocol.is_none()
 }
 
-fn undo(steering: Steering, scope: &Scope) -> String {
+fn undo(rule: &Rule, scope: &Scope) -> String {
+    let detour = rule.matcher.steering != Steering::Never;
     let mut text = String::from("one store disarms it; the links close with chaosd's descriptors");
-    if steering != Steering::Never {
+    if detour {
         text += "; the detour device is deleted";
     }
-    if scope.interfaces.iter().any(|i| i.loopback) && steering != Steering::Never {
+    let loopback = |i: &&Interface| i.loopback && rule.matcher.wants(&i.name, i.default, true);
+    if detour && scope.interfaces.iter().any(|i| loopback(&i)) {
         text += "; two sysctls of lo are written back";
     }
     text

@@ -1,14 +1,12 @@
-//! What a packet pays for chaosd: `cargo xtask bench classify`.
-//!
-//! Every figure is the time of one run of a program by `BPF_PROG_TEST_RUN`, next to that of an
-//! empty program, measured in turns so that both see the same machine. The verdict is on the
-//! ratio of the fastest rounds; absolute times are this machine's own.
+//! What chaosd costs and how fast it is: `cargo xtask bench WHAT`.
 
+mod apply;
 mod classify;
 mod meter;
 mod packet;
 mod plane;
 mod table;
+mod times;
 
 use std::process::ExitCode;
 
@@ -30,6 +28,8 @@ fn run() -> Result<bool> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["classify"] => classify::run(),
-        _ => bail!("usage: bench classify"),
+        ["apply"] => apply::run(100),
+        ["apply", rounds] => apply::run(rounds.parse()?),
+        _ => bail!("usage: bench classify | bench apply [ROUNDS]"),
     }
 }

@@ -11,11 +11,12 @@ use nix::unistd::Pid;
 use support::{Family, Probe, wait_until};
 
 use crate::row::{Group, Row, Seen};
-use crate::scene::{PERIOD, Scene};
+use crate::scene::{PERIOD, SETTLES, Scene};
 use crate::words;
 
-/// How long the fault holds before something happens.
-const HOLD: Duration = Duration::from_millis(100);
+/// How long the fault holds before something happens. A daemon has loaded programs ahead again by
+/// then.
+const HOLD: Duration = Duration::from_millis(400);
 const SECOND: Duration = Duration::from_secs(1);
 /// The lease (2 s) and a tick.
 const LEASE: Duration = Duration::from_millis(2250);
@@ -112,7 +113,7 @@ fn gone_after(probes: &[Probe], moment: Instant) -> Result<Duration> {
             .context("the fault does not end")?;
         latest = latest.max(gone);
     }
-    std::thread::sleep(HOLD);
+    std::thread::sleep(SETTLES);
     for probe in probes {
         // Once gone it is gone for all packets.
         let (sent, lost) = probe.lost(moment + latest, Instant::now());

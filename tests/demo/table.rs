@@ -44,7 +44,7 @@ impl Table {
             failed: 0,
         };
         table.say(&format!(
-            "\n  {BOLD}{:<16}{:<5}{:<5}{:<8}{:<28}{:<8}{}{BOLD:#}",
+            "\n  {BOLD}{:<15}{:<4}{:<5}{:<8}{:<29}{:<7}{}{BOLD:#}",
             "fault", "ip", "dir", "asked", "a peer measured", "off by", "bystander"
         ));
         table
@@ -92,7 +92,7 @@ impl Table {
             n => format!(" +{n}"),
         };
         self.say(&format!(
-            "{style}{mark}{style:#} {:<16}{DIM}{:<5}{:<5}{DIM:#}{:<8}{measured}{:<28}{:<8}{measured:#}{spared}{lost}{anew}{spared:#}",
+            "{style}{mark}{style:#} {:<15}{DIM}{:<4}{:<5}{DIM:#}{:<8}{measured}{:<29}{:<7}{measured:#}{spared}{lost}{anew}{spared:#}",
             row.fault, row.ip, row.direction, row.asked, seen.measured, seen.off
         ));
         self.failed += usize::from(mark == '✗');

@@ -23,9 +23,12 @@ pub fn share(part: u64, whole: u64) -> String {
     format!("{share:>6} %  {} of {}", grouped(part), grouped(whole))
 }
 
-/// `0.4 σ`
+/// `0.4 σ`, `447 σ`
 pub fn sigmas(distance: f64) -> String {
-    format!("{distance:.1} σ")
+    match distance {
+        ..100.0 => format!("{distance:.1} σ"),
+        _ => format!("{distance:.0} σ"),
+    }
 }
 
 /// `0.4 ms`, `12 ms`, `2.02 s`

@@ -41,6 +41,7 @@ mod run;
 mod skip;
 mod sys;
 mod wait;
+pub use run::run;
 pub use skip::record as record_skip;
 pub use wait::wait_until;
 

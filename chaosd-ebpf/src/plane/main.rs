@@ -35,7 +35,7 @@ use aya_ebpf::{
         BPF_F_INGRESS,
         tcx_action_base::{TCX_DROP, TCX_NEXT},
     },
-    helpers::generated::bpf_redirect,
+    helpers::generated::{bpf_redirect, bpf_skb_change_type},
     macros::{cgroup_skb, classifier},
     programs::{SkBuffContext, TcContext},
 };
@@ -46,17 +46,20 @@ use crate::act::Place;
 /// Leaving packets of a target's interface.
 #[classifier]
 pub fn egress(ctx: TcContext) -> i32 {
-    at_interface(&ctx, EGRESS)
+    gate(&ctx, EGRESS)
 }
 
 /// Arriving packets of a target's interface.
 #[classifier]
 pub fn ingress(ctx: TcContext) -> i32 {
-    at_interface(&ctx, INGRESS)
+    gate(&ctx, INGRESS)
 }
 
+/// What is attached: passes what is none of our business, and calls the faults through
+/// [`maps::STAGES`]. That table empties itself when chaosd dies, at once, while the links are taken
+/// off one after another, 16 ms each.
 #[inline(always)]
-fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
+fn gate(ctx: &TcContext, direction: u32) -> i32 {
     let Some(ctl) = maps::armed() else {
         return TCX_NEXT;
     };
@@ -75,11 +78,33 @@ fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
         }
         _ => {}
     }
-    let Some(iface) = maps::iface(packet::ifindex(ctx)) else {
+    // SAFETY: programs of the same type; with no entry the call returns.
+    unsafe { maps::STAGES.tail_call(ctx, direction) };
+    TCX_NEXT
+}
+
+/// The faults of leaving packets, behind the gate.
+#[classifier]
+pub fn egress_faults(ctx: TcContext) -> i32 {
+    at_interface(&ctx, EGRESS)
+}
+
+/// The faults of arriving packets, behind the gate.
+#[classifier]
+pub fn ingress_faults(ctx: TcContext) -> i32 {
+    at_interface(&ctx, INGRESS)
+}
+
+#[inline(always)]
+fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
+    let (Some(ctl), Some(iface)) = (maps::control(), maps::iface(packet::ifindex(ctx))) else {
         return TCX_NEXT;
     };
     act::run(ctx, ctl, iface, direction, Place::Interface)
 }
+
+/// `linux/if_packet.h`
+const PACKET_HOST: u32 = 0;
 
 /// Packets that took the detour, one wire segment each, with real checksums.
 ///
@@ -96,6 +121,12 @@ pub fn detour(ctx: TcContext) -> i32 {
     maps::add(&maps::DETOURED, 1, u64::from(packet::segments(ctx.skb.skb)));
     let plane = maps::plane();
     packet::set_mark(&ctx, Mark::Returned(plane));
+    // The detour's address is not the packet's, so that it is another host's here
+    // (net/ethernet/eth.c, `eth_type_trans`), and lo, which it may leave by, takes that over.
+    // SAFETY: the context and a number.
+    unsafe {
+        bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+    }
     if let (Some(ctl), Some(iface)) = (maps::armed(), maps::iface(index)) {
         let verdict = act::run(&ctx, ctl, iface, direction, Place::Detour { index });
         if verdict != TCX_NEXT {

@@ -8,7 +8,7 @@ use aya_ebpf::{
     btf_maps::SkStorage,
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
 };
 use chaosd_ebpf::{
     Bits, Control, Counters, Fault, FaultState, FlowKey, Iface, MAX_FAULTS, MAX_RUNS, MAX_SLOTS,
@@ -19,6 +19,10 @@ const FAULTS_LEN: u32 = MAX_FAULTS as u32;
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The programs behind the gate, by direction. The kernel empties a program array when its last
+/// descriptor closes (kernel/bpf/arraymap.c, `prog_array_map_clear`).
+#[map]
+pub static STAGES: ProgramArray = ProgramArray::with_max_entries(2, 0);
 #[map]
 pub static RUNS: Array<Run> = Array::with_max_entries(MAX_RUNS, BPF_F_MMAPABLE);
 #[map]
@@ -77,6 +81,12 @@ pub fn armed() -> Option<&'static Control> {
         return None;
     }
     Some(ctl)
+}
+
+/// The control entry, armed or not.
+#[inline(always)]
+pub fn control() -> Option<&'static Control> {
+    CONTROL.get(0)
 }
 
 /// This plane's number.

@@ -1,11 +1,17 @@
 //! The loaded programs of one plane and their maps.
 
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
     programs::{CgroupSkb, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
+use chaosd_ebpf::{EGRESS, INGRESS};
 
 use crate::sys::{
     bpf as pod,
@@ -39,6 +45,8 @@ pub(super) struct Object {
     pub detoured: PerCpuArray<MapData, u64>,
     /// The control map's id, by which another process can fence the plane.
     pub control_id: u32,
+    /// Holds the programs behind the gate in place.
+    _stages: OwnedFd,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
@@ -57,7 +65,13 @@ impl Object {
             .btf(None)
             .load(PLANE)
             .map_err(|e| PlaneError::Load(Box::new(e)))?;
-        for name in ["egress", "ingress", "detour"] {
+        for name in [
+            "egress",
+            "ingress",
+            "egress_faults",
+            "ingress_faults",
+            "detour",
+        ] {
             classifier(&mut ebpf, name)?
                 .load()
                 .map_err(|source| PlaneError::Program { name, source })?;
@@ -68,6 +82,7 @@ impl Object {
                 name: "cgroup_ingress",
                 source,
             })?;
+        let stages = stages(&mut ebpf)?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let (control, control_id) = {
             let data = array(&mut ebpf, "CONTROL")?;
@@ -95,6 +110,7 @@ impl Object {
             seen: typed(&mut ebpf, "SEEN")?,
             detoured: typed(&mut ebpf, "DETOURED")?,
             logger,
+            _stages: stages,
             ebpf,
         })
     }
@@ -115,6 +131,35 @@ impl Object {
             logger.flush();
         }
     }
+}
+
+/// Descriptors that must close first when the process dies start here: a dying process closes its
+/// files in the reverse order of their numbers (`close_files` queues each on the task's work,
+/// a stack).
+const FIRST_TO_CLOSE: i32 = 900;
+
+/// Puts the programs behind their gate.
+fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
+    let name = "STAGES";
+    let wrong = |e| PlaneError::Map(name, io::Error::other(e));
+    let mut map = take(ebpf, name)?;
+    let mut stages = ProgramArray::try_from(&mut map).map_err(wrong)?;
+    for (direction, program) in [(EGRESS, "egress_faults"), (INGRESS, "ingress_faults")] {
+        let refused = |source| PlaneError::Program {
+            name: program,
+            source,
+        };
+        let program = classifier(ebpf, program)?.fd().map_err(refused)?;
+        stages.set(direction, program, 0).map_err(wrong)?;
+    }
+    let Map::ProgramArray(data) = &map else {
+        return Err(PlaneError::Missing(name));
+    };
+    let fd = data.fd().as_fd();
+    // Under a low limit of open files any number has to do: the links go one by one then.
+    pod::renumber(fd, FIRST_TO_CLOSE)
+        .or_else(|_| fd.try_clone_to_owned())
+        .map_err(|e| PlaneError::Map(name, e))
 }
 
 pub(super) fn classifier<'a>(

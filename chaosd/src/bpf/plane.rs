@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use aya::{
@@ -12,7 +12,6 @@ use aya::{
         CgroupAttachMode, CgroupSkbAttachType, LinkOrder, ProgramError, SchedClassifier,
         TcAttachType,
         cgroup_skb::CgroupSkbLink,
-        links::FdLink,
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
@@ -29,9 +28,6 @@ use super::{
     object::{self, Object},
     tables::Tables,
 };
-
-/// Descriptors of links that must go last when the process dies start here.
-const LAST_FD: i32 = 900;
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +112,7 @@ pub struct Plane {
     // own program goes.
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
-    detour: Option<OwnedFd>,
+    detour: Option<SchedClassifierLink>,
     object: Object,
     tables: Tables,
     runs: [bool; MAX_RUNS as usize],
@@ -178,14 +174,7 @@ impl Plane {
             rx_name,
             TcAttachType::Ingress,
         )?;
-        let link = FdLink::try_from(link)
-            .ok()
-            .and_then(|l| l.info().ok().map(|info| (info.id(), l)))
-            .ok_or(PlaneError::NotAttached {
-                interface: rx_name.into(),
-            })?;
-        self.detour =
-            Some(crate::sys::bpf::link_fd_from(link.0, LAST_FD).map_err(PlaneError::Netns)?);
+        self.detour = Some(link);
         self.object.control.update(0, |c| c.detour = tx);
         Ok(())
     }
@@ -446,6 +435,13 @@ impl Plane {
             .matchers()
             .values()
             .any(|m| m.wants(&i.name, i.default, i.loopback))
+    }
+
+    /// True when this fault has an interface to act on.
+    pub fn covers(&self, m: &Matcher) -> bool {
+        self.attached
+            .values()
+            .any(|a| m.wants(&a.name, a.default, a.loopback))
     }
 
     /// True when no fault stands in its tables.

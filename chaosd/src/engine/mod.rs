@@ -91,8 +91,6 @@ enum Command {
     RevertAll(Ended, Reply<Vec<RunReport>>),
     /// Interfaces or addresses of this plane's namespace changed.
     Changed(u32),
-    /// Programs loaded ahead, in a thread of their own.
-    Spare(Result<Box<crate::bpf::Spare>, crate::bpf::PlaneError>),
     /// The host names of a run's fault resolved again.
     Peers(RunId, usize, PeerSet),
     Shutdown,

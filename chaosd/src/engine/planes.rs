@@ -59,7 +59,8 @@ pub(super) struct Held {
 /// All planes.
 pub(super) struct Planes {
     held: Vec<Held>,
-    spare: Option<Spare>,
+    /// Programs loaded ahead, or being loaded.
+    spare: Option<mpsc::Receiver<Result<Spare, PlaneError>>>,
     system: Arc<dyn System>,
     instance: u32,
     commands: mpsc::Sender<Command>,
@@ -88,24 +89,23 @@ impl Planes {
         self.held.iter().find(|h| h.plane.number() == number)
     }
 
-    /// Keeps programs that were loaded ahead.
-    pub fn keep_spare(&mut self, spare: Spare) {
-        self.spare = Some(spare);
-    }
-
-    /// Loads programs in a thread of their own, for the plane after this one.
-    pub fn load_spare(&self) {
-        let commands = self.commands.clone();
+    /// Loads programs in a thread of their own, for the next plane, unless some are there.
+    pub fn load_ahead(&mut self) {
+        if self.spare.is_some() {
+            return;
+        }
+        let (done, spare) = mpsc::sync_channel(1);
         let load = move || {
-            let spare = Spare::load().map(Box::new);
+            let spare = Spare::load();
             crate::sys::process::give_back_memory();
-            commands.send(Command::Spare(spare)).ok();
+            done.send(spare).ok();
         };
-        if let Err(e) = std::thread::Builder::new()
+        match std::thread::Builder::new()
             .name("loader".into())
             .spawn(load)
         {
-            tracing::warn!("programs are not loaded ahead: {e}");
+            Ok(_) => self.spare = Some(spare),
+            Err(e) => tracing::warn!("programs are not loaded ahead: {e}"),
         }
     }
 
@@ -137,9 +137,11 @@ impl Planes {
             .map(|n| self.instance * PLANES + n)
             .find(|n| self.get(*n).is_none())
             .ok_or(OpenError::Full)?;
-        let spare = match self.spare.take() {
-            Some(spare) => spare,
-            None => Spare::load()?,
+        // One that is being loaded is sooner there than another that is begun now.
+        let ahead = self.spare.take().and_then(|spare| spare.recv().ok());
+        let spare = match ahead {
+            Some(Ok(spare)) => spare,
+            Some(Err(_)) | None => Spare::load()?,
         };
         let plane = Plane::open(number, netns.clone(), spare);
         let journal = instance.journal(&format!("plane-{number}"))?;
@@ -207,16 +209,16 @@ impl Planes {
         Ok(())
     }
 
-    /// Looks at the interfaces of a plane again. Returns false when none is left.
-    pub fn reconcile(&mut self, number: u32) -> bool {
+    /// Looks at the interfaces of a plane again.
+    pub fn reconcile(&mut self, number: u32) {
         let Some(held) = self.get_mut(number) else {
-            return true;
+            return;
         };
         let there = match netlink::interfaces(held.plane.netns().fd.as_fd()) {
             Ok(there) => there,
             Err(e) => {
                 tracing::warn!("failed to look at the interfaces again: {e}");
-                return true;
+                return;
             }
         };
         let attached: Vec<u32> = held.plane.attached().map(|(i, _)| i).collect();
@@ -239,7 +241,6 @@ impl Planes {
                 Err(e) => tracing::warn!("{e}"),
             }
         }
-        held.plane.attached().next().is_some()
     }
 
     /// Takes a plane down, and everything it changed.

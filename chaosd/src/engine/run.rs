@@ -29,6 +29,8 @@ pub(super) struct Run {
     arm_ms: f64,
     installed: Vec<Installed>,
     cgroup: Option<u64>,
+    /// Segments into and out of the detour before it was armed.
+    detoured: (u64, u64),
     problems: Vec<String>,
 }
 
@@ -60,6 +62,7 @@ impl Run {
             arm_ms: 0.0,
             installed: Vec::new(),
             cgroup: None,
+            detoured: plane.detoured()?,
             problems: Vec::new(),
             plan,
         };
@@ -116,6 +119,7 @@ impl Run {
     pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
         plane.disarm(self.slot);
         let mut report = self.report(plane);
+        report.notes.extend(self.overflow(plane));
         self.take_out(plane);
         report.problems = self.problems;
         report.phase = if report.problems.is_empty() {
@@ -144,6 +148,17 @@ impl Run {
             plane.detach_cgroup(id);
         }
         plane.release_run(self.slot);
+    }
+
+    /// Loss that nobody asked for: segments that went into the detour and did not come out.
+    fn overflow(&self, plane: &Plane) -> Option<String> {
+        let (entered, left) = plane.detoured().ok()?;
+        let (entered, left) = (entered - self.detoured.0, left - self.detoured.1);
+        let lost = entered.checked_sub(left).filter(|lost| *lost > 0)?;
+        Some(format!(
+            "overflow: {lost} of {entered} segments were lost on their way through the detour, \
+             for this machine takes no more at once: see net.core.netdev_max_backlog"
+        ))
     }
 
     /// What is to be said of it now.

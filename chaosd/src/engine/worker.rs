@@ -41,6 +41,8 @@ pub(super) struct Worker {
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
     linger: Duration,
+    /// Keeps programs loaded ahead, also after a plane has taken them.
+    warm: bool,
     next_tick: Instant,
 }
 
@@ -52,9 +54,9 @@ impl Worker {
     ) -> Result<Self, StartError> {
         let watchdog = Watchdog::start(&options.instance).map_err(StartError::Watchdog)?;
         watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
-        let planes = Planes::new(options.instance.number(), options.system, commands.clone());
+        let mut planes = Planes::new(options.instance.number(), options.system, commands.clone());
         if options.warm {
-            planes.load_spare();
+            planes.load_ahead();
         }
         Ok(Self {
             planes,
@@ -66,6 +68,7 @@ impl Worker {
             watchdog_pid,
             commands,
             linger: options.linger,
+            warm: options.warm,
             next_tick: Instant::now(),
         })
     }
@@ -146,8 +149,6 @@ impl Worker {
                 reply.send(self.end_all(why)).ok();
             }
             Command::Changed(plane) => self.interfaces_changed(plane),
-            Command::Spare(Ok(spare)) => self.planes.keep_spare(*spare),
-            Command::Spare(Err(e)) => tracing::warn!("programs are not loaded ahead: {e}"),
             Command::Peers(id, fault, peers) => self.peers_changed(&id, fault, peers),
             Command::Shutdown => {}
         }
@@ -188,6 +189,9 @@ impl Worker {
             report
         });
         self.settle();
+        if self.warm {
+            self.planes.load_ahead();
+        }
         result.map_err(|e| match e {
             PlaneError::Full { .. } => EngineError::Full(e.to_string()),
             e => EngineError::Refused(e.to_string()),
@@ -367,10 +371,18 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        if self.planes.reconcile(plane) {
+        self.planes.reconcile(plane);
+        let Some(held) = self.planes.get(plane) else {
             return;
-        }
-        for id in self.ids(|r| r.plane == plane) {
+        };
+        // A run that has none left is over, though others still act on this plane.
+        let bare = |r: &Run| {
+            !r.plan
+                .faults
+                .iter()
+                .any(|f| held.plane.covers(&f.rule.matcher))
+        };
+        for id in self.ids(|r| r.plane == plane && bare(r)) {
             self.target_gone(&id, "its last interface is gone");
         }
     }
