@@ -10,6 +10,8 @@ use crate::scene::{CALM, Fault, LONG, Scene, runs};
 
 /// The promise (P3).
 const GONE_WITHIN: Duration = Duration::from_secs(1);
+/// The aim where links die with the process, whatever else the machine does meanwhile.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// Deaths that no handler sees, then those that chaosd hears of.
 const DEATHS: [Signal; 6] = [
     Signal::SIGKILL,
@@ -86,10 +88,14 @@ fn whatever_kills_a_foreground_run_its_faults_are_gone_within_a_second_and_so_is
 
 #[test]
 fn with_daemon_and_watchdog_killed_in_the_same_instant_the_fault_is_gone_at_once() -> Result<()> {
-    for fault in Fault::ALL {
+    for (fault, kills) in [
+        (Fault::Drop, 20),
+        (Fault::Partition, 5),
+        (Fault::Loopback, 5),
+    ] {
         let scene = Scene::new("both", fault)?;
         let mut outlived = Vec::new();
-        for _ in 0..20 {
+        for _ in 0..kills {
             let mut daemon = scene.daemon()?;
             let watchdog = daemon.watchdog()?;
             kill(watchdog, Signal::SIGKILL)?;
@@ -105,13 +111,10 @@ fn with_daemon_and_watchdog_killed_in_the_same_instant_the_fault_is_gone_at_once
             scene.assert_clean_after_next_command(&daemon)?;
         }
         outlived.sort();
-        let (median, worst) = (outlived[10], outlived[19]);
+        let (median, worst) = (outlived[kills / 2], outlived[kills - 1]);
         println!("{fault:?}, both killed: gone after {median:?} (median), {worst:?} (worst)");
         ensure!(worst < GONE_WITHIN, "{fault:?}: {outlived:?}");
-        ensure!(
-            median < Duration::from_millis(10),
-            "{fault:?}: {outlived:?}"
-        );
+        ensure!(median < AT_ONCE, "{fault:?}: {outlived:?}");
     }
     Ok(())
 }

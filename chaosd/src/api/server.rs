@@ -32,6 +32,10 @@ use super::{
 pub(super) const MAX_CONNECTIONS: usize = 128;
 /// A connection that asks nothing for this long is closed; so is one that trickles its header.
 pub(super) const HEADER_WITHIN: Duration = Duration::from_secs(10);
+/// The same while more than [`CROWD`] connections stand: those who say nothing hold up the rest.
+const HEADER_WITHIN_IN_A_CROWD: Duration = Duration::from_secs(1);
+/// More connections than clients of good will have open.
+const CROWD: usize = 32;
 /// A request that does not wait for a run's end is answered by then.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Requests under way when the daemon ends have this long.
@@ -65,7 +69,19 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), by_group, stopped.clone());
+                let crowded = MAX_CONNECTIONS - slots.available_permits() > CROWD;
+                let header_within = if crowded {
+                    HEADER_WITHIN_IN_A_CROWD
+                } else {
+                    HEADER_WITHIN
+                };
+                let connection = connection(
+                    stream,
+                    router.clone(),
+                    by_group,
+                    header_within,
+                    stopped.clone(),
+                );
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -89,6 +105,7 @@ async fn connection(
     stream: UnixStream,
     router: Router,
     by_group: bool,
+    header_within: Duration,
     mut stopped: watch::Receiver<()>,
 ) {
     let peer = match Peer::of(&stream) {
@@ -100,7 +117,7 @@ async fn connection(
     let service = service_fn(move |request| answer(router.clone(), peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_WITHIN)
+        .header_read_timeout(header_within)
         .serve_connection(TokioIo::new(Patient::new(stream)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -95,6 +95,8 @@ impl StateDir {
 
     /// Makes the directory, for root alone, or makes sure that it is safe.
     pub(super) fn prepare(&self) -> Result<(), InstanceError> {
+        // What is there and not ours is told as that, not as a directory that cannot be made.
+        self.check()?;
         for dir in [self.path.clone(), self.instances()] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
             made.map_err(failed("make directory", &dir))?;
