@@ -2,8 +2,16 @@
 
 mod laboratory;
 
+mod bystander;
+mod cgroup;
 mod corrupt;
+mod counters;
 mod drop;
+mod interfaces;
+mod loopback;
 mod matching;
 mod partition;
+mod profiles;
+mod protected;
 mod reset;
+mod timeline;
