@@ -107,13 +107,23 @@ fn both_modes_hold(
     let read = zeroes(from, to, addresses, SENT)?;
     let told = run.revert()?.total(0);
     let hit = read.flipped.len() as u64;
-    assert_eq!(read.arrived, read.sent, "undetected, nothing is lost: {matching}");
+    assert_eq!(
+        read.arrived, read.sent,
+        "undetected, nothing is lost: {matching}"
+    );
     assert_eq!(wrong_sums(to)?, before, "the checksum is right: {matching}");
-    assert_eq!((told.matched, told.affected), (read.sent, hit), "{matching}");
+    assert_eq!(
+        (told.matched, told.affected),
+        (read.sent, hit),
+        "{matching}"
+    );
     assert_rate(matching, read.sent, 0.1, hit);
     // Two of the flips may meet in one bit and undo each other: one in 1,600 pairs.
     let exact = read.flipped.iter().filter(|bits| **bits == BITS).count() as u64;
-    assert!(read.flipped.iter().all(|bits| *bits <= BITS), "{matching}: {read:?}");
+    assert!(
+        read.flipped.iter().all(|bits| *bits <= BITS),
+        "{matching}: {read:?}"
+    );
     assert!(exact * 100 >= hit * 98, "{matching}: {exact} of {hit}");
 
     let flags = format!("corrupt --rate 10% --bits {BITS} --mode detected {matching}");
@@ -121,9 +131,20 @@ fn both_modes_hold(
     let read = zeroes(from, to, addresses, SENT)?;
     let told = run.revert()?.total(0);
     let lost = read.sent - read.arrived;
-    assert!(read.flipped.is_empty(), "the application reads no flipped bit: {matching}");
-    assert_eq!(wrong_sums(to)? - before, lost, "each loss is a wrong checksum: {matching}");
-    assert_eq!((told.matched, told.affected), (read.sent, lost), "{matching}");
+    assert!(
+        read.flipped.is_empty(),
+        "the application reads no flipped bit: {matching}"
+    );
+    assert_eq!(
+        wrong_sums(to)? - before,
+        lost,
+        "each loss is a wrong checksum: {matching}"
+    );
+    assert_eq!(
+        (told.matched, told.affected),
+        (read.sent, lost),
+        "{matching}"
+    );
     assert_rate(matching, read.sent, 0.1, lost);
     Ok(())
 }
@@ -235,7 +256,11 @@ fn flipped_bits_of_a_bulk_transfer_reach_the_application_undetected() -> Result<
             };
             let seen = bulk(from, to, &asked)?;
             let told = run.revert()?.counts(0)[side];
-            assert_eq!(Counters::read(to)?.since(&before, "TcpInCsumErrors"), 0, "{what}");
+            assert_eq!(
+                Counters::read(to)?.since(&before, "TcpInCsumErrors"),
+                0,
+                "{what}"
+            );
             assert_eq!(seen.cut_short, None, "{what}");
             assert_eq!(seen.received, 30_000_000, "{what}");
             assert_rate(&what, told.matched, 0.02, told.affected);

@@ -82,7 +82,13 @@ fn without_a_seed_the_rate_holds_too() -> Result<()> {
     let lab = Lab::new("drop-unseeded")?;
     let daemon = Daemon::start(&Options::default())?;
     let words = [
-        "inject", "drop", "--rate", "10%", "--protocol", "udp", "--netns",
+        "inject",
+        "drop",
+        "--rate",
+        "10%",
+        "--protocol",
+        "udp",
+        "--netns",
     ];
     let words = words.into_iter().chain([lab.target().netns()]);
     let run = Run::start(&daemon, words)?;
@@ -115,7 +121,10 @@ fn two_percent_of_the_segments_of_a_bulk_transfer_are_lost_though_they_travel_to
             assert!(seen.is_whole(), "{what}: {seen:?}");
             assert!(seen.data_segments >= 200_000, "{what}: {seen:?}");
             assert_rate(&what, seen.data_segments, 0.02, seen.lost());
-            assert!(told.matched >= seen.data_segments, "{what}: segments are counted, not buffers: {told:?}");
+            assert!(
+                told.matched >= seen.data_segments,
+                "{what}: segments are counted, not buffers: {told:?}"
+            );
         }
     }
     Ok(())
@@ -175,9 +184,11 @@ fn whole_buffers_are_lost_at_the_same_mean_and_take_no_detour() -> Result<()> {
             ..Bulk::default()
         };
         let seen = bulk(from, to, &asked)?;
-        let links = lab
-            .target()
-            .enter(|| std::process::Command::new("ip").args(["-o", "link"]).output())??;
+        let links = lab.target().enter(|| {
+            std::process::Command::new("ip")
+                .args(["-o", "link"])
+                .output()
+        })??;
         let told = run.revert()?.counts(0)[side];
         assert!(seen.is_whole(), "{direction}: {seen:?}");
         let off = sigmas(told.matched, 0.02, told.affected);

@@ -1,6 +1,7 @@
 //! Integration tests, one binary: a file for each theme.
 
 mod laboratory;
+mod scene;
 
 mod bystander;
 mod cgroup;
@@ -15,3 +16,11 @@ mod profiles;
 mod protected;
 mod reset;
 mod timeline;
+
+mod api;
+mod crash;
+mod idle;
+mod leftovers;
+mod refusals;
+mod stopped;
+mod two_at_once;

@@ -43,12 +43,18 @@ fn ports_ranges_and_exceptions_say_which_flows_are_hit() -> Result<()> {
         ("--port 5432", [false, true, true, true]),
         ("--port 8000-8100", [true, false, false, true]),
         ("--port 5432 --port 8101", [false, true, true, false]),
-        ("--port 8000-8101 --not-port 8100", [true, false, true, false]),
+        (
+            "--port 8000-8101 --not-port 8100",
+            [true, false, true, false],
+        ),
         ("--not-port 5432", [true, false, false, false]),
         ("--local-port 5432", [true, true, true, false]),
         ("--local-port 40000-40001", [false, false, true, true]),
         ("--not-local-port 40002", [false, false, true, false]),
-        ("--port 8000-8200 --local-port 40002", [true, true, false, true]),
+        (
+            "--port 8000-8200 --local-port 40002",
+            [true, true, false, true],
+        ),
         ("--protocol tcp", [true; 4]),
         ("--protocol udp", [false; 4]),
         ("--protocol icmp", [true; 4]),
@@ -69,8 +75,7 @@ fn ports_ranges_and_exceptions_say_which_flows_are_hit() -> Result<()> {
                     passes(lab.peer(), lab.target(), &back)?,
                 ];
                 assert_eq!(
-                    seen,
-                    [expected; 2],
+                    seen, [expected; 2],
                     "{flags}, {family:?}, remote port {remote}, local port {local}"
                 );
             }
@@ -85,22 +90,40 @@ fn peers_are_addresses_networks_and_exceptions() -> Result<()> {
     let lab = Lab::with_bystander("peers")?;
     let daemon = Daemon::start(&Options::default())?;
     // Of the peer and of the bystander.
-    let [a, b] = [("198.18.0.2", "fd00:c4a0:0:0::2"), ("198.18.1.2", "fd00:c4a0:0:1::2")];
+    let [a, b] = [
+        ("198.18.0.2", "fd00:c4a0:0:0::2"),
+        ("198.18.1.2", "fd00:c4a0:0:1::2"),
+    ];
     for (flags, expected) in [
         (format!("--peer {} --peer {}", a.0, a.1), [false, true]),
         (format!("--peer {} --peer {}", b.0, b.1), [true, false]),
-        ("--peer 198.18.0.0/24 --peer fd00:c4a0::/64".to_owned(), [false, true]),
-        ("--peer 198.18.0.0/15 --peer fd00::/8".to_owned(), [false, false]),
-        ("--peer 0.0.0.0/0 --peer ::/0".to_owned(), [false, false]),
         (
-            format!("--peer 198.18.0.0/15 --peer fd00::/8 --not-peer {} --not-peer {}", b.0, b.1),
+            "--peer 198.18.0.0/24 --peer fd00:c4a0::/64".to_owned(),
             [false, true],
         ),
-        ("--not-peer 198.18.0.0/24 --not-peer fd00:c4a0::/64".to_owned(), [true, false]),
+        (
+            "--peer 198.18.0.0/15 --peer fd00::/8".to_owned(),
+            [false, false],
+        ),
+        ("--peer 0.0.0.0/0 --peer ::/0".to_owned(), [false, false]),
+        (
+            format!(
+                "--peer 198.18.0.0/15 --peer fd00::/8 --not-peer {} --not-peer {}",
+                b.0, b.1
+            ),
+            [false, true],
+        ),
+        (
+            "--not-peer 198.18.0.0/24 --not-peer fd00:c4a0::/64".to_owned(),
+            [true, false],
+        ),
         ("--peer 10.0.0.0/8".to_owned(), [true, true]),
         ("--interface eth0".to_owned(), [false, true]),
         ("--interface eth1".to_owned(), [true, false]),
-        ("--interface eth0 --interface eth1".to_owned(), [false, false]),
+        (
+            "--interface eth0 --interface eth1".to_owned(),
+            [false, false],
+        ),
     ] {
         let run = Run::inject(&daemon, lab.target(), &format!("drop --rate 100% {flags}"))?;
         for family in Family::BOTH {
@@ -110,7 +133,12 @@ fn peers_are_addresses_networks_and_exceptions() -> Result<()> {
                     passes(lab.target(), other, &asked)?,
                     passes(other, lab.target(), &asked)?,
                 ];
-                assert_eq!(seen, [expected; 2], "{flags}, {family:?}, {}", other.netns());
+                assert_eq!(
+                    seen,
+                    [expected; 2],
+                    "{flags}, {family:?}, {}",
+                    other.netns()
+                );
             }
         }
         drop(run.revert()?);
@@ -227,7 +255,11 @@ fn faults_that_overlap_add_up_and_come_and_go_alone() -> Result<()> {
         port: 7000,
         ..Flow::default()
     };
-    let one = Run::inject(&daemon, lab.target(), "drop --rate 50% --protocol udp --direction out")?;
+    let one = Run::inject(
+        &daemon,
+        lab.target(),
+        "drop --rate 50% --protocol udp --direction out",
+    )?;
     // The second of its profile, so that its dice are not the first one's for the same seed.
     let other = Run::faults(
         &daemon,
@@ -273,14 +305,22 @@ fn two_hundred_and_fifty_six_faults_each_hit_their_own_port() -> Result<()> {
             (20_256, true),
         ] {
             let asked = to_port(family, port);
-            assert_eq!(passes(lab.target(), lab.peer(), &asked)?, expected, "{port}");
+            assert_eq!(
+                passes(lab.target(), lab.peer(), &asked)?,
+                expected,
+                "{port}"
+            );
         }
     }
     let told = run.revert()?;
     for (n, affected) in [(0, 8), (1, 0), (63, 8), (64, 8), (254, 0), (255, 8)] {
         assert_eq!(told.total(n).affected, affected, "fault {n}");
     }
-    assert!(passes(lab.target(), lab.peer(), &to_port(Family::V4, 20_000))?);
+    assert!(passes(
+        lab.target(),
+        lab.peer(),
+        &to_port(Family::V4, 20_000)
+    )?);
     Ok(())
 }
 
@@ -298,7 +338,10 @@ fn ten_thousand_peers_in_one_fault_are_all_found() -> Result<()> {
         peers.push(lab.peer().address_facing(lab.target(), family)?);
     }
     let list: Vec<_> = peers.iter().map(|peer| format!("\"{peer}\"")).collect();
-    let faults = format!("  - {{partition: {{}}, match: {{peers: [{}]}}}}", list.join(", "));
+    let faults = format!(
+        "  - {{partition: {{}}, match: {{peers: [{}]}}}}",
+        list.join(", ")
+    );
     let run = Run::faults(&daemon, lab.target(), &faults)?;
     for family in Family::BOTH {
         let asked = to_port(family, 0);

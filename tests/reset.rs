@@ -80,7 +80,11 @@ fn a_new_connection_is_refused_at_once_to_the_end_that_asks() -> Result<()> {
                 let flags = format!("reset --flags syn --to {end}");
                 let run = Run::inject(&daemon, lab.target(), &flags)?;
                 let refused = connect(PATIENCE)?.map(|_| ()).map_err(|error| error.kind());
-                assert_eq!(refused, Err(ErrorKind::ConnectionRefused), "{family:?} {end}");
+                assert_eq!(
+                    refused,
+                    Err(ErrorKind::ConnectionRefused),
+                    "{family:?} {end}"
+                );
                 let accepted = listener.accept().map(|_| ()).map_err(|error| error.kind());
                 assert_eq!(accepted, Err(ErrorKind::WouldBlock), "{family:?} {end}");
                 drop(run.revert()?);
@@ -106,7 +110,9 @@ fn a_fault_of_new_connections_leaves_established_ones_alone() -> Result<()> {
         let run = Run::inject(&daemon, lab.target(), "reset --flags syn")?;
         ours.write_all(b"hello")?;
         let mut heard = [0; 5];
-        assert!(wait_until(PATIENCE, || (&theirs).read_exact(&mut heard).is_ok()));
+        assert!(wait_until(PATIENCE, || (&theirs)
+            .read_exact(&mut heard)
+            .is_ok()));
         assert_eq!(&heard, b"hello", "{family:?}");
         drop(run.revert()?);
     }

@@ -31,6 +31,10 @@ pub enum Mark {
 
 impl Mark {
     /// As stored in `tc_index`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "masked to fewer bits, in u16 or u32"
+    )]
     #[inline(always)]
     pub const fn encode(self) -> u16 {
         match self {

@@ -152,13 +152,17 @@ pub enum PlanError {
         there: String,
     },
     /// Nothing to act on.
-    #[error("{scope} has no interface with an address, apart from lo; name one by `interfaces` (--interface)")]
+    #[error(
+        "{scope} has no interface with an address, apart from lo; name one by `interfaces` (--interface)"
+    )]
     NoInterface {
         /// The target.
         scope: String,
     },
     /// The device cannot carry the fault.
-    #[error("fault `{fault}` needs an Ethernet header, and {interface} has none (a tunnel): leave it out by `interfaces`, or use drop or partition")]
+    #[error(
+        "fault `{fault}` needs an Ethernet header, and {interface} has none (a tunnel): leave it out by `interfaces`, or use drop or partition"
+    )]
     NoEthernet {
         /// The fault.
         fault: String,
@@ -170,7 +174,10 @@ pub enum PlanError {
 impl Plan {
     /// Binds a profile to this host. Reads, and resolves names; changes nothing.
     pub fn make(name: &str, profile: &Profile) -> Result<Self, PlanError> {
-        let scope = target::resolve(&profile.target, profile.faults.iter().all(|f| f.unprotected))?;
+        let scope = target::resolve(
+            &profile.target,
+            profile.faults.iter().all(|f| f.unprotected),
+        )?;
         let seed = profile.seed.unwrap_or_else(draw);
         let mut notes = Vec::new();
         let mut faults = Vec::new();
@@ -183,14 +190,16 @@ impl Plan {
                 spec: spec.clone(),
                 what: fault::describe(spec),
                 mechanism: kind.mechanism(),
-                undo: undo(steering, &scope),
+                undo: undo(&rule, &scope),
                 detour: steering != Steering::Never,
                 rule,
             });
         }
-        if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec)) {
+        if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec))
+        {
             notes.push(
-                "it hits every peer of this host; live SSH sessions are spared, new ones are not".into(),
+                "it hits every peer of this host; live SSH sessions are spared, new ones are not"
+                    .into(),
             );
         }
         notes.extend(scope.notes.iter().cloned());
@@ -212,12 +221,14 @@ fn hits_everything(spec: &FaultSpec) -> bool {
     m.peers.is_empty() && m.ports.is_none() && m.local_ports.is_none() && m.protocol.is_none()
 }
 
-fn undo(steering: Steering, scope: &Scope) -> String {
+fn undo(rule: &Rule, scope: &Scope) -> String {
+    let detour = rule.matcher.steering != Steering::Never;
     let mut text = String::from("one store disarms it; the links close with chaosd's descriptors");
-    if steering != Steering::Never {
+    if detour {
         text += "; the detour device is deleted";
     }
-    if scope.interfaces.iter().any(|i| i.loopback) && steering != Steering::Never {
+    let loopback = |i: &&Interface| i.loopback && rule.matcher.wants(&i.name, i.default, true);
+    if detour && scope.interfaces.iter().any(|i| loopback(&i)) {
         text += "; two sysctls of lo are written back";
     }
     text
@@ -241,10 +252,15 @@ fn check_interfaces(
             });
         }
     }
-    let mut wanted =
-        scope.interfaces.iter().filter(|i| rule.matcher.wants(&i.name, i.default, i.loopback)).peekable();
+    let mut wanted = scope
+        .interfaces
+        .iter()
+        .filter(|i| rule.matcher.wants(&i.name, i.default, i.loopback))
+        .peekable();
     if wanted.peek().is_none() {
-        return Err(PlanError::NoInterface { scope: scope.label.clone() });
+        return Err(PlanError::NoInterface {
+            scope: scope.label.clone(),
+        });
     }
     if let Some(bare) = wanted.find(|i| !i.ethernet) {
         match rule.matcher.steering {

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::namespace::NETNS_DIR;
 use crate::node::{Family, Node, Port};
@@ -106,6 +106,10 @@ impl Lab {
             // Off by default on veth; on, lone segments are merged too before the programs see
             // them, as on real hosts. TSO super-packets pass a veth pair as they are.
             node.enter(|| run("ethtool", &["-K", &port.interface, "gro", "on"]))??;
+            // The link's own address is there from the start too, instead of a second later.
+            let sysctl = format!("/proc/sys/net/ipv6/conf/{}/accept_dad", port.interface);
+            node.enter(|| std::fs::write(&sysctl, "0"))?
+                .with_context(|| format!("failed to write {sysctl}"))?;
             let mut batch = String::new();
             writeln!(batch, "link set lo up")?;
             writeln!(batch, "addr add {}/24 dev {}", port.v4, port.interface)?;

@@ -4,9 +4,9 @@
 //! left is swept by the next. Traffic runs in this process over real sockets, so that each side
 //! counts what it really saw.
 //!
-//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`] (traffic
-//! through it), [`counters`] and [`statistics`] (what it came to), [`Instance`], [`Daemon`]
-//! and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
+//! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
+//! [`Stream`] (traffic through it), [`counters`] and [`statistics`] (what it came to),
+//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
 
 mod lab;
 mod namespace;
@@ -16,8 +16,12 @@ pub use namespace::enter;
 pub use node::{Family, Node};
 
 pub mod ping;
+mod probe;
+mod stream;
 pub mod tcp;
 pub mod udp;
+pub use probe::{Probe, Sample};
+pub use stream::Stream;
 
 pub mod counters;
 pub mod statistics;

@@ -3,8 +3,11 @@
 //! A verb is a module with `Args` and `run`; a new one is a new file, a line in [`Verb`] and a
 //! line in [`dispatch`]. Nothing here is needed to use chaosd.
 
+mod bench;
 mod build;
+mod demo;
 mod lint;
+mod program;
 mod setup;
 mod step;
 mod test;
@@ -29,8 +32,12 @@ enum Verb {
     Setup(setup::Args),
     /// Build the kernel programs, then the binary that carries them.
     Build(build::Args),
+    /// Show each fault at work: what was asked, and what a peer measured.
+    Demo(demo::Args),
     /// Run every test this kernel can run, and count them.
     Test(test::Args),
+    /// Measure what chaosd costs and how fast it is.
+    Bench(bench::Args),
     /// Formatting, lints, documentation and the rules of the tree.
     Lint(lint::Args),
 }
@@ -39,7 +46,9 @@ fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Setup(args) => setup::run(tree, args),
         Verb::Build(args) => build::run(tree, args),
+        Verb::Demo(args) => demo::run(tree, args),
         Verb::Test(args) => test::run(tree, args),
+        Verb::Bench(args) => bench::run(tree, args),
         Verb::Lint(args) => lint::run(tree, args),
     }
 }

@@ -28,17 +28,11 @@ pub struct Args {
 }
 
 pub fn run(tree: &Tree, args: &Args) -> Result<()> {
-    if !setup::is_root() {
-        let words: Vec<_> = std::env::args().skip(1).collect();
-        bail!(
-            "the tests make network namespaces and load programs, which takes root; run:\n  \
-             sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask {}",
-            words.join(" ")
-        );
-    }
+    setup::needs_root("the tests make network namespaces and load programs")?;
     setup::for_tests()?;
     build::programs(tree)?;
-    build::binary(tree, false)?;
+    // What is tested is what ships.
+    build::binary(tree, true)?;
 
     let skips = tree.target().join(format!("skips-{}", std::process::id()));
     let started = Instant::now();
@@ -71,7 +65,8 @@ fn command(tree: &Tree, args: &Args, skips: &Path) -> Command {
     // One broken package must not hide what the others say.
     cargo
         .args(["test", "--no-fail-fast"])
-        .env("CHAOSD_SKIPS", skips);
+        .env("CHAOSD_SKIPS", skips)
+        .env("CHAOSD_BIN", tree.target().join("release/chaosd"));
     match &args.package {
         Some(package) => cargo.args(["-p", package]),
         None => cargo.arg("--workspace"),

@@ -77,7 +77,10 @@ impl Tree {
                 std::env::join_paths(dirs).context("failed to extend PATH")?,
             )
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("RUSTFLAGS", "-C debuginfo=2 -C link-arg=--btf -C target-cpu=v3")
+            .env(
+                "RUSTFLAGS",
+                "-C debuginfo=2 -C link-arg=--btf -C target-cpu=v3",
+            )
             .args([verb, "--release", "-p", "chaosd-ebpf", "--bins"])
             .args(["--features", "programs", "--target", BPF_TARGET])
             .args(["-Z", "build-std=core", "--target-dir"])

@@ -8,9 +8,7 @@ use aya_ebpf::{
 use chaosd_ebpf::{Bits, Control, EGRESS, HAS_L2, INGRESS, Iface, Mark, USES_CGROUP};
 
 use crate::{
-    classify, corrupt,
-    decide,
-    maps,
+    classify, corrupt, decide, maps,
     packet::{self, Packet, Scratch, TCP},
     reset, socket,
 };
@@ -32,7 +30,11 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
         return TCX_NEXT;
     };
     if let Place::Interface = place {
-        maps::add(&maps::SEEN, (iface.slot << 1) | direction, u64::from(p.segments));
+        maps::add(
+            &maps::SEEN,
+            (iface.slot << 1) | direction,
+            u64::from(p.segments),
+        );
     }
     let mut bits = classify::candidates(ctl, &iface.bits[(direction & 1) as usize], p);
     if bits.is_empty() {
@@ -109,7 +111,13 @@ fn must_detour(ctl: &Control, bits: &Bits, p: &Packet) -> bool {
 
 #[inline(always)]
 fn steer(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, p: &Packet) -> i32 {
-    packet::set_mark(ctx, Mark::Steered { direction, slot: iface.slot });
+    packet::set_mark(
+        ctx,
+        Mark::Steered {
+            direction,
+            slot: iface.slot,
+        },
+    );
     maps::add(&maps::DETOURED, 0, u64::from(p.segments));
     // SAFETY: a helper without pointers.
     unsafe { bpf_redirect(ctl.detour, 0) as i32 }
@@ -136,7 +144,8 @@ fn lose(direction: u32, place: Place) -> i32 {
 pub fn flow_hash(p: &Packet) -> u32 {
     let r = &p.flow.remote;
     let word = |i: usize| u64::from(u32::from_ne_bytes([r[i], r[i + 1], r[i + 2], r[i + 3]]));
-    let address = word(0) ^ word(4).rotate_left(21) ^ word(8).rotate_left(42) ^ word(12).rotate_left(11);
+    let address =
+        word(0) ^ word(4).rotate_left(21) ^ word(8).rotate_left(42) ^ word(12).rotate_left(11);
     let ports = u64::from(p.flow.remote_port) << 16 | u64::from(p.flow.local_port);
     decide::mix(decide::mix(address ^ u64::from(p.protocol) << 56) ^ ports) as u32
 }

@@ -44,7 +44,12 @@ fn layout(ctx: &TcContext, p: &Packet) -> Option<Layout> {
     };
     let payload = p.l4 + header;
     let len = ctx.len().checked_sub(payload)?;
-    Some(Layout { payload, len, checksum: p.l4 + checksum, flags })
+    Some(Layout {
+        payload,
+        len,
+        checksum: p.l4 + checksum,
+        flags,
+    })
 }
 
 /// Flips `detected` bits so that the receiver notices, and `undetected` so that it does not.
@@ -90,7 +95,12 @@ impl Flips {
     fn run(&mut self, step: unsafe extern "C" fn(u32, *mut Flips) -> i64) {
         // SAFETY: the callback has the helper's signature and the context outlives the call.
         unsafe {
-            bpf_loop(MAX_FLIPS + 1, step as *mut c_void, ptr::from_mut(self).cast(), 0);
+            bpf_loop(
+                MAX_FLIPS + 1,
+                step as *mut c_void,
+                ptr::from_mut(self).cast(),
+                0,
+            );
         }
     }
 }
@@ -98,7 +108,11 @@ impl Flips {
 #[inline(always)]
 fn flip_detected(ctx: &TcContext, p: &Packet, l: &Layout, flips: u32, dice: u64) {
     // A packet without payload has its checksum flipped instead.
-    let (start, len) = if l.len != 0 { (l.payload, l.len) } else { (l.checksum, 2) };
+    let (start, len) = if l.len != 0 {
+        (l.payload, l.len)
+    } else {
+        (l.checksum, 2)
+    };
     Flips {
         skb: ctx.skb.skb,
         dice,
@@ -125,7 +139,9 @@ unsafe extern "C" fn one_detected(_: u32, f: *mut Flips) -> i64 {
     if f.left == 0 && f.sum % 0xffff != 0 {
         return 1;
     }
-    let Some((at, old, new)) = f.next() else { return 1 };
+    let Some((at, old, new)) = f.next() else {
+        return 1;
+    };
     // In arithmetic modulo 0xffff, kept positive.
     let shift = if (at - f.l4) & 1 == 0 { 8 } else { 0 };
     f.sum += 0xffff + (u32::from(new) << shift) - (u32::from(old) << shift);
@@ -133,7 +149,13 @@ unsafe extern "C" fn one_detected(_: u32, f: *mut Flips) -> i64 {
     let new = [new];
     // SAFETY: one byte of our own.
     unsafe {
-        bpf_skb_store_bytes(f.skb, at, new.as_ptr().cast(), 1, u64::from(BPF_F_RECOMPUTE_CSUM));
+        bpf_skb_store_bytes(
+            f.skb,
+            at,
+            new.as_ptr().cast(),
+            1,
+            u64::from(BPF_F_RECOMPUTE_CSUM),
+        );
     }
     0
 }
@@ -161,7 +183,9 @@ unsafe extern "C" fn one_undetected(_: u32, f: *mut Flips) -> i64 {
         return 1;
     }
     f.left -= 1;
-    let Some((at, old, new)) = f.next() else { return 1 };
+    let Some((at, old, new)) = f.next() else {
+        return 1;
+    };
     // The sum is over 16-bit words from the start of layer 4: a word with this byte and 0.
     let (from, to) = if (at - f.l4) & 1 == 0 {
         (u16::from_ne_bytes([old, 0]), u16::from_ne_bytes([new, 0]))
@@ -176,7 +200,13 @@ unsafe extern "C" fn one_undetected(_: u32, f: *mut Flips) -> i64 {
             return 1;
         }
         if f.checksum != f.l4 {
-            bpf_l4_csum_replace(f.skb, f.checksum, u64::from(from), u64::from(to), f.checksum_flags);
+            bpf_l4_csum_replace(
+                f.skb,
+                f.checksum,
+                u64::from(from),
+                u64::from(to),
+                f.checksum_flags,
+            );
         }
     }
     0

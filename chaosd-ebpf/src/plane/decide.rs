@@ -91,7 +91,9 @@ extern "C" fn step_cgroup(_: u32, _: *mut c_void) -> i64 {
 /// One fault; returns 1 to end the walk.
 #[inline(always)]
 fn step(scratch: Scratch) -> i64 {
-    let Some(v) = VERDICTS.get_ptr_mut(scratch as u32) else { return 1 };
+    let Some(v) = VERDICTS.get_ptr_mut(scratch as u32) else {
+        return 1;
+    };
     // SAFETY: the value that `decide` works on.
     let v = unsafe { &mut *v };
     let (word, base) = if v.left.0[0] != 0 {
@@ -108,9 +110,13 @@ fn step(scratch: Scratch) -> i64 {
     let n = base + word.trailing_zeros();
     *word &= *word - 1;
 
-    let Some(f) = maps::FAULTS.get(n) else { return 0 };
+    let Some(f) = maps::FAULTS.get(n) else {
+        return 0;
+    };
     let Some(since) = active(f, v) else { return 0 };
-    let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) else { return 0 };
+    let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) else {
+        return 0;
+    };
     // SAFETY: this CPU's own value.
     unsafe { (*counters).matched += u64::from(v.segments) }
 
@@ -130,7 +136,10 @@ fn active(f: &Fault, v: &Verdict) -> Option<u64> {
     let run = maps::RUNS.get(f.run)?;
     // SAFETY: fields of a map value that user space writes.
     let (start, deadline) = unsafe {
-        (core::ptr::read_volatile(&run.start_ns), core::ptr::read_volatile(&run.deadline_ns))
+        (
+            core::ptr::read_volatile(&run.start_ns),
+            core::ptr::read_volatile(&run.deadline_ns),
+        )
     };
     if v.now >= deadline || v.now < start {
         return None;
@@ -154,16 +163,23 @@ fn active(f: &Fault, v: &Verdict) -> Option<u64> {
 #[inline(always)]
 fn intensity(since: u64, ramp: u64) -> u64 {
     let ramp = ramp >> 12;
-    if ramp == 0 { ONE } else { ((since >> 12) << 32) / ramp }
+    if ramp == 0 {
+        ONE
+    } else {
+        ((since >> 12) << 32) / ramp
+    }
 }
 
 #[inline(always)]
 fn happens(f: &Fault, n: u32, direction: u32, dice: &mut Dice) -> bool {
     if f.kind == Kind::DropEvery as u32 {
-        return f.count != 0 && dice.number(n, direction) % u64::from(f.count) == u64::from(f.count) - 1;
+        return f.count != 0
+            && dice.number(n, direction) % u64::from(f.count) == u64::from(f.count) - 1;
     }
     if f.kind == Kind::DropGilbert as u32 {
-        let Some(state) = maps::STATES.get_ptr_mut(n) else { return false };
+        let Some(state) = maps::STATES.get_ptr_mut(n) else {
+            return false;
+        };
         // SAFETY: a map value. Two CPUs at once may lose a transition, as in the kernel's netem.
         let bad = unsafe { &mut (*state).bad[(direction & 1) as usize] };
         // The state that holds decides; then it may change (the order of net/sched/sch_netem.c,
@@ -218,7 +234,11 @@ const UNNUMBERED: u64 = u64::MAX;
 impl Dice {
     #[inline(always)]
     fn new(f: &Fault, n: u32, direction: u32) -> Self {
-        let mut dice = Self { seeded: f.flags & SEEDED != 0, numbered: UNNUMBERED, state: 0 };
+        let mut dice = Self {
+            seeded: f.flags & SEEDED != 0,
+            numbered: UNNUMBERED,
+            state: 0,
+        };
         if dice.seeded {
             let number = dice.number(n, direction);
             dice.state = f.seed ^ mix(number << 1 | u64::from(direction & 1));
@@ -231,12 +251,11 @@ impl Dice {
     fn number(&mut self, n: u32, direction: u32) -> u64 {
         if self.numbered == UNNUMBERED {
             self.numbered = maps::STATES.get_ptr_mut(n).map_or(0, |state| {
-                // `AtomicU64` has no `fetch_add` on this target, the instruction set has (v3). A
-                // relaxed one would do, but LLVM makes it the old instruction which adds and
-                // returns nothing (llvm/lib/Target/BPF/BPFInstrInfo.td, `XADDD`).
+                // `AtomicU64` has no `fetch_add` on this target, the instruction set has (v3). Relaxed would
+                // become the instruction that returns nothing.
                 // SAFETY: an aligned u64 of a map value, shared by the CPUs.
                 unsafe {
-                    atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(
+                    atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(
                         &raw mut (*state).packets[(direction & 1) as usize],
                         1,
                     )
@@ -253,7 +272,10 @@ impl Dice {
             mix(self.state)
         } else {
             // SAFETY: a helper without arguments.
-            unsafe { u64::from(bpf_get_prandom_u32() as u32) << 32 | u64::from(bpf_get_prandom_u32() as u32) }
+            unsafe {
+                u64::from(bpf_get_prandom_u32() as u32) << 32
+                    | u64::from(bpf_get_prandom_u32() as u32)
+            }
         }
     }
 

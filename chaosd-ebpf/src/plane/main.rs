@@ -15,7 +15,10 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![expect(missing_docs, reason = "the macros put each program's page on an inner function")]
+#![expect(
+    missing_docs,
+    reason = "the macros put each program's page on an inner function"
+)]
 #![expect(internal_features, reason = "atomic_xadd, see decide.rs")]
 
 mod act;
@@ -28,7 +31,10 @@ mod reset;
 mod socket;
 
 use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, tcx_action_base::{TCX_DROP, TCX_NEXT}},
+    bindings::{
+        BPF_F_INGRESS,
+        tcx_action_base::{TCX_DROP, TCX_NEXT},
+    },
     helpers::generated::{bpf_redirect, bpf_skb_change_type},
     macros::{cgroup_skb, classifier},
     programs::{SkBuffContext, TcContext},
@@ -40,17 +46,20 @@ use crate::act::Place;
 /// Leaving packets of a target's interface.
 #[classifier]
 pub fn egress(ctx: TcContext) -> i32 {
-    at_interface(&ctx, EGRESS)
+    gate(&ctx, EGRESS)
 }
 
 /// Arriving packets of a target's interface.
 #[classifier]
 pub fn ingress(ctx: TcContext) -> i32 {
-    at_interface(&ctx, INGRESS)
+    gate(&ctx, INGRESS)
 }
 
+/// What is attached: passes what is none of our business, and calls the faults through
+/// [`maps::STAGES`]. That table empties itself when chaosd dies, at once, while the links are taken
+/// off one after another, 16 ms each.
 #[inline(always)]
-fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
+fn gate(ctx: &TcContext, direction: u32) -> i32 {
     let Some(ctl) = maps::armed() else {
         return TCX_NEXT;
     };
@@ -69,7 +78,26 @@ fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
         }
         _ => {}
     }
-    let Some(iface) = maps::iface(packet::ifindex(ctx)) else {
+    // SAFETY: programs of the same type; with no entry the call returns.
+    unsafe { maps::STAGES.tail_call(ctx, direction) };
+    TCX_NEXT
+}
+
+/// The faults of leaving packets, behind the gate.
+#[classifier]
+pub fn egress_faults(ctx: TcContext) -> i32 {
+    at_interface(&ctx, EGRESS)
+}
+
+/// The faults of arriving packets, behind the gate.
+#[classifier]
+pub fn ingress_faults(ctx: TcContext) -> i32 {
+    at_interface(&ctx, INGRESS)
+}
+
+#[inline(always)]
+fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
+    let (Some(ctl), Some(iface)) = (maps::control(), maps::iface(packet::ifindex(ctx))) else {
         return TCX_NEXT;
     };
     act::run(ctx, ctl, iface, direction, Place::Interface)
@@ -105,7 +133,11 @@ pub fn detour(ctx: TcContext) -> i32 {
             return verdict;
         }
     }
-    let flags = if direction == INGRESS { u64::from(BPF_F_INGRESS) } else { 0 };
+    let flags = if direction == INGRESS {
+        u64::from(BPF_F_INGRESS)
+    } else {
+        0
+    };
     // SAFETY: a helper without pointers.
     unsafe { bpf_redirect(index, flags) as i32 }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
     btf_maps::SkStorage,
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
 };
 use chaosd_ebpf::{
     Bits, Control, Counters, Fault, FaultState, FlowKey, Iface, MAX_FAULTS, MAX_RUNS, MAX_SLOTS,
@@ -19,6 +19,10 @@ const FAULTS_LEN: u32 = MAX_FAULTS as u32;
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The programs behind the gate, by direction. The kernel empties a program array when its last
+/// descriptor closes (kernel/bpf/arraymap.c, `prog_array_map_clear`).
+#[map]
+pub static STAGES: ProgramArray = ProgramArray::with_max_entries(2, 0);
 #[map]
 pub static RUNS: Array<Run> = Array::with_max_entries(MAX_RUNS, BPF_F_MMAPABLE);
 #[map]
@@ -67,12 +71,22 @@ pub fn armed() -> Option<&'static Control> {
     let ctl = CONTROL.get(0)?;
     // Read volatile: user space writes these while we look.
     // SAFETY: valid aligned fields of a map value.
-    let (lease, fence) =
-        unsafe { (core::ptr::read_volatile(&ctl.lease_ns), core::ptr::read_volatile(&ctl.fence)) };
+    let (lease, fence) = unsafe {
+        (
+            core::ptr::read_volatile(&ctl.lease_ns),
+            core::ptr::read_volatile(&ctl.fence),
+        )
+    };
     if lease == 0 || fence != 0 || now() > lease {
         return None;
     }
     Some(ctl)
+}
+
+/// The control entry, armed or not.
+#[inline(always)]
+pub fn control() -> Option<&'static Control> {
+    CONTROL.get(0)
 }
 
 /// This plane's number.

@@ -3,8 +3,8 @@
 //! Headers are read with `bpf_skb_load_bytes`, which does not care whether they are linear.
 
 use aya_ebpf::{
-    EbpfContext, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
-    programs::TcContext,
+    EbpfContext, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::map,
+    maps::PerCpuArray, programs::TcContext,
 };
 use chaosd_ebpf::{FlowKey, INGRESS, Mark};
 
@@ -61,7 +61,12 @@ pub fn load<T: Copy>(skb: *mut core::ffi::c_void, offset: u32) -> Option<T> {
     let mut v = core::mem::MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes size_of::<T>() bytes or fails; T is plain data (arrays of bytes).
     unsafe {
-        if bpf_skb_load_bytes(skb.cast(), offset, v.as_mut_ptr().cast(), size_of::<T>() as u32) == 0
+        if bpf_skb_load_bytes(
+            skb.cast(),
+            offset,
+            v.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+        ) == 0
         {
             Some(v.assume_init())
         } else {
@@ -72,7 +77,11 @@ pub fn load<T: Copy>(skb: *mut core::ffi::c_void, offset: u32) -> Option<T> {
 
 /// Loads `N` bytes at `offset` to where they are wanted.
 #[inline(always)]
-pub fn load_into<const N: usize>(skb: *mut core::ffi::c_void, offset: u32, to: &mut [u8; N]) -> Option<()> {
+pub fn load_into<const N: usize>(
+    skb: *mut core::ffi::c_void,
+    offset: u32,
+    to: &mut [u8; N],
+) -> Option<()> {
     // SAFETY: the helper writes N bytes or fails.
     (unsafe { bpf_skb_load_bytes(skb.cast(), offset, to.as_mut_ptr().cast(), N as u32) } == 0)
         .then_some(())
@@ -103,7 +112,12 @@ impl Packet {
             l3 += 4;
         }
         *p = Self {
-            flow: FlowKey { remote: [0; 16], remote_port: 0, local_port: 0, family: 0 },
+            flow: FlowKey {
+                remote: [0; 16],
+                remote_port: 0,
+                local_port: 0,
+                family: 0,
+            },
             family: 0,
             protocol: NOT_IP,
             flags: 0,
@@ -187,11 +201,15 @@ impl Packet {
     #[inline(always)]
     fn layer4(&mut self, skb: *mut core::ffi::c_void, direction: u32) {
         let (source, destination) = if self.protocol == TCP {
-            let Some(h) = load::<[u8; 14]>(skb, self.l4) else { return };
+            let Some(h) = load::<[u8; 14]>(skb, self.l4) else {
+                return;
+            };
             self.flags = h[13];
             ([h[0], h[1]], [h[2], h[3]])
         } else if self.protocol == UDP || self.protocol == 132 {
-            let Some(h) = load::<[u8; 4]>(skb, self.l4) else { return };
+            let Some(h) = load::<[u8; 4]>(skb, self.l4) else {
+                return;
+            };
             ([h[0], h[1]], [h[2], h[3]])
         } else if self.protocol == ICMP6 {
             // The type takes the place of the flags: NDP is protected.
@@ -203,8 +221,7 @@ impl Packet {
             return;
         };
         self.ports = true;
-        let (source, destination) =
-            (u16::from_be_bytes(source), u16::from_be_bytes(destination));
+        let (source, destination) = (u16::from_be_bytes(source), u16::from_be_bytes(destination));
         if direction == INGRESS {
             self.flow.remote_port = source;
             self.flow.local_port = destination;

@@ -5,7 +5,10 @@
 //! which the segment at hand tells for both ends.
 
 use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, BPF_F_RECOMPUTE_CSUM, tcx_action_base::{TCX_DROP, TCX_NEXT}},
+    bindings::{
+        BPF_F_INGRESS, BPF_F_RECOMPUTE_CSUM,
+        tcx_action_base::{TCX_DROP, TCX_NEXT},
+    },
     helpers::generated::{
         bpf_clone_redirect, bpf_csum_level, bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes,
     },
@@ -88,14 +91,24 @@ impl Segment {
     /// The RST that goes on in the segment's own direction.
     #[inline(always)]
     fn onward(&self) -> Rst {
-        Rst { swap: false, seq: self.seq, ack: self.ack, flags: RST | self.flags & ACK }
+        Rst {
+            swap: false,
+            seq: self.seq,
+            ack: self.ack,
+            flags: RST | self.flags & ACK,
+        }
     }
 
     /// The RST that answers it.
     #[inline(always)]
     fn answer(&self) -> Rst {
         let seq = if self.flags & ACK != 0 { self.ack } else { 0 };
-        Rst { swap: true, seq, ack: self.seq.wrapping_add(self.len), flags: RST | ACK }
+        Rst {
+            swap: true,
+            seq,
+            ack: self.seq.wrapping_add(self.len),
+            flags: RST | ACK,
+        }
     }
 }
 
@@ -109,7 +122,9 @@ struct Rst {
 /// Replaces the segment by resets; it never arrives itself.
 #[inline(never)]
 pub fn reset(ctx: &TcContext, p: &Packet, direction: u32, index: u32, to: u32) -> i32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TCX_NEXT };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return TCX_NEXT;
+    };
     // SAFETY: this CPU's own value; tc programs run with softirqs off, and the program that a
     // clone may start on the way out does not come here.
     let scratch = unsafe { &mut *scratch };
@@ -118,8 +133,11 @@ pub fn reset(ctx: &TcContext, p: &Packet, direction: u32, index: u32, to: u32) -
     }
     // To the end that sent the segment goes the answer, to the other one the onward reset. A SYN
     // has no connection ahead of it to reset.
-    let (own, other) =
-        if direction == INGRESS { (RESET_REMOTE, RESET_LOCAL) } else { (RESET_LOCAL, RESET_REMOTE) };
+    let (own, other) = if direction == INGRESS {
+        (RESET_REMOTE, RESET_LOCAL)
+    } else {
+        (RESET_LOCAL, RESET_REMOTE)
+    };
     let answers = to & own != 0;
     let (ahead, back) = if direction == INGRESS {
         (u64::from(BPF_F_INGRESS), 0)
@@ -153,15 +171,23 @@ pub fn reset(ctx: &TcContext, p: &Packet, direction: u32, index: u32, to: u32) -
 #[inline(never)]
 fn write(ctx: &TcContext, scratch: &mut Scratch, answer: bool) -> bool {
     let skb = ctx.skb.skb;
-    let Scratch { segment: s, macs, ip, tcp } = scratch;
+    let Scratch {
+        segment: s,
+        macs,
+        ip,
+        tcp,
+    } = scratch;
     let r = if answer { s.answer() } else { s.onward() };
     let ip_len: u32 = if s.family == 4 { 20 } else { 40 };
     // SAFETY: the context and numbers.
     if unsafe { bpf_skb_change_tail(skb, s.l3 + ip_len + 20, 0) } != 0 {
         return false;
     }
-    let (source, destination) =
-        if r.swap { (&s.destination, &s.source) } else { (&s.source, &s.destination) };
+    let (source, destination) = if r.swap {
+        (&s.destination, &s.source)
+    } else {
+        (&s.source, &s.destination)
+    };
 
     *tcp = [0; 20];
     if r.swap {
@@ -202,8 +228,12 @@ fn write(ctx: &TcContext, scratch: &mut Scratch, answer: bool) -> bool {
     tcp[16..18].copy_from_slice(&(!fold(sum)).to_be_bytes());
 
     if r.swap && s.l3 >= 12 {
-        let Some(m) = packet::load::<[u8; 12]>(skb.cast(), 0) else { return false };
-        *macs = [m[6], m[7], m[8], m[9], m[10], m[11], m[0], m[1], m[2], m[3], m[4], m[5]];
+        let Some(m) = packet::load::<[u8; 12]>(skb.cast(), 0) else {
+            return false;
+        };
+        *macs = [
+            m[6], m[7], m[8], m[9], m[10], m[11], m[0], m[1], m[2], m[3], m[4], m[5],
+        ];
         if !store(ctx, 0, macs, 12) {
             return false;
         }

@@ -18,9 +18,7 @@ use aya_ebpf::{
 use chaosd_ebpf::{Bits, CGROUP_LEVELS, Control, INGRESS, Mark, SockTag};
 
 use crate::{
-    act, classify,
-    decide,
-    maps,
+    act, classify, decide, maps,
     packet::{self, Packet, Scratch, TCP, UDP},
 };
 
@@ -97,7 +95,11 @@ pub fn receiver(ctx: &TcContext, ctl: &Control, p: &Packet) -> Option<Bits> {
         if full.is_null() {
             full = bpf_get_listener_sock(sk);
         }
-        let bits = if full.is_null() { None } else { tagged(ctl, full) };
+        let bits = if full.is_null() {
+            None
+        } else {
+            tagged(ctl, full)
+        };
         bpf_sk_release(sk.cast());
         bits
     }
@@ -171,9 +173,17 @@ pub fn first_packet(ctx: &SkBuffContext) -> i32 {
             }
         }
     }
-    let Some(iface) = maps::iface(packet::ifindex(ctx)) else { return 1 };
-    let Some(p) = Packet::parse(Scratch::Cgroup, ctx, false, INGRESS) else { return 1 };
-    let mut bits = classify::candidates(ctl, &iface.bits[INGRESS as usize].without(&ctl.any_cgroup), p);
+    let Some(iface) = maps::iface(packet::ifindex(ctx)) else {
+        return 1;
+    };
+    let Some(p) = Packet::parse(Scratch::Cgroup, ctx, false, INGRESS) else {
+        return 1;
+    };
+    let mut bits = classify::candidates(
+        ctl,
+        &iface.bits[INGRESS as usize].without(&ctl.any_cgroup),
+        p,
+    );
     if bits.is_empty() {
         return 1;
     }

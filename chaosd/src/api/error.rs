@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::refusal::Refusal;
-use crate::engine::EngineError;
+use crate::{engine::EngineError, plan::PlanError};
 
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Full,
     /// 501: this host cannot do it.
     Host,
+    /// 500: a defect of chaosd.
+    Defect,
     /// 408, 504: it took too long.
     TooSlow,
     /// 503: the daemon is ending.
@@ -73,7 +75,7 @@ impl ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let text = refusal.to_string();
+        let text = crate::undo::chain(&refusal);
         match refusal {
             Refusal::Invalid(problems) => {
                 let mut error =
@@ -83,14 +85,19 @@ impl From<Refusal> for ApiError {
                 }
                 error
             }
-            Refusal::Target(_) => Self::new(StatusCode::CONFLICT, ErrorKind::Target, text),
-            Refusal::Host(_) | Refusal::Engine(EngineError::Refused(_)) => {
+            Refusal::Broken(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Defect, text)
+            }
+            Refusal::Host(_)
+            | Refusal::Target(PlanError::NoEthernet { .. })
+            | Refusal::Engine(EngineError::Refused(_)) => {
                 Self::new(StatusCode::NOT_IMPLEMENTED, ErrorKind::Host, text)
             }
+            Refusal::Target(_) => Self::new(StatusCode::CONFLICT, ErrorKind::Target, text),
             Refusal::Engine(EngineError::NoSuchRun(_)) => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorKind::NoSuchRun,
-                format!("{text}; GET /v1/runs lists them"),
+                format!("{text}; `chaosd status` lists those there are"),
             ),
             Refusal::Engine(EngineError::Full(_)) => {
                 Self::new(StatusCode::CONFLICT, ErrorKind::Full, text)

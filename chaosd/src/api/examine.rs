@@ -6,7 +6,8 @@ use crate::{
     instance::{Abandoned, InstanceError, Kind, Live, Owner, StateDir},
 };
 
-static HOST: Host = Host::new();
+/// This host: what is probed once is known to all that ask.
+pub(super) static HOST: Host = Host::new();
 
 /// Probes the host; may block. Changes nothing.
 pub fn examine(state: &StateDir) -> Doctor {

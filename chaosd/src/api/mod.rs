@@ -1,7 +1,7 @@
 //! HTTP/1.1 and JSON over a unix socket, as docker does it.
 //!
 //! Every answer is JSON, errors too; `/openapi.json` is made from the handlers. The API decides
-//! nothing: it asks [`Runs`], which the engine answers. It keeps its own limits (body, header,
+//! nothing: it asks `Runs`, which the engine answers. It keeps its own limits (body, header,
 //! time, connections), so that no client can take the daemon along.
 
 mod body;
@@ -27,5 +27,5 @@ pub use examine::examine;
 pub use refusal::Refusal;
 pub use request::RunRequest;
 pub use server::serve;
-pub use service::{Answer, Runs, Service};
+pub use service::{Answer, Runs, Service, bind};
 pub use socket::{Socket, SocketError};

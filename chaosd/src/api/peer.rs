@@ -1,8 +1,7 @@
 //! Who is at the other end of a connection: the kernel says (`SO_PEERCRED`, unix(7)).
 
-use std::{convert::Infallible, fmt, io};
+use std::{fmt, io};
 
-use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio::net::UnixStream;
 
 /// The credentials a peer had when it connected.
@@ -37,19 +36,5 @@ impl fmt::Display for Peer {
             Some(pid) => write!(f, " pid {pid}"),
             None => Ok(()),
         }
-    }
-}
-
-/// Where the server put it.
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        const NOBODY: Peer = Peer {
-            uid: u32::MAX,
-            gid: u32::MAX,
-            pid: None,
-        };
-        Ok(parts.extensions.get().copied().unwrap_or(NOBODY))
     }
 }

@@ -1,7 +1,6 @@
 //! Why a request was not done. Nothing is changed when one of these is returned.
 
-use crate::engine::EngineError;
-use crate::profile::Problems;
+use crate::{engine::EngineError, host::Missing, plan::PlanError, profile::Problems};
 
 /// Why a request was not done, for the API's status and the command line's exit code alike.
 #[derive(Debug, thiserror::Error)]
@@ -9,12 +8,15 @@ pub enum Refusal {
     /// The profile is wrong.
     #[error("{0}")]
     Invalid(Problems),
-    /// What it targets is not there.
-    #[error("{0}")]
-    Target(String),
+    /// What it targets is not there, or cannot carry it.
+    #[error(transparent)]
+    Target(#[from] PlanError),
     /// This host cannot do it.
-    #[error("{0}")]
-    Host(String),
+    #[error(transparent)]
+    Host(#[from] Missing),
+    /// A defect of chaosd.
+    #[error("the planner failed: {0}")]
+    Broken(String),
     /// The engine would not.
     #[error(transparent)]
     Engine(#[from] EngineError),

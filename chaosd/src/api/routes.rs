@@ -16,7 +16,6 @@ use super::{
     body::Document,
     error::{ApiError, ErrorBody, ErrorKind},
     metrics, openapi,
-    peer::Peer,
     request::RunRequest,
     service::Runs,
 };
@@ -89,20 +88,15 @@ pub(super) async fn list(State(runs): Shared) -> Reply<Vec<RunReport>> {
 ))]
 pub(super) async fn start(
     State(runs): Shared,
-    peer: Peer,
     Document(request): Document<RunRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let report = runs.start(request).await?;
-    tracing::info!(%peer, run = report.id, profile = report.profile, target = report.target, "armed");
-    Ok((StatusCode::CREATED, Json(report)))
+    Ok((StatusCode::CREATED, Json(runs.start(request).await?)))
 }
 
 /// The panic button: ends every run now and returns those it ended.
 #[utoipa::path(delete, path = "/v1/runs", responses((status = 200, body = Vec<RunReport>)))]
-pub(super) async fn revert_all(State(runs): Shared, peer: Peer) -> Reply<Vec<RunReport>> {
-    let ended = runs.revert_all(Ended::Reverted).await?;
-    tracing::info!(%peer, runs = ended.len(), "reverted all");
-    Ok(Json(ended))
+pub(super) async fn revert_all(State(runs): Shared) -> Reply<Vec<RunReport>> {
+    Ok(Json(runs.revert_all(Ended::Reverted).await?))
 }
 
 /// One run; with `wait=true`, when it is over.
@@ -134,10 +128,8 @@ pub(super) async fn show(
     (status = 200, body = RunReport),
     (status = 404, body = ErrorBody, description = "no such run"),
 ))]
-pub(super) async fn revert(State(runs): Shared, peer: Peer, Id(id): Id) -> Reply<RunReport> {
-    let report = runs.revert(id, Ended::Reverted).await?;
-    tracing::info!(%peer, run = report.id, "reverted");
-    Ok(Json(report))
+pub(super) async fn revert(State(runs): Shared, Id(id): Id) -> Reply<RunReport> {
+    Ok(Json(runs.revert(id, Ended::Reverted).await?))
 }
 
 /// What a run would change, where, by which mechanism, and how it would be undone. Changes nothing.

@@ -121,10 +121,13 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let waits = waits(request.uri());
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    tracing::debug!(%peer, method = %request.method(), path = request.uri().path(), "request");
-    let response = router.oneshot(request);
+    let (method, path) = (request.method(), request.uri().path());
+    if method.is_safe() {
+        tracing::debug!(%peer, "{method} {path}");
+    } else {
+        tracing::info!(%peer, "{method} {path}");
+    }
+    let response = router.oneshot(request.map(Body::new));
     if waits {
         return response.await;
     }

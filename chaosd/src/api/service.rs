@@ -4,14 +4,17 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use super::{examine::examine, refusal::Refusal, request::RunRequest};
+use super::{
+    examine::{HOST, examine},
+    refusal::Refusal,
+    request::RunRequest,
+};
 use crate::{
-    cli::wiring,
     engine::{EngineError, Handle},
     host::Doctor,
     instance::StateDir,
     plan::Plan,
-    profile,
+    profile::{self, Profile},
     report::{Daemon, Ended, RunId, RunReport, Status},
 };
 
@@ -65,11 +68,22 @@ pub struct Service {
     pub state: StateDir,
 }
 
-/// Reads, checks and plans a request. Reads the machine, changes nothing; may block.
+/// Binds a profile to this host, or names everything the host lacks for it. Reads the machine,
+/// changes nothing; may block.
+pub fn bind(name: &str, profile: &Profile) -> Result<Plan, Refusal> {
+    HOST.require_packet_faults()?;
+    let plan = Plan::make(name, profile)?;
+    if plan.faults.iter().any(|fault| fault.detour) {
+        HOST.require_detour()?;
+    }
+    Ok(plan)
+}
+
+/// Reads and checks a request, and binds it to this host.
 fn plan(request: &RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
     let profile = profile::load(request.name(), &request.text(), &request.overrides(max_for))
         .map_err(Refusal::Invalid)?;
-    wiring::make_plan(request.name(), &profile)
+    bind(request.name(), &profile)
 }
 
 /// Planning walks /proc and asks netlink: off the runtime's thread.
@@ -80,7 +94,7 @@ async fn plan_aside(request: RunRequest, max_for: Duration) -> Result<Plan, Refu
 async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(f)
         .await
-        .map_err(|error| Refusal::Host(format!("the planner failed: {error}")))
+        .map_err(|error| Refusal::Broken(error.to_string()))
 }
 
 impl Runs for Service {

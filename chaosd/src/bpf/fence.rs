@@ -22,9 +22,7 @@ pub fn fence(id: u32) -> io::Result<bool> {
     };
     let info = data.info().map_err(io::Error::other)?;
     // Map ids are not used again before 2^31 maps were made; the name is a second witness.
-    if info.name_as_str() != Some("CONTROL")
-        || info.value_size() as usize != size_of::<Control>()
-    {
+    if info.name_as_str() != Some("CONTROL") || info.value_size() as usize != size_of::<Control>() {
         return Ok(false);
     }
     let map = Map::from_map_data(data).map_err(io::Error::other)?;
@@ -41,4 +39,3 @@ pub fn fence(id: u32) -> io::Result<bool> {
 pub(super) fn id(data: &MapData) -> io::Result<u32> {
     Ok(data.info().map_err(io::Error::other)?.id())
 }
-

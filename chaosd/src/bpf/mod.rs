@@ -1,6 +1,6 @@
 //! The only code that knows aya.
 //!
-//! A [`Plane`] is one network namespace: the programs, their maps, their links. It is opened when a
+//! A `Plane` is one network namespace: the programs, their maps, their links. It is opened when a
 //! fault first needs the namespace, kept for a while after the last one, and arms and disarms by
 //! writing memory. Links are never pinned: they die with the process.
 

@@ -1,13 +1,22 @@
 //! The loaded programs of one plane and their maps.
 
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
     programs::{CgroupSkb, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
+use chaosd_ebpf::{EGRESS, INGRESS};
 
-use crate::sys::{bpf as pod, map::{Mapped, Plain}};
+use crate::sys::{
+    bpf as pod,
+    map::{Mapped, Plain},
+};
 
 use super::{fence, plane::PlaneError};
 
@@ -23,8 +32,8 @@ pub(super) struct Object {
     pub states: Mapped<chaosd_ebpf::FaultState>,
     pub protocols: Mapped<chaosd_ebpf::Bits>,
     pub flags: Mapped<chaosd_ebpf::Bits>,
-    pub ports: Mapped<chaosd_ebpf::Bits>,
-    pub local_ports: Mapped<chaosd_ebpf::Bits>,
+    ports: MapData,
+    local_ports: MapData,
     pub peers4: LpmTrie<MapData, [u8; 4], pod::Bits>,
     pub peers6: LpmTrie<MapData, [u8; 16], pod::Bits>,
     pub cgroups: HashMap<MapData, u64, pod::Bits>,
@@ -36,6 +45,8 @@ pub(super) struct Object {
     pub detoured: PerCpuArray<MapData, u64>,
     /// The control map's id, by which another process can fence the plane.
     pub control_id: u32,
+    /// Holds the programs behind the gate in place.
+    _stages: OwnedFd,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
@@ -50,13 +61,28 @@ impl Object {
     pub fn load() -> Result<Self, PlaneError> {
         // No program of ours is relocated against the kernel's types: its BTF (megabytes) stays
         // unread.
-        let mut ebpf = EbpfLoader::new().btf(None).load(PLANE).map_err(|e| PlaneError::Load(Box::new(e)))?;
-        for name in ["egress", "ingress", "detour"] {
-            classifier(&mut ebpf, name)?.load().map_err(|source| PlaneError::Program { name, source })?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(None)
+            .load(PLANE)
+            .map_err(|e| PlaneError::Load(Box::new(e)))?;
+        for name in [
+            "egress",
+            "ingress",
+            "egress_faults",
+            "ingress_faults",
+            "detour",
+        ] {
+            classifier(&mut ebpf, name)?
+                .load()
+                .map_err(|source| PlaneError::Program { name, source })?;
         }
         cgroup_ingress(&mut ebpf)?
             .load()
-            .map_err(|source| PlaneError::Program { name: "cgroup_ingress", source })?;
+            .map_err(|source| PlaneError::Program {
+                name: "cgroup_ingress",
+                source,
+            })?;
+        let stages = stages(&mut ebpf)?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let (control, control_id) = {
             let data = array(&mut ebpf, "CONTROL")?;
@@ -72,8 +98,8 @@ impl Object {
             states: mapped(&mut ebpf, "STATES", faults)?,
             protocols: mapped(&mut ebpf, "PROTOCOLS", 256)?,
             flags: mapped(&mut ebpf, "FLAGS", 256)?,
-            ports: mapped(&mut ebpf, "PORTS", 65536)?,
-            local_ports: mapped(&mut ebpf, "LOCAL_PORTS", 65536)?,
+            ports: array(&mut ebpf, "PORTS")?,
+            local_ports: array(&mut ebpf, "LOCAL_PORTS")?,
             peers4: typed(&mut ebpf, "PEERS4")?,
             peers6: typed(&mut ebpf, "PEERS6")?,
             cgroups: typed(&mut ebpf, "CGROUPS")?,
@@ -84,8 +110,19 @@ impl Object {
             seen: typed(&mut ebpf, "SEEN")?,
             detoured: typed(&mut ebpf, "DETOURED")?,
             logger,
+            _stages: stages,
             ebpf,
         })
+    }
+
+    /// The table of remote ports. Mapped while it is written: its 2 MiB would count as ours.
+    pub fn ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
+        mapped_data(&self.ports, "PORTS", 65536)
+    }
+
+    /// The table of local ports, likewise.
+    pub fn local_ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
+        mapped_data(&self.local_ports, "LOCAL_PORTS", 65536)
     }
 
     /// Hands the programs' log lines to `tracing`.
@@ -94,6 +131,35 @@ impl Object {
             logger.flush();
         }
     }
+}
+
+/// Descriptors that must close first when the process dies start here: a dying process closes its
+/// files in the reverse order of their numbers (`close_files` queues each on the task's work,
+/// a stack).
+const FIRST_TO_CLOSE: i32 = 900;
+
+/// Puts the programs behind their gate.
+fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
+    let name = "STAGES";
+    let wrong = |e| PlaneError::Map(name, io::Error::other(e));
+    let mut map = take(ebpf, name)?;
+    let mut stages = ProgramArray::try_from(&mut map).map_err(wrong)?;
+    for (direction, program) in [(EGRESS, "egress_faults"), (INGRESS, "ingress_faults")] {
+        let refused = |source| PlaneError::Program {
+            name: program,
+            source,
+        };
+        let program = classifier(ebpf, program)?.fd().map_err(refused)?;
+        stages.set(direction, program, 0).map_err(wrong)?;
+    }
+    let Map::ProgramArray(data) = &map else {
+        return Err(PlaneError::Missing(name));
+    };
+    let fd = data.fd().as_fd();
+    // Under a low limit of open files any number has to do: the links go one by one then.
+    pod::renumber(fd, FIRST_TO_CLOSE)
+        .or_else(|_| fd.try_clone_to_owned())
+        .map_err(|e| PlaneError::Map(name, e))
 }
 
 pub(super) fn classifier<'a>(
@@ -125,12 +191,20 @@ fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, PlaneError> {
     }
 }
 
-fn mapped<T: Plain>(ebpf: &mut Ebpf, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+fn mapped<T: Plain>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    len: usize,
+) -> Result<Mapped<T>, PlaneError> {
     mapped_data(&array(ebpf, name)?, name, len)
 }
 
 /// The mapping keeps the map alive; its descriptor may go.
-fn mapped_data<T: Plain>(data: &MapData, name: &'static str, len: usize) -> Result<Mapped<T>, PlaneError> {
+fn mapped_data<T: Plain>(
+    data: &MapData,
+    name: &'static str,
+    len: usize,
+) -> Result<Mapped<T>, PlaneError> {
     Mapped::new(data.fd(), len).map_err(|e| PlaneError::Map(name, e))
 }
 

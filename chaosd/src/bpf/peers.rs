@@ -39,7 +39,12 @@ impl Peers {
                 .filter(|(net, bits)| self.installed.get(net) != Some(bits))
                 .map(|(net, bits)| (*net, *bits))
                 .collect(),
-            remove: self.installed.keys().filter(|net| !wanted.contains_key(net)).copied().collect(),
+            remove: self
+                .installed
+                .keys()
+                .filter(|net| !wanted.contains_key(net))
+                .copied()
+                .collect(),
         };
         self.installed = wanted;
         changes
@@ -62,7 +67,11 @@ impl Peers {
         let everybody = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
         for (&n, set) in &self.sets {
             debug_assert!(usize::from(n) < MAX_FAULTS);
-            let all = if set.include.is_empty() { &everybody[..] } else { &[] };
+            let all = if set.include.is_empty() {
+                &everybody[..]
+            } else {
+                &[]
+            };
             for net in set.include.iter().chain(all) {
                 own.entry(net.trunc()).or_default().include.set(n);
             }
@@ -107,7 +116,10 @@ mod tests {
 
     fn set(include: &[&str], except: &[&str]) -> PeerSet {
         let parse = |l: &[&str]| l.iter().map(|s| s.parse().unwrap()).collect();
-        PeerSet { include: parse(include), except: parse(except) }
+        PeerSet {
+            include: parse(include),
+            except: parse(except),
+        }
     }
 
     fn bits(faults: &[u8]) -> Bits {
@@ -144,7 +156,10 @@ mod tests {
     #[test]
     fn an_exception_wins_over_every_prefix_below_and_above_it() {
         let mut p = Peers::default();
-        p.change(3, Some(set(&["10.0.0.0/8", "10.2.3.0/24"], &["10.2.0.0/16"])));
+        p.change(
+            3,
+            Some(set(&["10.0.0.0/8", "10.2.3.0/24"], &["10.2.0.0/16"])),
+        );
         assert_eq!(lookup(&p, "10.3.0.1"), bits(&[3]));
         assert_eq!(lookup(&p, "10.2.0.1"), Bits::NONE);
         assert_eq!(lookup(&p, "10.2.3.1"), Bits::NONE);

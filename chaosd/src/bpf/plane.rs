@@ -3,15 +3,15 @@
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use aya::{
     maps::MapError,
     programs::{
-        CgroupAttachMode, CgroupSkbAttachType, LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        CgroupAttachMode, CgroupSkbAttachType, LinkOrder, ProgramError, SchedClassifier,
+        TcAttachType,
         cgroup_skb::CgroupSkbLink,
-        links::FdLink,
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
@@ -28,9 +28,6 @@ use super::{
     object::{self, Object},
     tables::Tables,
 };
-
-/// Descriptors of links that must go last when the process dies start here.
-const LAST_FD: i32 = 900;
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +112,7 @@ pub struct Plane {
     // own program goes.
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
-    detour: Option<OwnedFd>,
+    detour: Option<SchedClassifierLink>,
     object: Object,
     tables: Tables,
     runs: [bool; MAX_RUNS as usize],
@@ -170,14 +167,14 @@ impl Plane {
 
     /// Attaches to the detour's receiving end and steers to its sending end from now on.
     pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let link = attach(&mut self.object, &self.netns, "detour", rx_name, TcAttachType::Ingress)?;
-        let link = FdLink::try_from(link)
-            .ok()
-            .and_then(|l| l.info().ok().map(|info| (info.id(), l)))
-            .ok_or(PlaneError::NotAttached { interface: rx_name.into() })?;
-        self.detour = Some(
-            crate::sys::bpf::link_fd_from(link.0, LAST_FD).map_err(PlaneError::Netns)?,
-        );
+        let link = attach(
+            &mut self.object,
+            &self.netns,
+            "detour",
+            rx_name,
+            TcAttachType::Ingress,
+        )?;
+        self.detour = Some(link);
         self.object.control.update(0, |c| c.detour = tx);
         Ok(())
     }
@@ -191,11 +188,29 @@ impl Plane {
         }
         let slot = (0..MAX_SLOTS)
             .find(|s| self.attached.values().all(|a| a.slot != *s))
-            .ok_or(PlaneError::Full { what: "interfaces", max: MAX_SLOTS as usize })?;
-        self.object.slots.set(slot, interface.index, 0).map_err(map_error("SLOTS"))?;
+            .ok_or(PlaneError::Full {
+                what: "interfaces",
+                max: MAX_SLOTS as usize,
+            })?;
+        self.object
+            .slots
+            .set(slot, interface.index, 0)
+            .map_err(map_error("SLOTS"))?;
         let links = [
-            attach(&mut self.object, &self.netns, "egress", &interface.name, TcAttachType::Egress)?,
-            attach(&mut self.object, &self.netns, "ingress", &interface.name, TcAttachType::Ingress)?,
+            attach(
+                &mut self.object,
+                &self.netns,
+                "egress",
+                &interface.name,
+                TcAttachType::Egress,
+            )?,
+            attach(
+                &mut self.object,
+                &self.netns,
+                "ingress",
+                &interface.name,
+                TcAttachType::Ingress,
+            )?,
         ];
         self.attached.insert(
             interface.index,
@@ -234,10 +249,17 @@ impl Plane {
             *users += 1;
             return Ok(());
         }
-        let wrong = |source| PlaneError::Attach { interface: cgroup.path.display().to_string(), source };
+        let wrong = |source| PlaneError::Attach {
+            interface: cgroup.path.display().to_string(),
+            source,
+        };
         let program = object::cgroup_ingress(&mut self.object.ebpf)?;
         let id = program
-            .attach(cgroup.fd.as_fd(), CgroupSkbAttachType::Ingress, CgroupAttachMode::Single)
+            .attach(
+                cgroup.fd.as_fd(),
+                CgroupSkbAttachType::Ingress,
+                CgroupAttachMode::Single,
+            )
             .map_err(wrong)?;
         let link = program.take_link(id).map_err(wrong)?;
         self.cgroups.insert(cgroup.id, (link, 1));
@@ -260,10 +282,16 @@ impl Plane {
             .runs
             .iter()
             .position(|used| !used)
-            .ok_or(PlaneError::Full { what: "runs", max: MAX_RUNS as usize })?;
+            .ok_or(PlaneError::Full {
+                what: "runs",
+                max: MAX_RUNS as usize,
+            })?;
         self.runs[run] = true;
         self.object.runs.set(run, Run::default());
-        u32::try_from(run).map_err(|_| PlaneError::Full { what: "runs", max: MAX_RUNS as usize })
+        u32::try_from(run).map_err(|_| PlaneError::Full {
+            what: "runs",
+            max: MAX_RUNS as usize,
+        })
     }
 
     /// Gives a run back, disarmed.
@@ -276,7 +304,10 @@ impl Plane {
     pub fn install(&mut self, matcher: Matcher, fault: Fault) -> Result<u8, PlaneError> {
         let n = (0..=u8::MAX)
             .find(|n| !self.tables.matchers().contains_key(n))
-            .ok_or(PlaneError::Full { what: "faults", max: MAX_FAULTS })?;
+            .ok_or(PlaneError::Full {
+                what: "faults",
+                max: MAX_FAULTS,
+            })?;
         self.object.states.set(n.into(), FaultState::default());
         for direction in 0..2 {
             let none = vec![pod::Counters(chaosd_ebpf::Counters::default()); cpus()?];
@@ -332,18 +363,37 @@ impl Plane {
         a.bits = bits;
         self.object
             .ifaces
-            .insert(index, pod::Iface(chaosd_ebpf::Iface { slot: a.slot, flags, bits }), 0)
+            .insert(
+                index,
+                pod::Iface(chaosd_ebpf::Iface {
+                    slot: a.slot,
+                    flags,
+                    bits,
+                }),
+                0,
+            )
             .map_err(map_error("IFACES"))
     }
 
     /// Connections that faults leave alone. Replaces the list.
     pub fn protect(&mut self, flows: &[FlowKey]) -> Result<(), PlaneError> {
-        let old: Vec<_> = self.object.protected.keys().filter_map(Result::ok).collect();
+        let old: Vec<_> = self
+            .object
+            .protected
+            .keys()
+            .filter_map(Result::ok)
+            .collect();
         for flow in flows {
-            self.object.protected.insert(pod::FlowKey(*flow), 1, 0).map_err(map_error("PROTECTED"))?;
+            self.object
+                .protected
+                .insert(pod::FlowKey(*flow), 1, 0)
+                .map_err(map_error("PROTECTED"))?;
         }
         for key in old.iter().filter(|k| !flows.contains(&k.0)) {
-            self.object.protected.remove(key).map_err(map_error("PROTECTED"))?;
+            self.object
+                .protected
+                .remove(key)
+                .map_err(map_error("PROTECTED"))?;
         }
         Ok(())
     }
@@ -352,19 +402,25 @@ impl Plane {
     pub fn arm(&mut self, run: u32, start_ns: u64, until_ns: u64) {
         let i = run as usize;
         self.object.runs.set_field(i, |r| &mut r.start_ns, start_ns);
-        self.object.runs.set_field(i, |r| &mut r.deadline_ns, until_ns);
+        self.object
+            .runs
+            .set_field(i, |r| &mut r.deadline_ns, until_ns);
     }
 
     /// Disarms a run by one store.
     pub fn disarm(&mut self, run: u32) {
-        self.object.runs.set_field(run as usize, |r| &mut r.deadline_ns, 0);
+        self.object
+            .runs
+            .set_field(run as usize, |r| &mut r.deadline_ns, 0);
     }
 
     /// Vouches for the plane until then; 0 lets every packet pass.
     pub fn lease(&mut self, until_ns: u64) {
         if self.lease_ns != until_ns {
             self.lease_ns = until_ns;
-            self.object.control.set_field(0, |c| &mut c.lease_ns, until_ns);
+            self.object
+                .control
+                .set_field(0, |c| &mut c.lease_ns, until_ns);
         }
     }
 
@@ -375,12 +431,17 @@ impl Plane {
 
     /// True when a fault in the tables belongs on this interface.
     pub fn wants(&self, i: &Interface) -> bool {
-        self.tables.matchers().values().any(|m| m.wants(&i.name, i.default, i.loopback))
+        self.tables
+            .matchers()
+            .values()
+            .any(|m| m.wants(&i.name, i.default, i.loopback))
     }
 
     /// True when this fault has an interface to act on.
     pub fn covers(&self, m: &Matcher) -> bool {
-        self.attached.values().any(|a| m.wants(&a.name, a.default, a.loopback))
+        self.attached
+            .values()
+            .any(|a| m.wants(&a.name, a.default, a.loopback))
     }
 
     /// True when no fault stands in its tables.
@@ -411,8 +472,11 @@ impl Plane {
         for a in self.attached.values() {
             for (direction, seen) in (0..).zip(&mut seen) {
                 if a.bits[direction as usize].has(n) {
-                    let values =
-                        self.object.seen.get(&(a.slot << 1 | direction), 0).map_err(map_error("SEEN"))?;
+                    let values = self
+                        .object
+                        .seen
+                        .get(&(a.slot << 1 | direction), 0)
+                        .map_err(map_error("SEEN"))?;
                     *seen += values.iter().sum::<u64>();
                 }
             }
@@ -423,7 +487,11 @@ impl Plane {
     /// Segments that went into the detour and came out of it.
     pub fn detoured(&self) -> Result<(u64, u64), PlaneError> {
         let sum = |i: u32| {
-            let values = self.object.detoured.get(&i, 0).map_err(map_error("DETOURED"))?;
+            let values = self
+                .object
+                .detoured
+                .get(&i, 0)
+                .map_err(map_error("DETOURED"))?;
             Ok::<u64, PlaneError>(values.iter().sum())
         };
         Ok((sum(0)?, sum(1)?))
@@ -432,6 +500,12 @@ impl Plane {
     /// Hands the programs' log lines to `tracing`.
     pub fn flush_log(&mut self) {
         self.object.flush_log();
+    }
+
+    /// The loaded classifier `egress`, `ingress` or `detour`, for [`crate::sys::test_run`].
+    pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        let program: &SchedClassifier = self.object.ebpf.program(name)?.try_into().ok()?;
+        Some(program.fd().ok()?.as_fd())
     }
 }
 
@@ -451,18 +525,25 @@ fn attach(
     interface: &str,
     hook: TcAttachType,
 ) -> Result<SchedClassifierLink, PlaneError> {
-    let wrong = |source| PlaneError::Attach { interface: interface.into(), source };
+    let wrong = |source| PlaneError::Attach {
+        interface: interface.into(),
+        source,
+    };
     let classifier = object::classifier(&mut object.ebpf, program)?;
     crate::netlink::in_netns(netns.fd.as_fd(), || {
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = classifier.attach_with_options(interface, hook, order).map_err(wrong)?;
+        let id = classifier
+            .attach_with_options(interface, hook, order)
+            .map_err(wrong)?;
         let link = classifier.take_link(id).map_err(wrong)?;
         let own = classifier.info().map_err(wrong)?.id();
         let (_, programs) = SchedClassifier::query_tcx(interface, hook).map_err(wrong)?;
         if programs.iter().any(|p| p.id() == own) {
             Ok(link)
         } else {
-            Err(PlaneError::NotAttached { interface: interface.into() })
+            Err(PlaneError::NotAttached {
+                interface: interface.into(),
+            })
         }
     })
     .map_err(PlaneError::Netns)?

@@ -27,6 +27,13 @@ pub fn tcx() -> io::Result<bool> {
     }
 }
 
+/// How many programs hang at tcx ingress of an interface of the calling thread's namespace.
+pub fn programs_at_ingress(interface: &str) -> io::Result<usize> {
+    let (_, programs) =
+        SchedClassifier::query_tcx(interface, TcAttachType::Ingress).map_err(cause)?;
+    Ok(programs.len())
+}
+
 /// The system's answer, if the error came from there.
 fn cause(error: ProgramError) -> io::Error {
     match error {

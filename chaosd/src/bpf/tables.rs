@@ -43,8 +43,7 @@ impl Tables {
             let holds = m.flags.is_none_or(|f| f.holds(flags));
             o.flags.update(usize::from(flags), |b| put(b, n, holds));
         }
-        ports(&mut o.ports, m.ports.as_ref(), n, true);
-        ports(&mut o.local_ports, m.local_ports.as_ref(), n, true);
+        write_ports(o, &m, n, true)?;
         if let Some((id, level)) = m.cgroup {
             let entry = self.cgroups.entry(id).or_insert((level, Bits::NONE));
             entry.1.set(n);
@@ -64,9 +63,7 @@ impl Tables {
         for flags in 0..256 {
             o.flags.update(flags, |b| b.clear(n));
         }
-        ports(&mut o.ports, m.ports.as_ref(), n, false);
-        ports(&mut o.local_ports, m.local_ports.as_ref(), n, false);
-        let mut result = Ok(());
+        let mut result = write_ports(o, &m, n, false);
         if let Some((id, _)) = m.cgroup
             && let Some(entry) = self.cgroups.get_mut(&id)
         {
@@ -75,7 +72,7 @@ impl Tables {
             if left.is_empty() {
                 self.cgroups.remove(&id);
             }
-            result = write_cgroup(o, id, left);
+            result = result.and(write_cgroup(o, id, left));
         }
         result.and(self.change_peers(o, n, None))
     }
@@ -131,7 +128,11 @@ impl Tables {
             put(&mut c.detour_segments, n, m.steering == Steering::Segments);
         }
         let (v4, v6) = self.peers.families();
-        for (used, flag) in [(v4, USES_PEER4), (v6, USES_PEER6), (!self.cgroups.is_empty(), USES_CGROUP)] {
+        for (used, flag) in [
+            (v4, USES_PEER4),
+            (v6, USES_PEER6),
+            (!self.cgroups.is_empty(), USES_CGROUP),
+        ] {
             if used {
                 uses |= flag;
             }
@@ -165,8 +166,18 @@ fn mark(table: &mut Mapped<Bits>, only: Option<&[u8]>, n: u8) {
     }
 }
 
-fn ports(table: &mut Mapped<Bits>, set: Option<&PortSet>, n: u8, on: bool) {
-    for &(first, last) in set.map_or(&[][..], PortSet::ranges) {
+fn write_ports(o: &Object, m: &Matcher, n: u8, on: bool) -> Result<(), PlaneError> {
+    if let Some(set) = &m.ports {
+        ports(&mut o.ports()?, set, n, on);
+    }
+    if let Some(set) = &m.local_ports {
+        ports(&mut o.local_ports()?, set, n, on);
+    }
+    Ok(())
+}
+
+fn ports(table: &mut Mapped<Bits>, set: &PortSet, n: u8, on: bool) {
+    for &(first, last) in set.ranges() {
         for port in first..=last {
             table.update(usize::from(port), |b| put(b, n, on));
         }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failure::CliError;
 use crate::{
-    api::{Refusal, RunRequest},
+    api::{Refusal, RunRequest, bind},
     plan::Plan,
     profile::{
         self, Problems, Profile,
@@ -14,12 +14,9 @@ use crate::{
     },
 };
 
-/// The profile of `run` and `plan`.
+/// What `run` and `plan` say over a profile's head.
 #[derive(Args, Clone, Debug)]
-pub(super) struct ProfileArgs {
-    /// A file, or the name of a profile that ships (see `chaosd profiles`)
-    #[arg(value_name = "PROFILE")]
-    profile: String,
+pub(super) struct Settings {
     /// Set a parameter of the profile (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
@@ -40,27 +37,6 @@ pub(super) struct Ask {
     flags: Option<InjectFlags>,
 }
 
-impl TryFrom<ProfileArgs> for Ask {
-    type Error = CliError;
-
-    fn try_from(args: ProfileArgs) -> Result<Self, CliError> {
-        let (name, text) = profile::find(&args.profile)?;
-        let target = Some(args.target).filter(|target| *target != TargetFlags::default());
-        let request = RunRequest {
-            profile: text.into(),
-            name: Some(name),
-            set: args.set.into_iter().collect(),
-            run_for: args.run_for,
-            seed: args.seed,
-            target,
-        };
-        Ok(Self {
-            request,
-            flags: None,
-        })
-    }
-}
-
 impl From<InjectFlags> for Ask {
     fn from(flags: InjectFlags) -> Self {
         let request = RunRequest {
@@ -76,6 +52,24 @@ impl From<InjectFlags> for Ask {
 }
 
 impl Ask {
+    /// A file, or a profile that ships, with these settings.
+    pub(super) fn profile(name_or_path: &str, settings: Settings) -> Result<Self, CliError> {
+        let (name, text) = profile::find(name_or_path)?;
+        let target = Some(settings.target).filter(|target| *target != TargetFlags::default());
+        let request = RunRequest {
+            profile: text.into(),
+            name: Some(name),
+            set: settings.set.into_iter().collect(),
+            run_for: settings.run_for,
+            seed: settings.seed,
+            target,
+        };
+        Ok(Self {
+            request,
+            flags: None,
+        })
+    }
+
     /// Every problem, said in the words in which it was asked. `max_for` caps the run's time.
     pub(super) fn check(&self, max_for: Duration) -> Result<Profile, Problems> {
         let request = &self.request;
@@ -88,7 +82,7 @@ impl Ask {
     /// What would be done here; changes nothing.
     pub(super) fn plan(&self, max_for: Duration) -> Result<Plan, CliError> {
         let profile = self.check(max_for).map_err(Refusal::Invalid)?;
-        Ok(super::wiring::make_plan(self.request.name(), &profile)?)
+        Ok(bind(self.request.name(), &profile)?)
     }
 }
 

@@ -20,6 +20,6 @@ impl Doctor {
         } else {
             out::say(render::doctor(&doctor));
         }
-        Ok(Exit::Done)
+        Ok(if doctor.ready { Exit::Done } else { Exit::Host })
     }
 }

@@ -5,8 +5,9 @@ use std::{ffi::OsString, io};
 use super::exit::Exit;
 use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
-    engine::EngineError,
+    engine::{EngineError, StartError},
     instance::InstanceError,
+    plan::PlanError,
     profile::{FindError, Problems},
 };
 
@@ -29,7 +30,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Daemon(#[from] ClientError),
     /// The daemon went away in mid-run.
-    #[error("the daemon went away while run {id} was in force")]
+    #[error("the daemon went away while run {id} was in force; {}", after_loss(*reverted))]
     DaemonLost {
         /// The run.
         id: String,
@@ -46,8 +47,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// The engine cannot start.
-    #[error("failed to start the engine")]
-    Engine(#[source] crate::engine::StartError),
+    #[error(transparent)]
+    Engine(#[from] StartError),
     /// The command after `--` cannot start.
     #[error("failed to start {}; nothing was changed that is not reverted", command.display())]
     Command {
@@ -62,9 +63,18 @@ pub(super) enum CliError {
     Runtime(#[source] io::Error),
 }
 
+fn after_loss(reverted: bool) -> &'static str {
+    if reverted {
+        "its watchdog has put everything back"
+    } else {
+        "something may be left over: `chaosd doctor` shows it, `chaosd revert --all` undoes it"
+    }
+}
+
 impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
+            Self::Refused(Refusal::Target(PlanError::NoEthernet { .. })) => Exit::Host,
             Self::Find(_)
             | Self::Profile(_)
             | Self::Usage(_)
@@ -80,9 +90,11 @@ impl CliError {
                 | ErrorKind::NoSuchRun
                 | ErrorKind::Profile
                 | ErrorKind::Target => Exit::Usage,
-                ErrorKind::Full | ErrorKind::Host | ErrorKind::TooSlow | ErrorKind::Stopping => {
-                    Exit::Host
-                }
+                ErrorKind::Full
+                | ErrorKind::Host
+                | ErrorKind::Defect
+                | ErrorKind::TooSlow
+                | ErrorKind::Stopping => Exit::Host,
             },
             Self::DaemonLost { reverted: true, .. } => Exit::Interrupted,
             Self::DaemonLost {

@@ -1,16 +1,17 @@
 //! A run from its start to its report: through the daemon when its socket answers, else with an
 //! engine in this process.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, child::Child, failure::CliError, live::Live, out, render, runtime, wiring,
-    side::Side, signals::Signals,
+    Exit, Global, child::Child, failure::CliError, live::Live, machine::machine, out, render,
+    runtime, side::Side, signals::Signals,
 };
 use crate::{
     api::{Client, Service},
+    engine::{Engine, Options},
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
     profile::Overrides,
     report::{Ended, RunReport},
@@ -102,10 +103,15 @@ async fn here(
     // Bad input and a missing target are told before anything is started.
     ask.plan(max_for)?;
     let state = global.state();
-    let left = revert_abandoned(&state, &wiring::system());
+    let left = revert_abandoned(&state, &machine());
     render::reverted(&left).into_iter().for_each(out::tell);
     let instance = Instance::claim(&state, Kind::Run)?;
-    let engine = wiring::start_engine(instance, Duration::ZERO, false).map_err(CliError::Engine)?;
+    let engine = Engine::start(Options {
+        instance,
+        system: Arc::new(machine()),
+        linger: Duration::ZERO,
+        warm: false,
+    })?;
     let side = Side::Here(Service {
         engine: engine.handle(),
         max_for,
@@ -114,7 +120,13 @@ async fn here(
     let over = follow(&side, ask, how, signals).await;
     // Whatever happened, nothing is left in force.
     let problems = engine.stop();
-    let mut over = over?;
+    let mut over = match over {
+        Ok(over) => over,
+        Err(error) => {
+            problems.iter().for_each(out::tell);
+            return Err(error);
+        }
+    };
     for problem in problems {
         if !over.report.problems.contains(&problem) {
             over.report.problems.push(problem);

@@ -66,7 +66,7 @@ impl Live {
 
 fn width() -> usize {
     let mut table = comfy_table::Table::new();
-    table.use_stderr().width().map_or(80, usize::from)
+    render::terminal_width(table.use_stderr().width()).into()
 }
 
 /// One line that fits in `width` cells. `before` holds the counts of some seconds ago.

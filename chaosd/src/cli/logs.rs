@@ -47,7 +47,7 @@ pub(super) fn start(global: &Global, serves: bool) {
             }
         }
         LogFormat::Json => {
-            logs.json().flatten_event(true).try_init().ok();
+            logs.json().try_init().ok();
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 /// Sends `state` (`READY=1`) to `$NOTIFY_SOCKET`, when there is one.
 pub(super) fn notify(state: &str) {
-    let Some(socket) = env::var_os("NOTIFY_SOCKET") else {
+    let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
         return;
     };
     if let Err(error) = send(socket.as_encoded_bytes(), state) {

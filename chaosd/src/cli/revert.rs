@@ -11,9 +11,10 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::{Exit, Global, Output, failure::CliError, out, render, runtime, wiring};
+use super::{Exit, Global, Output, failure::CliError, machine::machine, out, render, runtime};
 use crate::{
     api::{Client, ClientError},
+    host,
     instance::{InstanceError, Kind, Live, Owner, StateDir, revert_abandoned},
     report::{Phase, RunReport},
     undo::RevertReport,
@@ -21,8 +22,9 @@ use crate::{
 
 /// A process that was asked to end has reverted by then.
 const END_WITHIN: Duration = Duration::from_secs(4);
-/// A process that was killed is replaced by its watchdog, which is done by then.
-const WATCHDOG_WITHIN: Duration = Duration::from_secs(8);
+/// A process that was killed is replaced by its watchdog, which is done by then, unless it is
+/// stopped too.
+const WATCHDOG_WITHIN: Duration = Duration::from_secs(2);
 /// How often we look whether it is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -104,7 +106,9 @@ async fn all(client: &Client, state: &StateDir) -> Result<Reverted, CliError> {
             end(state, &live, &mut reverted).await?;
         }
     }
-    reverted.left = revert_abandoned(state, &wiring::system());
+    reverted.left.merge(revert_abandoned(state, &machine()));
+    // What no journal tells of: one that was deleted or cut by hand.
+    reverted.left.merge(host::delete_orphans(&machine()));
     Ok(reverted)
 }
 
@@ -188,6 +192,14 @@ async fn end(state: &StateDir, live: &Live, reverted: &mut Reverted) -> Result<(
             }
         }
         if gone(state, live.number, owner, within).await? {
+            reverted.ended.push(owner.pid);
+            return Ok(());
+        }
+    }
+    if !owner.is_alive() {
+        // Its watchdog is stuck: it is killed, and replaced by us.
+        reverted.left.merge(revert_abandoned(state, &machine()));
+        if gone(state, live.number, owner, LOOK_EVERY).await? {
             reverted.ended.push(owner.pid);
             return Ok(());
         }

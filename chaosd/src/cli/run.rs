@@ -6,15 +6,17 @@ use clap::Args;
 
 use super::{
     Exit, Global, Output,
-    ask::{Ask, ProfileArgs},
+    ask::{Ask, Settings},
     failure::CliError,
     follow::{self, How},
 };
 
 #[derive(Args, Debug)]
 pub(super) struct Run {
+    /// A file, or the name of a profile that ships (see `chaosd profiles`)
+    profile: String,
     #[command(flatten)]
-    profile: ProfileArgs,
+    settings: Settings,
     #[command(flatten)]
     output: Output,
     /// Print the run's id and return; needs the daemon
@@ -33,6 +35,6 @@ impl Run {
             json: self.output.is_json(),
             command: self.command,
         };
-        follow::go(&Ask::try_from(self.profile)?, &how, global)
+        follow::go(&Ask::profile(&self.profile, self.settings)?, &how, global)
     }
 }

@@ -6,10 +6,12 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{
-    Exit, Global, failure::CliError, notify::notify, out, render, runtime, wiring, signals::Signals,
+    Exit, Global, failure::CliError, machine::machine, notify::notify, out, render, runtime,
+    signals::Signals,
 };
 use crate::{
     api::{self, Runs, Service, Socket},
+    engine::{Engine, Options},
     instance::{DaemonLock, Instance, Kind, revert_abandoned},
     report::Ended,
 };
@@ -34,7 +36,7 @@ impl Serve {
         // In this order: there is one daemon, it starts from a clean machine, and who can connect
         // can be served.
         let lock = DaemonLock::take(&state)?;
-        let left = revert_abandoned(&state, &wiring::system());
+        let left = revert_abandoned(&state, &machine());
         for line in render::reverted(&left) {
             tracing::warn!("{line}");
         }
@@ -42,8 +44,12 @@ impl Serve {
             let signals = Signals::catch()?;
             let (socket, listener) = Socket::bind(&global.socket(), self.group.as_deref())?;
             let instance = Instance::claim(&state, Kind::Daemon)?;
-            let engine =
-                wiring::start_engine(instance, self.linger, true).map_err(CliError::Engine)?;
+            let engine = Engine::start(Options {
+                instance,
+                system: Arc::new(machine()),
+                linger: self.linger,
+                warm: true,
+            })?;
             let service = Arc::new(Service {
                 engine: engine.handle(),
                 max_for: self.max_for,

@@ -67,7 +67,11 @@ impl Status {
                     (false, false) => out::say(render::status(&machine, client.socket())),
                 }
                 if !self.watch {
-                    return Ok(Exit::Done);
+                    return Ok(if machine.problems.is_empty() {
+                        Exit::Done
+                    } else {
+                        Exit::Host
+                    });
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::Args;
 
-use super::wiring;
+use super::machine::machine;
 use crate::watchdog;
 
 #[derive(Args, Debug)]
@@ -16,6 +16,6 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub(super) fn run(self) -> ExitCode {
-        watchdog::main(self.words, &wiring::system())
+        watchdog::main(self.words, &machine())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The engine is one plain thread with a queue of commands. It needs neither the tokio runtime nor
 //! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
-//! last [`Handle`] is gone, or the thread panics, it reverts everything.
+//! last `Handle` is gone, or the thread panics, it reverts everything.
 
 mod clock;
 mod planes;
@@ -91,8 +91,6 @@ enum Command {
     RevertAll(Ended, Reply<Vec<RunReport>>),
     /// Interfaces or addresses of this plane's namespace changed.
     Changed(u32),
-    /// Programs loaded ahead, in a thread of their own.
-    Spare(Result<crate::bpf::Spare, crate::bpf::PlaneError>),
     /// The host names of a run's fault resolved again.
     Peers(RunId, usize, PeerSet),
     Shutdown,
@@ -110,7 +108,10 @@ impl Engine {
     pub fn start(options: Options) -> Result<Self, StartError> {
         let (commands, queue) = mpsc::channel();
         let watchdog = Arc::new(AtomicU32::new(0));
-        let handle = Handle { commands: commands.clone(), watchdog: Arc::clone(&watchdog) };
+        let handle = Handle {
+            commands: commands.clone(),
+            watchdog: Arc::clone(&watchdog),
+        };
         let worker = worker::Worker::new(options, commands, watchdog)?;
         let thread = std::thread::Builder::new()
             .name("engine".into())
@@ -128,22 +129,25 @@ impl Engine {
     /// it by hand.
     pub fn stop(self) -> Vec<String> {
         self.handle.commands.send(Command::Shutdown).ok();
-        self.thread
-            .join()
-            .unwrap_or_else(|_| vec!["the engine panicked; its watchdog reverts: see `chaosd doctor`".into()])
+        self.thread.join().unwrap_or_else(|_| {
+            vec!["the engine panicked; its watchdog reverts: see `chaosd doctor`".into()]
+        })
     }
 }
 
 impl Handle {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).map_err(|_| EngineError::Stopped)?;
+        self.commands
+            .send(command(reply))
+            .map_err(|_| EngineError::Stopped)?;
         answer.await.map_err(|_| EngineError::Stopped)
     }
 
     /// Arms a plan and returns its run.
     pub async fn arm(&self, plan: Plan) -> Result<RunReport, EngineError> {
-        self.ask(|reply| Command::Arm(Box::new(plan), reply)).await?
+        self.ask(|reply| Command::Arm(Box::new(plan), reply))
+            .await?
     }
 
     /// Runs alive, then the last ones that are over, newest first.

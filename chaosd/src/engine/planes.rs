@@ -24,15 +24,17 @@ const PLANES: u32 = 64;
 /// What the stack needs to take loopback packets that come without a route, as they do from the
 /// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
 /// packets that arrive on lo, which only this namespace can send.
-const LOOPBACK_SYSCTLS: [&str; 2] =
-    ["net/ipv4/conf/lo/accept_local", "net/ipv4/conf/lo/route_localnet"];
+const LOOPBACK_SYSCTLS: [&str; 2] = [
+    "net/ipv4/conf/lo/accept_local",
+    "net/ipv4/conf/lo/route_localnet",
+];
 
 /// Why a namespace could not be put under fault. What was done is undone.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error(transparent)]
     Plane(#[from] PlaneError),
-    #[error("failed to open a journal: {0}")]
+    #[error("{}", crate::undo::chain(.0))]
     Journal(#[from] JournalError),
     #[error("{}", crate::undo::chain(.0))]
     Txn(#[from] TxnError),
@@ -57,7 +59,8 @@ pub(super) struct Held {
 /// All planes.
 pub(super) struct Planes {
     held: Vec<Held>,
-    spare: Option<Spare>,
+    /// Programs loaded ahead, or being loaded.
+    spare: Option<mpsc::Receiver<Result<Spare, PlaneError>>>,
     system: Arc<dyn System>,
     instance: u32,
     commands: mpsc::Sender<Command>,
@@ -65,7 +68,13 @@ pub(super) struct Planes {
 
 impl Planes {
     pub fn new(instance: u32, system: Arc<dyn System>, commands: mpsc::Sender<Command>) -> Self {
-        Self { held: Vec::new(), spare: None, system, instance, commands }
+        Self {
+            held: Vec::new(),
+            spare: None,
+            system,
+            instance,
+            commands,
+        }
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held> {
@@ -80,19 +89,23 @@ impl Planes {
         self.held.iter().find(|h| h.plane.number() == number)
     }
 
-    /// Keeps programs that were loaded ahead.
-    pub fn keep_spare(&mut self, spare: Spare) {
-        self.spare = Some(spare);
-    }
-
-    /// Loads programs in a thread of their own, for the plane after this one.
-    pub fn load_spare(&self) {
-        let commands = self.commands.clone();
+    /// Loads programs in a thread of their own, for the next plane, unless some are there.
+    pub fn load_ahead(&mut self) {
+        if self.spare.is_some() {
+            return;
+        }
+        let (done, spare) = mpsc::sync_channel(1);
         let load = move || {
-            commands.send(Command::Spare(Spare::load())).ok();
+            let spare = Spare::load();
+            crate::sys::process::give_back_memory();
+            done.send(spare).ok();
         };
-        if let Err(e) = std::thread::Builder::new().name("loader".into()).spawn(load) {
-            tracing::warn!("programs are not loaded ahead: {e}");
+        match std::thread::Builder::new()
+            .name("loader".into())
+            .spawn(load)
+        {
+            Ok(_) => self.spare = Some(spare),
+            Err(e) => tracing::warn!("programs are not loaded ahead: {e}"),
         }
     }
 
@@ -124,16 +137,21 @@ impl Planes {
             .map(|n| self.instance * PLANES + n)
             .find(|n| self.get(*n).is_none())
             .ok_or(OpenError::Full)?;
-        let spare = match self.spare.take() {
-            Some(spare) => spare,
-            None => Spare::load()?,
+        // One that is being loaded is sooner there than another that is begun now.
+        let ahead = self.spare.take().and_then(|spare| spare.recv().ok());
+        let spare = match ahead {
+            Some(Ok(spare)) => spare,
+            Some(Err(_)) | None => Spare::load()?,
         };
         let plane = Plane::open(number, netns.clone(), spare);
         let journal = instance.journal(&format!("plane-{number}"))?;
         let mut txn = Txn::begin(journal, Arc::clone(&self.system));
         // The map exists and is harmless: what the record is for is the watchdog, which can disarm
         // by it.
-        let map = Map { id: plane.control_id(), name: "CONTROL".into() };
+        let map = Map {
+            id: plane.control_id(),
+            name: "CONTROL".into(),
+        };
         txn.step(Undo::Map(map), || Ok(()), |()| Ok(()))?;
         let commands = self.commands.clone();
         let monitor = netlink::monitor(netns.fd.as_fd(), move |change| match change {
@@ -161,18 +179,28 @@ impl Planes {
         let wanted: Vec<&Interface> = interfaces
             .iter()
             .filter(|i| {
-                plan.faults.iter().any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
+                plan.faults
+                    .iter()
+                    .any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
             })
             .collect();
-        let detour = plan.faults.iter().any(|f| f.rule.matcher.steering != Steering::Never)
+        let detour = plan
+            .faults
+            .iter()
+            .any(|f| f.rule.matcher.steering != Steering::Never)
             && wanted.iter().any(|i| i.ethernet);
         if detour && !held.plane.has_detour() {
             let mtu = interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500);
-            held.detour =
-                Some(make_detour(&mut held.plane, instance, instance_number, mtu, system.clone())?);
+            held.detour = Some(make_detour(
+                &mut held.plane,
+                instance,
+                instance_number,
+                mtu,
+                system.clone(),
+            )?);
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
-            held.loopback = Some(open_loopback(&held.plane, instance, system)?);
+            held.loopback = Some(open_loopback(&held.plane, instance, &system)?);
         }
         for interface in wanted {
             held.plane.attach(interface)?;
@@ -206,7 +234,9 @@ impl Planes {
             }
             let new = held.plane.attached().all(|(i, _)| i != interface.index);
             match held.plane.attach(interface) {
-                Ok(()) if new => tracing::info!(interface = interface.name, "a new interface is covered"),
+                Ok(()) if new => {
+                    tracing::info!(interface = interface.name, "a new interface is covered");
+                }
                 Ok(()) => {}
                 Err(e) => tracing::warn!("{e}"),
             }
@@ -222,10 +252,11 @@ impl Planes {
         let mut held = self.held.swap_remove(i);
         held.plane.shut();
         // The newest first.
-        for applied in [held.loopback.take(), held.detour.take(), Some(held.record)] {
-            if let Some(applied) = applied {
-                report.merge(applied.revert());
-            }
+        for applied in [held.loopback.take(), held.detour.take(), Some(held.record)]
+            .into_iter()
+            .flatten()
+        {
+            report.merge(applied.revert());
         }
         report
     }
@@ -265,7 +296,12 @@ fn make_detour(
     txn.step(
         Undo::Link(link),
         || {
-            let made = detour::create(netns.fd.as_fd(), instance_number, plane.number() % PLANES, mtu)?;
+            let made = detour::create(
+                netns.fd.as_fd(),
+                instance_number,
+                plane.number() % PLANES,
+                mtu,
+            )?;
             plane.use_detour(made.tx, &made.rx_name)?;
             Ok(())
         },
@@ -275,10 +311,14 @@ fn make_detour(
     Ok(txn.commit()?)
 }
 
-fn open_loopback(plane: &Plane, instance: &Instance, system: Arc<dyn System>) -> Result<Applied, OpenError> {
+fn open_loopback(
+    plane: &Plane,
+    instance: &Instance,
+    system: &Arc<dyn System>,
+) -> Result<Applied, OpenError> {
     let netns = plane.netns().clone();
     let journal = instance.journal(&format!("plane-{}-lo", plane.number()))?;
-    let mut txn = Txn::begin(journal, Arc::clone(&system));
+    let mut txn = Txn::begin(journal, Arc::clone(system));
     for key in LOOPBACK_SYSCTLS {
         let fd = netns.fd.as_fd();
         let prior = system

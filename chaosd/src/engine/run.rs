@@ -29,6 +29,8 @@ pub(super) struct Run {
     arm_ms: f64,
     installed: Vec<Installed>,
     cgroup: Option<u64>,
+    /// Segments into and out of the detour before it was armed.
+    detoured: (u64, u64),
     problems: Vec<String>,
 }
 
@@ -40,7 +42,12 @@ struct Installed {
 
 impl Run {
     /// Puts a plan's faults into a plane and arms them. On failure the plane is as before.
-    pub fn arm(id: RunId, plan: Plan, plane: &mut Plane, since: Instant) -> Result<Self, PlaneError> {
+    pub fn arm(
+        id: RunId,
+        plan: Plan,
+        plane: &mut Plane,
+        since: Instant,
+    ) -> Result<Self, PlaneError> {
         let slot = plane.reserve_run()?;
         let mut run = Self {
             id,
@@ -49,10 +56,13 @@ impl Run {
             resolved: Instant::now(),
             waiting: Vec::new(),
             slot,
-            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             arm_ms: 0.0,
             installed: Vec::new(),
             cgroup: None,
+            detoured: plane.detoured()?,
             problems: Vec::new(),
             plan,
         };
@@ -81,7 +91,10 @@ impl Run {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
             let number = plane.install(planned.rule.matcher.clone(), fault)?;
-            self.installed.push(Installed { number, base: [0; 2] });
+            self.installed.push(Installed {
+                number,
+                base: [0; 2],
+            });
         }
         plane.refresh()?;
         for installed in &mut self.installed {
@@ -91,17 +104,29 @@ impl Run {
     }
 
     /// Replaces the peers of one fault.
-    pub fn change_peers(&self, plane: &mut Plane, fault: usize, peers: crate::bpf::PeerSet) -> Result<(), PlaneError> {
-        self.installed.get(fault).map_or(Ok(()), |i| plane.change_peers(i.number, peers))
+    pub fn change_peers(
+        &self,
+        plane: &mut Plane,
+        fault: usize,
+        peers: crate::bpf::PeerSet,
+    ) -> Result<(), PlaneError> {
+        self.installed
+            .get(fault)
+            .map_or(Ok(()), |i| plane.change_peers(i.number, peers))
     }
 
     /// Disarms, and says what became of it.
     pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
         plane.disarm(self.slot);
         let mut report = self.report(plane);
+        report.notes.extend(self.overflow(plane));
         self.take_out(plane);
         report.problems = self.problems;
-        report.phase = if report.problems.is_empty() { Phase::Reverted } else { Phase::Failed };
+        report.phase = if report.problems.is_empty() {
+            Phase::Reverted
+        } else {
+            Phase::Failed
+        };
         report.ended = Some(why);
         report.left_seconds = 0.0;
         for waiting in self.waiting {
@@ -125,6 +150,17 @@ impl Run {
         plane.release_run(self.slot);
     }
 
+    /// Loss that nobody asked for: segments that went into the detour and did not come out.
+    fn overflow(&self, plane: &Plane) -> Option<String> {
+        let (entered, left) = plane.detoured().ok()?;
+        let (entered, left) = (entered - self.detoured.0, left - self.detoured.1);
+        let lost = entered.checked_sub(left).filter(|lost| *lost > 0)?;
+        Some(format!(
+            "overflow: {lost} of {entered} segments were lost on their way through the detour, \
+             for this machine takes no more at once: see net.core.netdev_max_backlog"
+        ))
+    }
+
     /// What is to be said of it now.
     #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
     pub fn report(&self, plane: &Plane) -> RunReport {
@@ -138,7 +174,10 @@ impl Run {
                 let seen = plane.seen(installed.number).unwrap_or_default();
                 let count = |direction: u32| {
                     let d = direction as usize;
-                    Count { seen: seen[d].saturating_sub(installed.base[d]), ..counts[d] }
+                    Count {
+                        seen: seen[d].saturating_sub(installed.base[d]),
+                        ..counts[d]
+                    }
                 };
                 let mut report = FaultReport {
                     name: planned.spec.name.clone(),

@@ -22,7 +22,9 @@ use crate::{
     watchdog::Watchdog,
 };
 
-use super::{Command, EngineError, Options, StartError, TICK, clock::now_ns, planes::Planes, run::Run};
+use super::{
+    Command, EngineError, Options, StartError, TICK, clock::now_ns, planes::Planes, run::Run,
+};
 
 /// Runs that are over and still told of.
 const REMEMBERED: usize = 100;
@@ -39,6 +41,8 @@ pub(super) struct Worker {
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
     linger: Duration,
+    /// Keeps programs loaded ahead, also after a plane has taken them.
+    warm: bool,
     next_tick: Instant,
 }
 
@@ -50,9 +54,9 @@ impl Worker {
     ) -> Result<Self, StartError> {
         let watchdog = Watchdog::start(&options.instance).map_err(StartError::Watchdog)?;
         watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
-        let planes = Planes::new(options.instance.number(), options.system, commands.clone());
+        let mut planes = Planes::new(options.instance.number(), options.system, commands.clone());
         if options.warm {
-            planes.load_spare();
+            planes.load_ahead();
         }
         Ok(Self {
             planes,
@@ -64,6 +68,7 @@ impl Worker {
             watchdog_pid,
             commands,
             linger: options.linger,
+            warm: options.warm,
             next_tick: Instant::now(),
         })
     }
@@ -120,7 +125,9 @@ impl Worker {
             }
             Command::Reports(reply) => {
                 let alive = self.runs.iter().rev().filter_map(|r| self.report_of(r));
-                reply.send(alive.chain(self.over.iter().cloned()).collect()).ok();
+                reply
+                    .send(alive.chain(self.over.iter().cloned()).collect())
+                    .ok();
             }
             Command::Report(id, reply) => {
                 reply.send(self.report(&id)).ok();
@@ -142,8 +149,6 @@ impl Worker {
                 reply.send(self.end_all(why)).ok();
             }
             Command::Changed(plane) => self.interfaces_changed(plane),
-            Command::Spare(Ok(spare)) => self.planes.keep_spare(spare),
-            Command::Spare(Err(e)) => tracing::warn!("programs are not loaded ahead: {e}"),
             Command::Peers(id, fault, peers) => self.peers_changed(&id, fault, peers),
             Command::Shutdown => {}
         }
@@ -152,7 +157,9 @@ impl Worker {
     fn arm(&mut self, plan: Plan) -> Result<RunReport, EngineError> {
         let since = Instant::now();
         if !self.guarded() {
-            return Err(EngineError::Refused("the watchdog is gone and no other could be started".into()));
+            return Err(EngineError::Refused(
+                "the watchdog is gone and no other could be started".into(),
+            ));
         }
         let id = self.new_id();
         let number = self
@@ -164,17 +171,27 @@ impl Worker {
         };
         // Watched and vouched for before the store that arms.
         if let Some(watchdog) = &self.watchdog {
-            watchdog.armed().map_err(|e| EngineError::Refused(e.to_string()))?;
+            watchdog
+                .armed()
+                .map_err(|e| EngineError::Refused(e.to_string()))?;
         }
         held.plane.lease(now_ns() + LEASE_NS);
         let result = Run::arm(id, plan, &mut held.plane, since).map(|run| {
-            tracing::info!(run = run.id, profile = run.plan.profile, target = run.plan.scope.label, "armed");
+            tracing::info!(
+                run = run.id,
+                profile = run.plan.profile,
+                target = run.plan.scope.label,
+                "armed"
+            );
             held.idle = None;
             let report = run.report(&held.plane);
             self.runs.push(run);
             report
         });
         self.settle();
+        if self.warm {
+            self.planes.load_ahead();
+        }
         result.map_err(|e| match e {
             PlaneError::Full { .. } => EngineError::Full(e.to_string()),
             e => EngineError::Refused(e.to_string()),
@@ -183,7 +200,11 @@ impl Worker {
 
     /// A watchdog lives, or is started now.
     fn guarded(&mut self) -> bool {
-        if self.watchdog.as_ref().is_some_and(|w| w.heartbeat().is_ok()) {
+        if self
+            .watchdog
+            .as_ref()
+            .is_some_and(|w| w.heartbeat().is_ok())
+        {
             return true;
         }
         if self.watchdog.take().is_some() {
@@ -206,7 +227,10 @@ impl Worker {
 
     fn new_id(&self) -> RunId {
         loop {
-            let id = format!("r-{:08x}", RandomState::new().hash_one(Instant::now()) >> 32);
+            let id = format!(
+                "r-{:08x}",
+                RandomState::new().hash_one(Instant::now()) >> 32
+            );
             if self.runs.iter().all(|r| r.id != id) && self.over.iter().all(|r| r.id != id) {
                 return id;
             }
@@ -284,7 +308,11 @@ impl Worker {
     }
 
     fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
-        self.runs.iter().filter(|r| which(r)).map(|r| r.id.clone()).collect()
+        self.runs
+            .iter()
+            .filter(|r| which(r))
+            .map(|r| r.id.clone())
+            .collect()
     }
 
     /// Tells the programs and the watchdog that the engine lives.
@@ -304,8 +332,12 @@ impl Worker {
 
     /// Ends runs whose plane was taken away or whose target is gone; asks for names again.
     fn look_around(&mut self) {
-        let fenced: Vec<u32> =
-            self.planes.iter_mut().filter(|h| h.plane.is_fenced()).map(|h| h.plane.number()).collect();
+        let fenced: Vec<u32> = self
+            .planes
+            .iter_mut()
+            .filter(|h| h.plane.is_fenced())
+            .map(|h| h.plane.number())
+            .collect();
         for number in fenced {
             tracing::error!("the watchdog took a plane away: this process was late");
             for id in self.ids(|r| r.plane == number) {
@@ -344,7 +376,12 @@ impl Worker {
             return;
         };
         // A run that has none left is over, though others still act on this plane.
-        let bare = |r: &Run| !r.plan.faults.iter().any(|f| held.plane.covers(&f.rule.matcher));
+        let bare = |r: &Run| {
+            !r.plan
+                .faults
+                .iter()
+                .any(|f| held.plane.covers(&f.rule.matcher))
+        };
         for id in self.ids(|r| r.plane == plane && bare(r)) {
             self.target_gone(&id, "its last interface is gone");
         }
@@ -388,7 +425,12 @@ fn resolve_again(run: &Run, commands: &Sender<Command>) {
         .iter()
         .enumerate()
         .map(|(i, f)| (i, &f.spec.matching))
-        .filter(|(_, m)| m.peers.iter().chain(&m.not_peers).any(|p| matches!(p, Peer::Name(_))))
+        .filter(|(_, m)| {
+            m.peers
+                .iter()
+                .chain(&m.not_peers)
+                .any(|p| matches!(p, Peer::Name(_)))
+        })
         .map(|(i, m)| (i, m.clone()))
         .collect();
     if named.is_empty() {
@@ -406,7 +448,10 @@ fn resolve_again(run: &Run, commands: &Sender<Command>) {
             }
         }
     };
-    if let Err(e) = std::thread::Builder::new().name("resolver".into()).spawn(work) {
+    if let Err(e) = std::thread::Builder::new()
+        .name("resolver".into())
+        .spawn(work)
+    {
         tracing::warn!("names are not asked for again: {e}");
     }
 }

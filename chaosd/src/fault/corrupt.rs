@@ -15,7 +15,11 @@ impl PacketFault for Corrupt {
     }
 
     fn what(&self) -> String {
-        let bits = if self.bits == 1 { "1 bit".into() } else { format!("{} bits", self.bits) };
+        let bits = if self.bits == 1 {
+            "1 bit".into()
+        } else {
+            format!("{} bits", self.bits)
+        };
         let seen = match self.mode {
             CorruptMode::Detected => "so that the checksum fails",
             CorruptMode::Undetected => "with the checksum kept right",

@@ -37,7 +37,11 @@ impl PacketFault for Drop {
     fn steering(&self) -> Steering {
         // Everything is lost: nothing is to be told apart within a super-packet.
         let all = matches!(&self.model, Loss::Rate(rate) if rate.get() >= 100.0);
-        if self.whole_skb || all { Steering::Never } else { Steering::Segments }
+        if self.whole_skb || all {
+            Steering::Never
+        } else {
+            Steering::Segments
+        }
     }
 
     fn program(&self, fault: &mut Fault) {

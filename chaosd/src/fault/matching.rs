@@ -7,21 +7,30 @@ use ipnet::IpNet;
 use crate::{
     bpf::{Matcher, PeerSet},
     plan::Scope,
-    profile::{Direction, Match, Peer, Protocol, units::{PortSet, TcpFlags}},
+    profile::{
+        Direction, Match, Peer, Protocol,
+        units::{PortSet, TcpFlags},
+    },
 };
 
 use super::PacketFault;
 
 /// A host name that has no address now.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot resolve the peer `{name}`: {source}; give its address, or see whether a name server answers")]
+#[error(
+    "cannot resolve the peer `{name}`: {source}; give its address, or see whether a name server answers"
+)]
 pub struct ResolveError {
     name: String,
     #[source]
     source: io::Error,
 }
 
-pub(super) fn matcher(m: &Match, scope: &Scope, kind: &dyn PacketFault) -> Result<Matcher, ResolveError> {
+pub(super) fn matcher(
+    m: &Match,
+    scope: &Scope,
+    kind: &dyn PacketFault,
+) -> Result<Matcher, ResolveError> {
     Ok(Matcher {
         directions: [m.direction != Direction::In, m.direction != Direction::Out],
         interfaces: m.interfaces.clone(),
@@ -29,7 +38,10 @@ pub(super) fn matcher(m: &Match, scope: &Scope, kind: &dyn PacketFault) -> Resul
         flags: m.flags,
         ports: m.ports.clone(),
         local_ports: m.local_ports.clone(),
-        loopback: m.peers.iter().any(|p| matches!(p, Peer::Net(net) if net.addr().is_loopback())),
+        loopback: m
+            .peers
+            .iter()
+            .any(|p| matches!(p, Peer::Net(net) if net.addr().is_loopback())),
         peers: resolve(m)?,
         cgroup: scope.cgroup.as_ref().map(|c| (c.id, c.level)),
         unprotected: false,
@@ -59,14 +71,20 @@ pub fn resolve(m: &Match) -> Result<Option<PeerSet>, ResolveError> {
         return Ok(None);
     }
     let mut set = PeerSet::default();
-    for (from, to) in [(&m.peers, &mut set.include), (&m.not_peers, &mut set.except)] {
+    for (from, to) in [
+        (&m.peers, &mut set.include),
+        (&m.not_peers, &mut set.except),
+    ] {
         for peer in from {
             match peer {
                 Peer::Net(net) => {
                     to.insert(net.trunc());
                 }
                 Peer::Name(name) => {
-                    let wrong = |source| ResolveError { name: name.clone(), source };
+                    let wrong = |source| ResolveError {
+                        name: name.clone(),
+                        source,
+                    };
                     let found = (name.as_str(), 0).to_socket_addrs().map_err(wrong)?;
                     to.extend(found.map(|a| IpNet::from(a.ip().to_canonical())));
                 }
@@ -77,58 +95,52 @@ pub fn resolve(m: &Match) -> Result<Option<PeerSet>, ResolveError> {
 }
 
 pub(super) fn describe(m: &Match) -> String {
-    let list = |peers: &[Peer]| {
-        let shown: Vec<String> = peers.iter().take(4).map(Peer::to_string).collect();
-        let more = peers.len().saturating_sub(shown.len());
-        if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    let (word, preposition) = match m.direction {
+        Direction::In => (" arriving", "from"),
+        Direction::Out => (" leaving", "to"),
+        Direction::Both => ("", "to and from"),
     };
-    let mut text = match m.direction {
-        Direction::In => " arriving",
-        Direction::Out => " leaving",
-        Direction::Both => "",
-    }
-    .to_string();
+    let mut text = String::from(word);
     if !m.peers.is_empty() {
-        text += match m.direction {
-            Direction::In => " from ",
-            Direction::Out => " to ",
-            Direction::Both => " to and from ",
-        };
-        text += &list(&m.peers);
+        text = format!("{text} {preposition} {}", peers(&m.peers));
     }
     if !m.not_peers.is_empty() {
-        text += &format!(" except {}", list(&m.not_peers));
+        text = format!("{text} except {}", peers(&m.not_peers));
     }
-    if let Some(p) = m.protocol {
-        text += match p {
-            Protocol::Tcp => ", TCP",
-            Protocol::Udp => ", UDP",
-            Protocol::Icmp => ", ICMP",
-            Protocol::Sctp => ", SCTP",
-        };
-    }
-    if let Some(p) = &m.ports {
-        text += &format!(", remote port {}", ports(p));
-    }
-    if let Some(p) = &m.local_ports {
-        text += &format!(", local port {}", ports(p));
-    }
-    if let Some(f) = m.flags {
-        text += &format!(", TCP flags {}", flags(f));
-    }
-    if let Some(f) = m.flows {
-        text += &format!(", in {f} of flows");
-    }
-    if !m.interfaces.is_empty() {
-        text += &format!(", on {}", m.interfaces.join(", "));
+    let parts = [
+        m.protocol.map(|p| p.name().to_uppercase()),
+        m.ports
+            .as_ref()
+            .map(|p| format!("remote port {}", ports(p))),
+        m.local_ports
+            .as_ref()
+            .map(|p| format!("local port {}", ports(p))),
+        m.flags.map(|f| format!("TCP flags {}", flags(f))),
+        m.flows.map(|f| format!("in {f} of flows")),
+        (!m.interfaces.is_empty()).then(|| format!("on {}", m.interfaces.join(", "))),
+    ];
+    for part in parts.into_iter().flatten() {
+        text = format!("{text}, {part}");
     }
     text
+}
+
+/// The first four, and how many more.
+fn peers(peers: &[Peer]) -> String {
+    let shown: Vec<String> = peers.iter().take(4).map(Peer::to_string).collect();
+    match peers.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn flags(f: TcpFlags) -> String {
     const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
     let named = |mask: u8, sign: &str| -> Vec<String> {
-        (0..8).filter(|i| mask & (1 << i) != 0).map(|i| format!("{sign}{}", NAMES[i])).collect()
+        (0..8)
+            .filter(|i| mask & (1 << i) != 0)
+            .map(|i| format!("{sign}{}", NAMES[i]))
+            .collect()
     };
     [named(f.set, ""), named(f.clear, "!")].concat().join(" ")
 }
@@ -137,7 +149,13 @@ fn ports(set: &PortSet) -> String {
     let ranges: Vec<String> = set
         .ranges()
         .iter()
-        .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
+        .map(|(a, b)| {
+            if a == b {
+                a.to_string()
+            } else {
+                format!("{a}-{b}")
+            }
+        })
         .collect();
     ranges.join(", ")
 }

@@ -22,18 +22,12 @@ pub(super) fn program(t: &Timeline, fault: &mut Fault) {
 
 pub(super) fn describe(t: &Timeline) -> String {
     let d = humantime::format_duration;
-    let mut text = String::new();
-    if !t.after.is_zero() {
-        text += &format!(", after {}", d(t.after));
-    }
-    if let Some(lasts) = t.lasts {
-        text += &format!(", for {}", d(lasts));
-    }
-    if !t.ramp.is_zero() {
-        text += &format!(", growing over {}", d(t.ramp));
-    }
-    if let Some(p) = t.pulse {
-        text += &format!(", {} on and {} off", d(p.on), d(p.off));
-    }
-    text
+    let parts = [
+        (!t.after.is_zero()).then(|| format!(", after {}", d(t.after))),
+        t.lasts.map(|lasts| format!(", for {}", d(lasts))),
+        (!t.ramp.is_zero()).then(|| format!(", growing over {}", d(t.ramp))),
+        t.pulse
+            .map(|p| format!(", {} on and {} off", d(p.on), d(p.off))),
+    ];
+    parts.into_iter().flatten().collect()
 }

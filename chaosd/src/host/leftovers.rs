@@ -1,16 +1,71 @@
 //! Devices of chaosd that no live chaosd owns.
+//!
+//! Invariant: a device that is in use is none of them, whichever state directory its owner lives
+//! in. A detour in use has a program at its receiving end, which dies with its owner.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     os::fd::AsFd,
 };
 
 use super::{Leftover, LiveInstance};
-use crate::netlink;
+use crate::{
+    bpf, netlink,
+    undo::{Link, NetnsId, RevertReport, System, Undo},
+};
+
+/// A device that is left over.
+struct Orphan {
+    /// The namespace's name; empty for our own.
+    netns: String,
+    /// A handle of the namespace.
+    path: String,
+    device: String,
+    alias: String,
+}
+
+/// Left-over devices, for `doctor`.
+pub(super) fn devices(live: &[LiveInstance]) -> Vec<Leftover> {
+    let mut orphans = orphans();
+    // An instance that is just making one has no program there yet.
+    orphans.retain(|orphan| {
+        let number = netlink::detour::instance_of(&orphan.alias);
+        !live.iter().any(|instance| Some(instance.number) == number)
+    });
+    orphans.iter().map(leftover).collect()
+}
+
+/// Deletes every device that is left over and that no journal tells of.
+///
+/// To be called when no instance of this state directory lives. One of another state directory,
+/// caught in the milliseconds between making its device and using it, is told by its process.
+pub fn delete_orphans(system: &dyn System) -> RevertReport {
+    let mut report = RevertReport::default();
+    for orphan in orphans() {
+        let owner = netlink::detour::process_of(&orphan.alias);
+        if owner.is_some_and(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(true)) {
+            continue;
+        }
+        // A namespace that has gone meanwhile has taken the device along.
+        let Ok(netns) = File::open(&orphan.path).and_then(|file| NetnsId::of(&orphan.path, file))
+        else {
+            continue;
+        };
+        let undo = Undo::Link(Link {
+            netns,
+            name: orphan.device,
+            alias: orphan.alias,
+        });
+        // Noted in the report; the second end of a pair is gone with the first.
+        let _told: Result<_, _> = report.revert(&undo, system);
+    }
+    report
+}
 
 /// Looks in the network namespace of this process and in all that have a name. One that has no
 /// name and no process but a forgotten descriptor cannot be found; its devices are as forgotten.
-pub(super) fn devices(live: &[LiveInstance]) -> Vec<Leftover> {
+fn orphans() -> Vec<Orphan> {
     let mut places = vec![(String::new(), "/proc/thread-self/ns/net".to_owned())];
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -19,37 +74,78 @@ pub(super) fn devices(live: &[LiveInstance]) -> Vec<Leftover> {
     }
     places
         .iter()
-        .flat_map(|(name, path)| in_namespace(name, path, live))
+        .flat_map(|(name, path)| in_namespace(name, path))
         .collect()
 }
 
-fn in_namespace(name: &str, path: &str, live: &[LiveInstance]) -> Vec<Leftover> {
+fn in_namespace(name: &str, path: &str) -> Vec<Orphan> {
     // A name may go, or name no namespace, which is not for chaosd to mend.
     let Ok(file) = File::open(path) else {
         return Vec::new();
     };
-    let Ok(mut devices) = netlink::leftovers(file.as_fd()) else {
+    let Ok(devices) = netlink::leftovers(file.as_fd()) else {
         return Vec::new();
     };
-    devices.retain(|(_, alias)| {
-        let number = netlink::detour::instance_of(alias);
-        !live.iter().any(|instance| Some(instance.number) == number)
-    });
-    let option = if name.is_empty() {
-        String::new()
-    } else {
-        format!(" -n {name}")
-    };
+    if devices.is_empty() {
+        return Vec::new();
+    }
+    let used: BTreeSet<String> = netlink::in_netns(file.as_fd(), || {
+        let in_use =
+            |device: &&String| bpf::probe::programs_at_ingress(device).is_ok_and(|n| n > 0);
+        let devices = devices.iter().map(|(device, _)| device);
+        devices
+            .filter(in_use)
+            .map(|device| pair(device).to_owned())
+            .collect()
+    })
+    .unwrap_or_default();
     devices
         .into_iter()
-        .map(|(device, alias)| Leftover {
-            what: format!("the device {device} ({alias})"),
-            place: if name.is_empty() {
-                "the network namespace of chaosd".to_owned()
-            } else {
-                format!("netns {name}")
-            },
-            fix: format!("chaosd revert --all, or: ip{option} link delete {device}"),
+        .filter(|(device, _)| !used.contains(pair(device)))
+        .map(|(device, alias)| Orphan {
+            netns: name.to_owned(),
+            path: path.to_owned(),
+            device,
+            alias,
         })
         .collect()
+}
+
+/// What the names of both ends of a pair begin with.
+fn pair(device: &str) -> &str {
+    device.trim_end_matches(['a', 'b'])
+}
+
+fn leftover(orphan: &Orphan) -> Leftover {
+    let Orphan {
+        netns,
+        device,
+        alias,
+        ..
+    } = orphan;
+    let option = if netns.is_empty() {
+        String::new()
+    } else {
+        format!(" -n {netns}")
+    };
+    Leftover {
+        what: format!("the device {device} ({alias})"),
+        place: if netns.is_empty() {
+            "the network namespace of chaosd".to_owned()
+        } else {
+            format!("netns {netns}")
+        },
+        fix: format!("chaosd revert --all, or: ip{option} link delete {device}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pair;
+
+    #[test]
+    fn both_ends_of_a_detour_are_one_pair() {
+        assert_eq!(pair("chaosd0-0a"), pair("chaosd0-0b"));
+        assert_ne!(pair("chaosd0-0a"), pair("chaosd0-1a"));
+    }
 }

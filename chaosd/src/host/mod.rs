@@ -10,6 +10,8 @@ mod modules;
 mod rights;
 mod system;
 
+pub use self::leftovers::delete_orphans;
+
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{Capability, State, capability, system::release};
-use crate::netlink::trial::{self, Part};
+use crate::netlink::{
+    NetlinkError,
+    trial::{self, Part},
+};
 
 /// The detour is tried for real, with all that is asked of it.
 pub(super) fn detour() -> Capability {
@@ -19,6 +22,8 @@ pub(super) fn detour() -> Capability {
             State::Available,
             "tried: a veth pair without offloads".to_owned(),
         ),
+        // Without the right to try it nothing is known of the kernel.
+        Err(NetlinkError::Enter(error)) => (State::Unknown, format!("could not be tried: {error}")),
         Err(error) => (State::Missing, format!("tried: {}", chain(&error))),
     };
     capability(

@@ -56,6 +56,14 @@ pub enum InstanceError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An ordinary user looks at root's.
+    #[error("{path} belongs to uid {uid}: run chaosd as that user, with sudo")]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
     /// There is a daemon already.
     #[error("a chaosd daemon runs already (pid {})", pid.map_or_else(|| "unknown".to_owned(), |p| p.to_string()))]
     DaemonRunning {

@@ -112,6 +112,11 @@ impl StateDir {
             };
             let why = if !meta.is_dir() {
                 "it is not a directory"
+            } else if meta.uid() != geteuid().as_raw() && !geteuid().is_root() {
+                return Err(InstanceError::NotOurs {
+                    path,
+                    uid: meta.uid(),
+                });
             } else if meta.uid() != geteuid().as_raw() {
                 "it belongs to another user"
             } else if meta.mode() & 0o022 != 0 {

@@ -18,6 +18,9 @@ pub struct Contents {
     len: u64,
 }
 
+/// [`Damage::why`] of a record whose end is missing.
+const TORN: &str = "a torn record";
+
 /// A part of a journal that proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -63,12 +66,15 @@ impl Contents {
 
     /// True when the file ends in half a record: its writer died while writing, before the change.
     pub fn torn(&self) -> bool {
-        self.len > self.whole_len
+        self.len > self.whole_len && self.lost().all(|d| d.offset < self.whole_len)
     }
 
-    /// Damage before the last whole record: a change may have been made which nobody knows of.
+    /// Damage that no half-written record explains, for that would be the last of the file: a
+    /// change may have been made which nobody knows of.
     pub fn lost(&self) -> impl Iterator<Item = &Damage> {
-        self.damage.iter().filter(|d| d.offset < self.whole_len)
+        self.damage
+            .iter()
+            .filter(|d| d.why != TORN || d.offset < self.whole_len || d.offset + d.len < self.len)
     }
 
     pub(super) fn last_seq(&self) -> u64 {
@@ -144,12 +150,14 @@ fn whole(piece: &[u8]) -> Option<(usize, (u64, Record))> {
 }
 
 fn why(piece: &[u8]) -> &'static str {
-    if !piece.starts_with(START.as_bytes()) {
+    // Of a short write, even the beginning may be short.
+    let start = &START.as_bytes()[..START.len().min(piece.len())];
+    if !piece.starts_with(start) {
         "not the beginning of a record"
     } else if piece.last() == Some(&b'\n') {
         "a record whose checksum does not hold"
     } else {
-        "a torn record"
+        TORN
     }
 }
 

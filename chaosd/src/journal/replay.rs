@@ -26,6 +26,12 @@ pub fn replay(path: &Path, system: &dyn System) -> RevertReport {
             let _noted = journal.undone(seq, outcome);
         }
     }
+    if contents.torn() {
+        report.left_alone.push(format!(
+            "the last record of {} is half written: what it announces was never done",
+            path.display()
+        ));
+    }
     for damage in contents.lost() {
         report.failed.push(Failure {
             what: "undo what a damaged part of the journal told of".to_owned(),

@@ -61,13 +61,29 @@ pub fn names(instance: u32, plane: u32) -> Names {
     Names {
         tx: format!("chaosd{instance}-{plane}a"),
         rx: format!("chaosd{instance}-{plane}b"),
-        alias: format!("{ALIAS} {instance}"),
+        // The process too: another state directory has instances of the same numbers.
+        alias: format!("{ALIAS} {instance} of pid {}", std::process::id()),
     }
 }
 
 /// The instance that an alias names; `None` when it is not one of ours.
 pub fn instance_of(alias: &str) -> Option<u32> {
-    alias.strip_prefix(ALIAS)?.trim_start().parse().ok()
+    alias
+        .strip_prefix(ALIAS)?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// The process that an alias names: who made the device.
+pub fn process_of(alias: &str) -> Option<u32> {
+    alias
+        .strip_prefix(ALIAS)?
+        .split_once(" of pid ")?
+        .1
+        .parse()
+        .ok()
 }
 
 /// Makes the detour of a plane, for interfaces of at most `mtu` bytes, and verifies it.

@@ -1,13 +1,7 @@
 //! A memory-mapped BPF array (`BPF_F_MMAPABLE`, Linux 5.5): user space and programs share the
 //! bytes, so that a write is an arm or a disarm without a system call.
 
-use std::{
-    io,
-    marker::PhantomData,
-    num::NonZeroUsize,
-    os::fd::AsFd,
-    ptr::NonNull,
-};
+use std::{io, marker::PhantomData, num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -48,15 +42,31 @@ impl<T: Plain> Mapped<T> {
     /// Maps the first `len` entries. The kernel rounds each value up to 8 bytes (kernel/bpf/arraymap.c
     /// `array_map_alloc`), which every ABI type already is.
     pub fn new(fd: impl AsFd, len: usize) -> io::Result<Self> {
-        assert!(size_of::<T>().is_multiple_of(8), "an ABI type fills whole words");
+        const {
+            assert!(
+                size_of::<T>().is_multiple_of(8),
+                "an ABI type fills whole words"
+            );
+        };
         let bytes = NonZeroUsize::new(len * size_of::<T>())
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         // SAFETY: a new shared mapping of a map that has at least `bytes` bytes; the kernel refuses
         // a longer one (EINVAL).
         let base = unsafe {
-            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, fd, 0)
+            mmap(
+                None,
+                bytes,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+                fd,
+                0,
+            )
         }?;
-        Ok(Self { base: base.cast(), len, _t: PhantomData })
+        Ok(Self {
+            base: base.cast(),
+            len,
+            _t: PhantomData,
+        })
     }
 
     fn at(&self, i: usize) -> *mut T {

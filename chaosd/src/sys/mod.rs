@@ -7,3 +7,4 @@ pub mod bpf;
 pub mod ioctl;
 pub mod map;
 pub mod process;
+pub mod test_run;

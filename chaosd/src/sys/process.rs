@@ -133,6 +133,16 @@ pub fn ignore_signals() {
     }
 }
 
+/// Gives memory that was freed back to the kernel: glibc keeps it for the next allocation
+/// (`malloc_trim(3)`), and an idle daemon has none to make.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: walks the allocator's own arenas under its locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]

@@ -111,7 +111,7 @@ pub fn resolve(target: &Target, unprotected_all: bool) -> Result<Scope, TargetEr
         cgroup: found.cgroup,
         pid,
         process: process.map(Into::into),
-        notes: Vec::new(),
+        notes: found.notes,
         protected,
     })
 }
@@ -121,6 +121,7 @@ struct Found {
     netns: Netns,
     cgroup: Option<Cgroup>,
     process: Option<(i32, std::os::fd::OwnedFd)>,
+    notes: Vec<String>,
 }
 
 impl Found {
@@ -130,6 +131,7 @@ impl Found {
             netns,
             cgroup: None,
             process: None,
+            notes: Vec::new(),
         }
     }
 }
@@ -144,6 +146,7 @@ fn of_process(pid: i32) -> Result<Found, TargetError> {
         netns,
         cgroup: Some(cgroup),
         process: Some((pid, process)),
+        notes: Vec::new(),
     })
 }
 
@@ -165,12 +168,17 @@ fn of_cgroup(path: &Path) -> Result<Found, TargetError> {
     }
     let label = format!("cgroup {}", path.display());
     let mut found = found.into_iter();
-    let (label, netns) = match (found.next(), found.next()) {
-        (None, _) => (
-            format!("{label} (empty: in the network namespace of chaosd)"),
-            netns::own()?,
-        ),
-        (Some((_, netns)), None) => (label, netns),
+    let mut notes = Vec::new();
+    let netns = match (found.next(), found.next()) {
+        (None, _) => {
+            notes.push(
+                "the cgroup holds no process: its future ones are hit in chaosd's own network \
+                 namespace"
+                    .to_owned(),
+            );
+            netns::own()?
+        }
+        (Some((_, netns)), None) => netns,
         (Some(first), Some(second)) => {
             return Err(TargetError::ManyNetns {
                 cgroup: path.to_owned(),
@@ -187,6 +195,7 @@ fn of_cgroup(path: &Path) -> Result<Found, TargetError> {
         netns,
         cgroup: Some(cgroup),
         process: None,
+        notes,
     })
 }
 

@@ -46,6 +46,7 @@ pub struct EchoReport {
 pub struct Echo {
     ended: Arc<AtomicBool>,
     round_trips: Arc<AtomicU64>,
+    reconnects: Arc<AtomicU64>,
     client: Option<JoinHandle<EchoReport>>,
     server: Option<JoinHandle<()>>,
     remote: SocketAddr,
@@ -60,6 +61,7 @@ impl Echo {
         let remote = listener.local_addr().context("failed to read the port")?;
         let ended = Arc::new(AtomicBool::new(false));
         let round_trips = Arc::new(AtomicU64::new(0));
+        let reconnects = Arc::new(AtomicU64::new(0));
         let server = std::thread::spawn({
             let ended = Arc::clone(&ended);
             move || serve(&listener, &ended)
@@ -68,6 +70,7 @@ impl Echo {
         let mut echo = Self {
             ended,
             round_trips,
+            reconnects,
             client: None,
             server: Some(server),
             remote,
@@ -79,6 +82,7 @@ impl Echo {
             remote,
             ended: Arc::clone(&echo.ended),
             round_trips: Arc::clone(&echo.round_trips),
+            reconnects: Arc::clone(&echo.reconnects),
             report: EchoReport::default(),
         };
         echo.client = Some(std::thread::spawn(move || client.talk(stream)));
@@ -93,6 +97,11 @@ impl Echo {
     /// Messages that have come back so far, to wait for.
     pub fn round_trips(&self) -> u64 {
         self.round_trips.load(Ordering::Acquire)
+    }
+
+    /// Connections after the first so far.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Acquire)
     }
 
     /// Ends the connection and says what it went through.
@@ -122,6 +131,7 @@ struct Client {
     remote: SocketAddr,
     ended: Arc<AtomicBool>,
     round_trips: Arc<AtomicU64>,
+    reconnects: Arc<AtomicU64>,
     report: EchoReport,
 }
 
@@ -153,6 +163,8 @@ impl Client {
     fn reconnect(&mut self) -> Option<TcpStream> {
         while !self.ended.load(Ordering::Acquire) {
             self.report.reconnects += 1;
+            self.reconnects
+                .store(self.report.reconnects, Ordering::Release);
             if let Ok(stream) = connect(&self.node, self.local, self.remote, PATIENCE) {
                 return Some(stream);
             }

@@ -7,7 +7,7 @@ mod linker;
 mod packages;
 mod rust_src;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::step;
 use crate::tree::Tree;
@@ -39,6 +39,17 @@ pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     // /proc/self belongs to the effective user, which spares a system call binding.
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Fails, with what to type instead, unless this process may change the machine.
+pub fn needs_root(why: &str) -> Result<()> {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    ensure!(
+        is_root(),
+        "{why}, which takes root; run:\n  sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask {}",
+        words.join(" ")
+    );
+    Ok(())
 }
 
 /// The version of rustc, which must be the one that `rust-toolchain.toml` pins: the standard

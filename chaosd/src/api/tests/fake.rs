@@ -8,10 +8,11 @@ use std::{
 use crate::{
     api::{Answer, Refusal, RunRequest, Runs},
     engine::EngineError,
-    host::Doctor,
+    host::{Doctor, Missing},
     plan::Plan,
     profile,
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
+    target::TargetError,
 };
 
 #[derive(Default)]
@@ -39,7 +40,7 @@ impl Fake {
         let profile =
             profile::load(request.name(), &request.text(), &over).map_err(Refusal::Invalid)?;
         if profile.target == profile::Target::Pid(1) {
-            return Err(Refusal::Target("process 1 is not to be hit".to_owned()));
+            return Err(Refusal::Target(TargetError::NoProcess(1).into()));
         }
         let report = |spec: &profile::FaultSpec| FaultReport {
             name: spec.name.clone(),
@@ -77,7 +78,7 @@ impl Fake {
 
 impl Runs for Fake {
     fn plan(&self, _: RunRequest) -> Answer<'_, Result<Plan, Refusal>> {
-        Box::pin(async { Err(Refusal::Host("no BTF: CONFIG_DEBUG_INFO_BTF=y".to_owned())) })
+        Box::pin(async { Err(Refusal::Host(Missing(Vec::new()))) })
     }
 
     fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>> {

@@ -15,7 +15,7 @@ pub(in crate::cli) fn doctor(doctor: &Doctor) -> String {
     } else {
         paint(BAD, "packet faults do not work here")
     };
-    let mut parts = vec![format!("Linux {}: {verdict}", doctor.kernel)];
+    let mut parts = vec![format!("{}: {verdict}", doctor.kernel)];
     let mut capabilities = table::table(&["", "CAPABILITY", "NEEDED FOR", "FOUND"]);
     for capability in &doctor.capabilities {
         capabilities.add_row(vec![

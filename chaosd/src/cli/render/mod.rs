@@ -16,3 +16,4 @@ pub(super) use profiles::{profile, profiles};
 pub(super) use report::{ended, faults, started};
 pub(super) use revert::{revert, reverted};
 pub(super) use status::{fresh_screen, status};
+pub(super) use table::terminal_width;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     cli::out::{BOLD, DIM, WARN, paint},
-    plan::{Plan, PlannedFault, Scope},
+    plan::{Plan, PlannedFault},
     profile::Timeline,
     target::protected,
 };
@@ -22,7 +22,7 @@ pub(in crate::cli) fn plan(plan: &Plan) -> String {
     let seed = if plan.seeded { "as asked" } else { "drawn now" };
     text.item("for", humantime::format_duration(plan.run_for));
     text.item("seed", format_args!("{} ({seed})", plan.seed));
-    text.scope(&plan.scope);
+    text.scope(plan);
     for fault in &plan.faults {
         text.fault(fault);
     }
@@ -50,22 +50,14 @@ impl Text {
         ));
     }
 
-    fn scope(&mut self, scope: &Scope) {
+    fn scope(&mut self, plan: &Plan) {
+        let scope = &plan.scope;
         self.item("target", &scope.label);
         self.item(
             "netns",
             format_args!("{} (inode {})", scope.netns.path.display(), scope.netns.ino),
         );
-        let interfaces: Vec<&str> = scope.interfaces.iter().map(|i| i.name.as_str()).collect();
-        let interfaces = if interfaces.is_empty() {
-            "none now".to_owned()
-        } else {
-            interfaces.join(", ")
-        };
-        self.item(
-            "interfaces",
-            format_args!("{interfaces}; and those that appear"),
-        );
+        self.item("interfaces", interfaces(plan));
         if let Some(cgroup) = &scope.cgroup {
             self.item(
                 "cgroup",
@@ -110,6 +102,29 @@ impl Text {
             );
         }
     }
+}
+
+/// Those that a fault names, and those that are hit when it names none.
+fn interfaces(plan: &Plan) -> String {
+    let named = |name: &String| {
+        let mut faults = plan.faults.iter();
+        faults.any(|fault| fault.spec.matching.interfaces.contains(name))
+    };
+    let unnamed = plan
+        .faults
+        .iter()
+        .any(|fault| fault.spec.matching.interfaces.is_empty());
+    let mut list: Vec<&str> = plan
+        .scope
+        .interfaces
+        .iter()
+        .filter(|interface| named(&interface.name) || unnamed && interface.default)
+        .map(|interface| interface.name.as_str())
+        .collect();
+    if unnamed {
+        list.push("and those that get an address meanwhile");
+    }
+    list.join(", ")
 }
 
 fn when(timeline: &Timeline) -> String {

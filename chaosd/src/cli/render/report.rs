@@ -72,20 +72,27 @@ fn reason(ended: Ended) -> &'static str {
     }
 }
 
+fn packets(count: u64) -> String {
+    match count {
+        1 => "1 packet".to_owned(),
+        count => format!("{} packets", grouped(count)),
+    }
+}
+
 /// In words, when the fault did nothing.
 fn verdict(fault: &FaultReport) -> Option<String> {
     let total = fault.total();
     let text = match fault.verdict {
         Verdict::Effective => return None,
         Verdict::Spared => format!(
-            "fault {} matched {} packets and acted on none of them: a low rate and few packets",
+            "fault {} matched {} and acted on none: the rate is low, and so was the traffic",
             fault.name,
-            grouped(total.matched),
+            packets(total.matched),
         ),
         Verdict::Ineffective => format!(
-            "fault {} matched nothing while {} packets flowed past; check --peer, --port, --protocol and --direction",
+            "fault {} matched nothing while {} flowed past; check --peer, --port, --protocol and --direction (ARP, NDP, DHCP and live SSH sessions are spared)",
             fault.name,
-            grouped(total.seen),
+            packets(total.seen),
         ),
         Verdict::NoTraffic => format!(
             "fault {} saw no packet at all; check the target and --interface (lo is left out unless it is named)",

@@ -7,6 +7,11 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Tab
 
 use crate::report::Verdict;
 
+/// Some terminals do not know their width, or say that it is 0.
+pub(in crate::cli) fn terminal_width(told: Option<u16>) -> u16 {
+    told.filter(|cells| *cells >= 20).unwrap_or(80)
+}
+
 /// An empty table with these headings.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
@@ -17,11 +22,10 @@ pub(super) fn table(headings: &[&str]) -> Table {
         table.enforce_styling();
     }
     // A program that reads tables wants its lines whole.
-    table.set_content_arrangement(if std::io::stdout().is_terminal() {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    if std::io::stdout().is_terminal() {
+        table.set_width(terminal_width(table.width()));
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table.set_header(
         headings
             .iter()

@@ -9,7 +9,8 @@ use crate::profile::{
     words,
 };
 
-use super::{FAULT_KEYS, KINDS, read::home};
+use super::{FAULT_KEYS, read::home};
+use crate::fault::KINDS;
 
 /// Names are labels of metrics and columns of tables.
 const LONGEST_NAME: usize = 64;

@@ -44,7 +44,6 @@ const FAULT_KEYS: &[&str] = &[
     "pulse",
     "unprotected",
 ];
-const KINDS: &[&str] = &["drop", "corrupt", "partition", "reset"];
 const DROP_KEYS: &[&str] = &["rate", "every", "gilbert-elliott", "whole-skb"];
 const CORRUPT_KEYS: &[&str] = &["rate", "bits", "mode"];
 const RESET_KEYS: &[&str] = &["rate", "to"];

@@ -9,7 +9,8 @@ use crate::profile::{
     words,
 };
 
-use super::{CORRUPT_KEYS, DROP_KEYS, FAULT_KEYS, KINDS, MATCH_KEYS, RESET_KEYS, ROOT_KEYS};
+use super::{CORRUPT_KEYS, DROP_KEYS, FAULT_KEYS, MATCH_KEYS, RESET_KEYS, ROOT_KEYS};
+use crate::fault::KINDS;
 
 /// Where keys belong, for those who wrote a good key in another place.
 const HOMES: &[(&str, &[&str])] = &[

@@ -1,0 +1,35 @@
+//! What chaosd costs and how fast it is: `cargo xtask bench WHAT`.
+
+mod apply;
+mod classify;
+mod meter;
+mod packet;
+mod plane;
+mod table;
+mod times;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True when every row holds.
+fn run() -> Result<bool> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["classify"] => classify::run(),
+        ["apply"] => apply::run(100),
+        ["apply", rounds] => apply::run(rounds.parse()?),
+        _ => bail!("usage: bench classify | bench apply [ROUNDS]"),
+    }
+}
