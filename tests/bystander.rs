@@ -67,7 +67,11 @@ fn a_bystander_loses_nothing_while_faults_come_and_go_a_hundred_times() -> Resul
     for seen in flows {
         let seen = seen.unwrap_or_else(|panic| panicked(panic))?;
         assert_eq!((seen.sent, seen.received), (50_000, 50_000), "{seen:?}");
-        assert_eq!((seen.duplicated, seen.reordered, seen.corrupted), (0, 0, 0), "{seen:?}");
+        assert_eq!(
+            (seen.duplicated, seen.reordered, seen.corrupted),
+            (0, 0, 0),
+            "{seen:?}"
+        );
     }
     for echo in echoes {
         let report = echo.stop();

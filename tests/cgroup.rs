@@ -49,7 +49,10 @@ impl Datagrams {
             }
             Ok(arrived)
         };
-        Ok([pass(&self.ours, &self.theirs)?, pass(&self.theirs, &self.ours)?])
+        Ok([
+            pass(&self.ours, &self.theirs)?,
+            pass(&self.theirs, &self.ours)?,
+        ])
     }
 }
 
@@ -72,7 +75,9 @@ impl Connection {
     fn carries(&self, end: usize, limit: Duration) -> Result<bool> {
         let (mut from, mut to) = (&self.0[end], &self.0[1 - end]);
         from.write_all(b"x")?;
-        Ok(wait_until(limit, || to.read(&mut [0; 1]).is_ok_and(|n| n == 1)))
+        Ok(wait_until(limit, || {
+            to.read(&mut [0; 1]).is_ok_and(|n| n == 1)
+        }))
     }
 }
 
@@ -131,7 +136,11 @@ fn the_first_packet_that_arrives_is_hit_like_the_others() -> Result<()> {
     let mut member = Member::start(&target, lab.target())?;
     for family in Family::BOTH {
         let sockets = Datagrams::new(&mut member, &lab, family)?;
-        let run = inject(&daemon, "partition --direction in", ["--cgroup", target.path()])?;
+        let run = inject(
+            &daemon,
+            "partition --direction in",
+            ["--cgroup", target.path()],
+        )?;
         for _ in 0..5 {
             sockets.theirs.send(b"hello")?;
         }
@@ -191,7 +200,11 @@ fn the_ping_of_a_cgroup_is_hit_and_that_of_its_sibling_is_not() -> Result<()> {
         let ping = format!("ping -n -q -c 2 -i 0.1 -W 1 {address} >/dev/null");
         let line = format!("{ping} && echo answered || echo silent");
         let [hit, spared] = members.each_mut().map(|member| member.say(&line));
-        assert_eq!((hit?, spared?), ("silent".into(), "answered".into()), "{family:?}");
+        assert_eq!(
+            (hit?, spared?),
+            ("silent".into(), "answered".into()),
+            "{family:?}"
+        );
     }
     drop(run.revert()?);
     Ok(())
@@ -211,9 +224,15 @@ fn a_process_stands_for_its_cgroup_in_its_namespace_and_ends_its_run() -> Result
     member.end()?;
     assert!(wait_until(PATIENCE, || run.is_over()), "{}", daemon.log());
     let told = run.report()?;
-    assert_eq!((told.word("/phase"), told.word("/ended")), ("reverted", "target-gone"));
+    assert_eq!(
+        (told.word("/phase"), told.word("/ended")),
+        ("reverted", "target-gone")
+    );
     assert_eq!(told.word("/faults/0/verdict"), "effective");
-    assert!(told.0["notes"].to_string().contains("has ended"), "{told:?}");
+    assert!(
+        told.0["notes"].to_string().contains("has ended"),
+        "{told:?}"
+    );
     assert_eq!(sockets.pass()?, [3, 3]);
     Ok(())
 }
@@ -233,8 +252,14 @@ fn a_cgroup_that_is_removed_in_mid_fault_ends_the_run() -> Result<()> {
     target.remove()?;
     assert!(wait_until(PATIENCE, || run.is_over()), "{}", daemon.log());
     let told = run.report()?;
-    assert_eq!((told.word("/phase"), told.word("/ended")), ("reverted", "target-gone"));
-    assert!(told.0["notes"].to_string().contains("was removed"), "{told:?}");
+    assert_eq!(
+        (told.word("/phase"), told.word("/ended")),
+        ("reverted", "target-gone")
+    );
+    assert!(
+        told.0["notes"].to_string().contains("was removed"),
+        "{told:?}"
+    );
     assert_eq!(sockets.pass()?, [3, 3]);
     Ok(())
 }

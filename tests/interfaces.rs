@@ -27,7 +27,9 @@ fn an_interface_that_appears_in_mid_fault_is_covered() -> Result<()> {
     let daemon = Daemon::start(&Options::default())?;
     let run_id = Run::inject(&daemon, lab.target(), "partition --unprotected")?;
     let (target, peer) = (lab.target(), lab.peer());
-    let pair = ["link", "add", "name", "late0", "type", "veth", "peer", "name", "late0"];
+    let pair = [
+        "link", "add", "name", "late0", "type", "veth", "peer", "name", "late0",
+    ];
     let pair: Vec<_> = pair.into_iter().chain(["netns", peer.netns()]).collect();
     ip(target, &pair)?;
     for (node, address) in [(target, "198.18.9.1/24"), (peer, "198.18.9.2/24")] {
@@ -63,7 +65,10 @@ fn a_run_ends_with_a_report_when_its_last_interface_goes() -> Result<()> {
     assert_eq!(both.report()?.word("/phase"), "armed");
     assert!(wait_until(PATIENCE, || one.is_over()), "{}", daemon.log());
     let told = one.report()?;
-    assert_eq!((told.word("/phase"), told.word("/ended")), ("reverted", "target-gone"));
+    assert_eq!(
+        (told.word("/phase"), told.word("/ended")),
+        ("reverted", "target-gone")
+    );
     assert!(told.total(0).affected > 0, "its counts are kept: {told:?}");
     ip(lab.target(), &["link", "del", "eth1"])?;
     assert!(wait_until(PATIENCE, || both.is_over()), "{}", daemon.log());
@@ -77,7 +82,14 @@ fn a_namespace_that_is_deleted_in_mid_fault_is_let_go_at_the_end() -> Result<()>
     let instance = Instance::new()?;
     let peer = lab.peer().clone();
     let mut command = instance.command()?;
-    let words = ["inject", "partition", "--for", "2s", "--netns", lab.target().netns()];
+    let words = [
+        "inject",
+        "partition",
+        "--for",
+        "2s",
+        "--netns",
+        lab.target().netns(),
+    ];
     let mut child = command.args(words).spawn()?;
     let asked = Flow {
         datagrams: 1,

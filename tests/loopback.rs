@@ -67,7 +67,8 @@ fn a_stream_over_lo_arrives_whole_though_its_segments_are_lost_and_corrupted() -
             for direction in ["in", "out"] {
                 let what = format!("{address} {fault} {direction}");
                 let before = Counters::read(lab.target())?;
-                let flags = format!("{fault} --interface lo --protocol tcp --direction {direction}");
+                let flags =
+                    format!("{fault} --interface lo --protocol tcp --direction {direction}");
                 let run = Run::inject(&daemon, lab.target(), &flags)?;
                 let [mut here, mut there] = connection(lab.target(), address)?;
                 let received = std::thread::scope(|scope| {
@@ -87,7 +88,11 @@ fn a_stream_over_lo_arrives_whole_though_its_segments_are_lost_and_corrupted() -
                 assert!(received.iter().all(|byte| *byte == 0x5a), "{what}");
                 assert!(told.affected > 0, "{what}: {told:?}");
                 let wrong = Counters::read(lab.target())?.since(&before, "TcpInCsumErrors");
-                let expected = if fault.starts_with("drop") { 0 } else { told.affected };
+                let expected = if fault.starts_with("drop") {
+                    0
+                } else {
+                    told.affected
+                };
                 assert_eq!(wrong, expected, "{what}");
             }
         }
@@ -117,7 +122,16 @@ fn the_sysctls_of_lo_are_written_back() -> Result<()> {
     let lab = Lab::new("lo-sysctl")?;
     let before = Snapshot::take(lab.target())?;
     let instance = Instance::new()?;
-    let words = ["inject", "corrupt", "--rate", "1%", "--interface", "lo", "--for", "1s"];
+    let words = [
+        "inject",
+        "corrupt",
+        "--rate",
+        "1%",
+        "--interface",
+        "lo",
+        "--for",
+        "1s",
+    ];
     let words = words.into_iter().chain(["--netns", lab.target().netns()]);
     let mut child = instance.command()?.args(words).spawn()?;
     let changed = wait_until(PATIENCE, || {

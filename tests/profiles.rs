@@ -52,7 +52,10 @@ impl Bench {
         let needed = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
         let sets = [needed.map_or(&[][..], |(_, needed)| needed), sets].concat();
         let seed = SEED.to_string();
-        Run::start(&self.daemon, words("run", name, &sets, self.lab.target(), &seed))
+        Run::start(
+            &self.daemon,
+            words("run", name, &sets, self.lab.target(), &seed),
+        )
     }
 
     fn datagrams(&self, out: bool, datagrams: u32) -> Result<Delivered> {
@@ -87,7 +90,11 @@ fn every_profile_that_ships_is_listed_here() -> Result<()> {
         assert!(listed.stdout.contains(name), "{name} is not in {listed:?}");
     }
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles"))?;
-    assert_eq!(files.count(), SHIPPED.len(), "a new profile wants a test of its own");
+    assert_eq!(
+        files.count(),
+        SHIPPED.len(),
+        "a new profile wants a test of its own"
+    );
     Ok(())
 }
 
@@ -210,7 +217,11 @@ fn reset_storm_resets_in_waves() -> Result<()> {
     assert!(reset, "the local end is reset");
     let mut all = Vec::new();
     let error = there.read_to_end(&mut all).map_err(|error| error.kind());
-    assert_eq!(error, Err(ErrorKind::ConnectionReset), "the remote end is reset");
+    assert_eq!(
+        error,
+        Err(ErrorKind::ConnectionReset),
+        "the remote end is reset"
+    );
     // And between two waves a connection can be made.
     let calm = wait_until(Duration::from_secs(20), || {
         let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(1));

@@ -46,7 +46,11 @@ fn neighbours_are_found_and_dhcp_passes_in_a_partition_of_everything() -> Result
     let daemon = Daemon::start(&Options::default())?;
     let run = Run::inject(&daemon, lab.target(), "partition")?;
     for family in Family::BOTH {
-        assert_eq!(ping(lab.target(), lab.peer(), family, 1)?, 0, "it is a partition");
+        assert_eq!(
+            ping(lab.target(), lab.peer(), family, 1)?,
+            0,
+            "it is a partition"
+        );
         for (from, to) in [(lab.target(), lab.peer()), (lab.peer(), lab.target())] {
             assert!(neighbour_answers(from, to, family)?, "{family:?}");
             assert_eq!(dhcp(from, to, family)?, 10, "{family:?}");
@@ -65,7 +69,10 @@ fn the_protected_set_is_hit_when_asked_for() -> Result<()> {
         for (from, to) in [(lab.target(), lab.peer()), (lab.peer(), lab.target())] {
             assert_eq!(dhcp(from, to, family)?, 0, "{family:?}");
         }
-        assert!(!neighbour_answers(lab.target(), lab.peer(), family)?, "{family:?}");
+        assert!(
+            !neighbour_answers(lab.target(), lab.peer(), family)?,
+            "{family:?}"
+        );
     }
     drop(run.revert()?);
     for family in Family::BOTH {
@@ -117,7 +124,13 @@ fn a_live_ssh_session_goes_on_in_a_partition_and_plan_shows_it() -> Result<()> {
         };
         assert!(talks(), "{family:?}");
 
-        let plan = ["plan", "inject", "partition", "--netns", lab.target().netns()];
+        let plan = [
+            "plan",
+            "inject",
+            "partition",
+            "--netns",
+            lab.target().netns(),
+        ];
         let plan = daemon.cli(plan)?;
         assert!(
             plan.stdout.contains(&address.to_string()),

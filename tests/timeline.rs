@@ -78,7 +78,10 @@ fn judged(
     drop(run.revert()?);
     let (mut on, mut off) = ((0, 0), (0, 0));
     for one in sent {
-        let earliest = one.from.saturating_duration_since(after + JIFFY).as_millis();
+        let earliest = one
+            .from
+            .saturating_duration_since(after + JIFFY)
+            .as_millis();
         let latest = (one.to + JIFFY).duration_since(before).as_millis();
         let all = |want: bool| (earliest..=latest).all(|moment| is_on(moment) == want);
         let count = match (all(true), all(false)) {
@@ -106,7 +109,10 @@ fn a_fault_waits_for_its_time_and_ends_after_it() -> Result<()> {
 fn a_pulse_goes_on_and_off() -> Result<()> {
     let fault = "  - {drop: {rate: 100%}, match: {ports: [7000]}, pulse: {on: 600ms, off: 900ms}}";
     let [on, off] = judged("pulse", fault, 5, |ms| ms % 1_500 < 600)?;
-    assert!(on.0 > 100 && off.0 > 100, "too slow to tell: {on:?} {off:?}");
+    assert!(
+        on.0 > 100 && off.0 > 100,
+        "too slow to tell: {on:?} {off:?}"
+    );
     assert_eq!(on.1, 0, "everything is lost in a pulse: {on:?}");
     assert_eq!(off.1, off.0, "nothing is lost between pulses: {off:?}");
     Ok(())
@@ -137,7 +143,10 @@ fn a_ramp_loses_more_and_more() -> Result<()> {
     assert!(early < 0.25, "{early} {middle} {late}");
     assert!((0.3..0.7).contains(&middle), "{early} {middle} {late}");
     assert!(late > 0.8, "{early} {middle} {late}");
-    assert!((1.01..10.0).contains(&(lost(1.05, 10.0) + 0.5)), "full at its end");
+    assert!(
+        (1.01..10.0).contains(&(lost(1.05, 10.0) + 0.5)),
+        "full at its end"
+    );
     Ok(())
 }
 
@@ -160,11 +169,19 @@ fn a_seed_repeats_the_same_losses_and_another_seed_makes_others() -> Result<()> 
     let lab = Lab::new("seed")?;
     let daemon = Daemon::start(&Options::default())?;
     let first = losses(&daemon, &lab, SEED)?;
-    assert!((140..260).contains(&first.len()), "{} of 2,000", first.len());
+    assert!(
+        (140..260).contains(&first.len()),
+        "{} of 2,000",
+        first.len()
+    );
     assert_eq!(losses(&daemon, &lab, SEED)?, first);
     let other = losses(&daemon, &lab, SEED + 1)?;
     let shared = other.iter().filter(|number| first.contains(number)).count();
-    assert!(shared * 4 < first.len(), "{shared} of {} are shared", first.len());
+    assert!(
+        shared * 4 < first.len(),
+        "{shared} of {} are shared",
+        first.len()
+    );
     drop(daemon);
     let daemon = Daemon::start(&Options::default())?;
     assert_eq!(losses(&daemon, &lab, SEED)?, first, "in another daemon");
@@ -184,7 +201,10 @@ fn a_run_ends_at_its_deadline_by_itself() -> Result<()> {
     assert_eq!(flow(lab.target(), lab.peer(), &asked)?.received, 0);
     assert!(wait_until(Duration::from_secs(20), || run.is_over()));
     let told = run.report()?;
-    assert_eq!((told.word("/phase"), told.word("/ended")), ("reverted", "deadline"));
+    assert_eq!(
+        (told.word("/phase"), told.word("/ended")),
+        ("reverted", "deadline")
+    );
     assert_eq!(flow(lab.target(), lab.peer(), &asked)?.received, 20);
     Ok(())
 }

@@ -87,8 +87,9 @@ impl Cgroup {
             result.is_ok()
         });
         match result {
-            Err(error) if !gone => Err(error)
-                .with_context(|| format!("failed to remove {}", self.directory.display())),
+            Err(error) if !gone => {
+                Err(error).with_context(|| format!("failed to remove {}", self.directory.display()))
+            }
             _ => Ok(()),
         }
     }
@@ -106,8 +107,8 @@ impl Drop for Cgroup {
 
 /// The mount point of the whole unified tree (`proc_pid_mountinfo(5)`).
 fn unified() -> Result<Option<PathBuf>> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")
-        .context("failed to list the mounts")?;
+    let mounts =
+        std::fs::read_to_string("/proc/self/mountinfo").context("failed to list the mounts")?;
     Ok(mounts.lines().find_map(|line| {
         let (mount, source) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
