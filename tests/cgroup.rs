@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -261,5 +262,64 @@ fn a_cgroup_that_is_removed_in_mid_fault_ends_the_run() -> Result<()> {
         "{told:?}"
     );
     assert_eq!(sockets.pass()?, [3, 3]);
+    Ok(())
+}
+
+/// Sends 50 datagrams every 5 ms until `ended`; returns how many were sent and how many arrived.
+fn stream(from: &UdpSocket, to: &UdpSocket, ended: &AtomicBool) -> Result<[u32; 2]> {
+    let (mut sent, mut arrived) = (0, 0);
+    while !ended.load(Ordering::Acquire) {
+        for _ in 0..50 {
+            from.send(b"hello").context("refused")?;
+            sent += 1;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        while arrived < sent && to.recv(&mut [0; 8]).is_ok() {
+            arrived += 1;
+        }
+    }
+    Ok([sent, arrived])
+}
+
+#[test]
+fn a_sibling_loses_nothing_while_the_fault_of_a_cgroup_comes_and_goes_a_hundred_times() -> Result<()>
+{
+    let lab = Lab::new("cgroup-sibling")?;
+    let Some(parent) = Cgroup::new()? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let (target, sibling) = (parent.below("target")?, parent.below("sibling")?);
+    let daemon = Daemon::start(&Options::default())?;
+    let mut member = Member::start(&target, lab.target())?;
+    let mut other = Member::start(&sibling, lab.target())?;
+    let hit = Datagrams::new(&mut member, &lab, Family::V4)?;
+    let ways = [Family::V4, Family::V6].map(|family| Datagrams::new(&mut other, &lab, family));
+    let [v4, v6] = ways;
+    let (v4, v6) = (v4?, v6?);
+    let ended = AtomicBool::new(false);
+    let (arms, out, into) = std::thread::scope(|scope| {
+        let out = scope.spawn(|| stream(&v4.ours, &v4.theirs, &ended));
+        let into = scope.spawn(|| stream(&v6.theirs, &v6.ours, &ended));
+        let faults = [
+            "partition",
+            "corrupt --rate 50%",
+            "drop --rate 50%",
+            "reset",
+        ];
+        let arms = (0..100).try_for_each(|n| -> Result<()> {
+            let run = inject(&daemon, faults[n % 4], ["--cgroup", target.path()])?;
+            hit.ours.send(b"hello").context("refused")?;
+            run.revert().map(drop)
+        });
+        // Said before any error is returned, since the streams are waited for.
+        ended.store(true, Ordering::Release);
+        (arms, out.join(), into.join())
+    });
+    arms?;
+    for stream in [out, into] {
+        let [sent, arrived] = stream.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        assert!(sent > 5_000, "{sent}");
+        assert_eq!(arrived, sent);
+    }
     Ok(())
 }

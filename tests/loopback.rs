@@ -77,7 +77,7 @@ fn a_stream_over_lo_arrives_whole_though_its_segments_are_lost_and_corrupted() -
                         there.read_to_end(&mut all)?;
                         Ok(all)
                     });
-                    here.write_all(&[0x5a; BYTES])?;
+                    here.write_all(&vec![0x5a; BYTES])?;
                     drop(here);
                     reading
                         .join()
