@@ -3,11 +3,19 @@
 mod laboratory;
 mod scene;
 
+mod bystander;
+mod cgroup;
 mod corrupt;
+mod counters;
 mod drop;
+mod interfaces;
+mod loopback;
 mod matching;
 mod partition;
+mod profiles;
+mod protected;
 mod reset;
+mod timeline;
 
 mod api;
 mod crash;

@@ -136,3 +136,19 @@ fn new_connections_time_out_and_are_not_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn without_a_target_the_namespace_is_hit_that_chaosd_lives_in() -> Result<()> {
+    let lab = Lab::new("host")?;
+    let daemon = Daemon::start(&Options {
+        netns: Some(lab.target()),
+        ..Options::default()
+    })?;
+    let run = Run::start(&daemon, ["inject", "partition"])?;
+    for family in Family::BOTH {
+        assert_eq!(both_ways(&lab, lab.peer(), family)?, [0, 0], "{family:?}");
+    }
+    drop(run.revert()?);
+    assert_eq!(both_ways(&lab, lab.peer(), Family::V4)?, [50, 50]);
+    Ok(())
+}

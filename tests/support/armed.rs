@@ -35,6 +35,9 @@ pub struct Told(pub Value);
 
 impl Told {
     /// The counts of a fault, arriving and leaving.
+    ///
+    /// # Panics
+    /// When the report has none.
     #[track_caller]
     pub fn counts(&self, fault: usize) -> [Count; 2] {
         ["in", "out"].map(|direction| {
@@ -52,6 +55,9 @@ impl Told {
     }
 
     /// Both directions of a fault.
+    ///
+    /// # Panics
+    /// When the report has none.
     #[track_caller]
     pub fn total(&self, fault: usize) -> Count {
         let [a, b] = self.counts(fault);

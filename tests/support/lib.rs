@@ -33,7 +33,9 @@ pub use armed::{Count, Run, SEED, Told};
 pub use instance::{Instance, Output};
 pub use serve::{Daemon, Options};
 
+mod cgroup;
 mod snapshot;
+pub use cgroup::{Cgroup, Member};
 pub use snapshot::Snapshot;
 
 mod pin;

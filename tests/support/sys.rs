@@ -1,7 +1,9 @@
-//! The unsafe corner of the tests: two system calls that no crate here wraps.
+//! The unsafe corner of the tests: the system calls that no crate here wraps.
 
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use nix::unistd::Pid;
 
 /// `struct tcp_info` of a socket (linux/tcp.h): what the kernel knows of a connection.
 pub fn tcp_info(socket: BorrowedFd<'_>) -> std::io::Result<libc::tcp_info> {
@@ -88,3 +90,19 @@ pub fn tcx_programs(ifindex: u32, place: Tcx) -> std::io::Result<Vec<u32>> {
 }
 
 const _: () = assert!(size_of::<Query>() == 64);
+
+/// A duplicate of another process's descriptor (`pidfd_getfd(2)`, 5.6).
+pub fn take_descriptor(pid: Pid, number: i32) -> std::io::Result<OwnedFd> {
+    let owned = |result: libc::c_long| -> std::io::Result<OwnedFd> {
+        if result < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        let number = RawFd::try_from(result).map_err(std::io::Error::other)?;
+        // SAFETY: the call has just made this descriptor, and nobody else knows of it.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    // SAFETY: two calls whose arguments are numbers.
+    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: as above; the first descriptor outlives the call.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })
+}

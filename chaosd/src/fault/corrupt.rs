@@ -21,10 +21,10 @@ impl PacketFault for Corrupt {
             format!("{} bits", self.bits)
         };
         let seen = match self.mode {
-            CorruptMode::Detected => "so that the checksum fails",
-            CorruptMode::Undetected => "with the checksum kept right",
+            CorruptMode::Detected => "the checksum fails",
+            CorruptMode::Undetected => "the checksum is kept right",
         };
-        format!("flips {bits} in {} of packets, {seen},", self.rate)
+        format!("flips {bits} ({seen}) in {} of packets", self.rate)
     }
 
     fn mechanism(&self) -> String {
