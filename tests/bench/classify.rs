@@ -18,6 +18,26 @@ use crate::{
 const FAULTS: u16 = 256;
 const PEERS_EACH: u16 = 40;
 
+pub fn quick() -> Result<bool> {
+    plane::leave_the_network()?;
+    let meter = Meter::new()?;
+    let other_port = Matcher {
+        ports: ports(1, 1),
+        ..matcher()
+    };
+    let p = plane::armed([other_port])?;
+    for (n, b) in [("4", packet::tcp4(false)), ("6", packet::tcp6(false))] {
+        let c = meter.cost(p.program("egress").unwrap(), &b)?;
+        println!(
+            "{n} {:.1} {:.1} {:.1} {:.2}",
+            c.min_ns,
+            c.median_ns,
+            c.empty_ns,
+            c.ratio()
+        );
+    }
+    Ok(true)
+}
 pub fn run() -> Result<bool> {
     plane::leave_the_network()?;
     let meter = Meter::new()?;

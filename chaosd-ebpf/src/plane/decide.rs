@@ -48,6 +48,7 @@ static VERDICTS: PerCpuArray<Verdict> = PerCpuArray::with_max_entries(2, 0);
 pub fn decide(
     scratch: Scratch,
     bits: Bits,
+    now: u64,
     direction: u32,
     p: &Packet,
     flow: u32,
@@ -57,7 +58,7 @@ pub fn decide(
     let v = unsafe { &mut *v };
     *v = Verdict {
         left: bits,
-        now: maps::now(),
+        now,
         direction,
         segments: p.segments,
         flow,

@@ -196,6 +196,9 @@ pub fn first_packet(ctx: &SkBuffContext) -> i32 {
     if bits.is_empty() {
         return 1;
     }
-    let verdict = decide::decide(Scratch::Cgroup, bits, INGRESS, p, act::flow_hash(p));
+    let Some(now) = maps::vouched(ctl) else {
+        return 1;
+    };
+    let verdict = decide::decide(Scratch::Cgroup, bits, now, INGRESS, p, act::flow_hash(p));
     i32::from(verdict.is_none_or(|v| v.drop == 0))
 }
