@@ -18,33 +18,15 @@ use crate::{
 const FAULTS: u16 = 256;
 const PEERS_EACH: u16 = 40;
 
-pub fn quick() -> Result<bool> {
-    plane::leave_the_network()?;
-    let meter = Meter::new()?;
-    let other_port = Matcher {
-        ports: ports(1, 1),
-        ..matcher()
-    };
-    let p = plane::armed([other_port])?;
-    for (n, b) in [("4", packet::tcp4(false)), ("6", packet::tcp6(false))] {
-        let c = meter.cost(p.program("egress").unwrap(), &b)?;
-        println!(
-            "{n} {:.1} {:.1} {:.1} {:.2}",
-            c.min_ns,
-            c.median_ns,
-            c.empty_ns,
-            c.ratio()
-        );
-    }
-    Ok(true)
-}
+/// The packet of a family, leaving or arriving.
+type Segment = fn(bool) -> Vec<u8>;
+const FAMILIES: [(&str, Segment); 2] = [("IPv4", packet::tcp4), ("IPv6", packet::tcp6)];
+
 pub fn run() -> Result<bool> {
     plane::leave_the_network()?;
     let meter = Meter::new()?;
     let mut table = Table::default();
-    let families: [(&str, fn(bool) -> Vec<u8>); 2] =
-        [("IPv4", packet::tcp4), ("IPv6", packet::tcp6)];
-    for (family, segment) in families {
+    for (family, segment) in FAMILIES {
         for (hook, inbound) in [("egress", false), ("ingress", true)] {
             let bytes = segment(inbound);
             let cost = |plane: &Plane| {

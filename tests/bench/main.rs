@@ -27,7 +27,6 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["quick"] => classify::quick(),
         ["classify"] => classify::run(),
         ["apply"] => apply::run(100),
         ["apply", rounds] => apply::run(rounds.parse()?),

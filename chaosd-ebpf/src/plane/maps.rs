@@ -75,8 +75,8 @@ pub fn armed() -> Option<&'static Control> {
     // SAFETY: valid aligned fields of a map value.
     let (lease, fence) = unsafe {
         (
-            core::ptr::read_volatile(&ctl.lease_ns),
-            core::ptr::read_volatile(&ctl.fence),
+            core::ptr::read_volatile(&raw const ctl.lease_ns),
+            core::ptr::read_volatile(&raw const ctl.fence),
         )
     };
     if lease == 0 || fence != 0 {
@@ -90,7 +90,7 @@ pub fn armed() -> Option<&'static Control> {
 pub fn vouched(ctl: &Control) -> Option<u64> {
     let now = now();
     // SAFETY: a valid aligned field of a map value, which user space writes while we look.
-    let lease = unsafe { core::ptr::read_volatile(&ctl.lease_ns) };
+    let lease = unsafe { core::ptr::read_volatile(&raw const ctl.lease_ns) };
     (now <= lease).then_some(now)
 }
 
