@@ -99,7 +99,7 @@ fn a_thousand_silent_connections_are_borne_and_the_fault_stays_in_force() -> Res
 }
 
 #[test]
-fn a_client_that_trickles_or_never_reads_is_cut_off() -> Result<()> {
+fn a_client_that_trickles_or_stops_half_way_is_cut_off() -> Result<()> {
     let daemon = Daemon::start(&Options::default())?;
     // A byte every half second never makes a header.
     let mut trickle = connect(&daemon.socket())?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use support::{Daemon, Instance, Options, Output};
 
-use crate::scene::{Fault, Scene, files};
+use crate::scene::{Fault, LONG, Scene, files};
 
 /// Nobody, on every distribution.
 const NOBODY: u32 = 65_534;
@@ -144,6 +144,26 @@ fn a_second_daemon_is_refused_and_told_of_the_first_which_lives_on() -> Result<(
     let said = daemon.cli(["serve", "--socket", &other.display().to_string()])?;
     ensure!(said.status == Some(3) && !other.exists(), "{said:?}");
     Ok(())
+}
+
+#[test]
+fn a_daemon_that_has_lost_its_socket_is_told_by_status_and_ended_by_revert_all() -> Result<()> {
+    let scene = Scene::new("nosocket", Fault::Drop)?;
+    let mut daemon = scene.daemon()?;
+    std::fs::remove_file(daemon.socket()).context("failed to remove the socket")?;
+    let pid = daemon.pid().to_string();
+    let said = daemon.cli(["status"])?;
+    ensure!(
+        said.status == Some(3) && said.stdout.contains(&pid),
+        "{said:?}"
+    );
+    let said = daemon.cli(["revert", "--all"])?;
+    ensure!(
+        said.status == Some(0) && said.stdout.contains(&pid),
+        "{said:?}"
+    );
+    daemon.wait(LONG)?;
+    scene.assert_clean(&daemon)
 }
 
 fn as_nobody(instance: &Instance, args: &[&str]) -> Result<Output> {

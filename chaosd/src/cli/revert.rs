@@ -85,10 +85,11 @@ impl Revert {
 
 async fn all(client: &Client, state: &StateDir) -> Result<Reverted, CliError> {
     let mut reverted = Reverted::default();
-    let mut deaf = false;
+    let (mut deaf, mut unheard) = (false, false);
     match greet_then_revert_all(client).await {
         Ok(runs) => reverted.runs = runs,
-        Err(error) if error.is_no_daemon() => {}
+        // Its socket may have been removed, or be another: told by its lock.
+        Err(error) if error.is_no_daemon() => unheard = true,
         Err(error @ ClientError::Denied { .. }) => return Err(error.into()),
         // There is a daemon and it does not do it: it is ended, or else killed, and its watchdog
         // reverts.
@@ -102,7 +103,13 @@ async fn all(client: &Client, state: &StateDir) -> Result<Reverted, CliError> {
             .owner
             .as_ref()
             .is_some_and(|o| o.kind == Some(Kind::Daemon));
-        if deaf || !daemon {
+        if daemon && unheard {
+            tracing::warn!(
+                "a daemon lives and does not answer on {}; ending it",
+                client.socket().display()
+            );
+        }
+        if deaf || unheard || !daemon {
             end(state, &live, &mut reverted).await?;
         }
     }

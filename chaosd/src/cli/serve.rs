@@ -32,6 +32,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
+        if self.max_for.is_zero() {
+            return Err(CliError::Usage(
+                "--max-for: 0 allows no run at all: give more, or leave it out".into(),
+            ));
+        }
         let state = global.state();
         // In this order: there is one daemon, it starts from a clean machine, and who can connect
         // can be served.

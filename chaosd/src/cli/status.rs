@@ -99,6 +99,18 @@ async fn look(client: &Client, state: &StateDir) -> Machine {
         problems.push(out::chain(&error));
         Vec::new()
     });
+    if daemon.is_none() && problems.is_empty() {
+        // Its socket was removed, or is another.
+        let unheard = live.iter().filter_map(|live| live.owner.as_ref());
+        let unheard = unheard.filter(|owner| owner.kind == Some(Kind::Daemon) && owner.is_alive());
+        problems.extend(unheard.map(|owner| {
+            format!(
+                "a daemon lives (pid {}) and does not answer on {}: name its socket by --socket, or end it by `chaosd revert --all`",
+                owner.pid,
+                client.socket().display()
+            )
+        }));
+    }
     let foreground = live
         .iter()
         .map(|live| process(live.number, live.owner.as_ref()))

@@ -49,7 +49,7 @@ pub enum InstanceError {
         source: io::Error,
     },
     /// Others could write journals there, which root would obey.
-    #[error("{path} is not safe: {why}; remove it, or name another with --state-dir")]
+    #[error("{path} is not safe: {why}; name another with --state-dir, or see why that is")]
     Unsafe {
         /// The directory.
         path: PathBuf,
