@@ -4,10 +4,12 @@
 //! driven by arming runs that began in the past or will begin in the future.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod decisions;
 mod matching;
 mod packets;
 mod parsing;
 mod protected;
+mod timeline;
 
 use std::{
     fs::File, io, os::unix::fs::MetadataExt as _, panic::resume_unwind, sync::Arc, thread::scope,
