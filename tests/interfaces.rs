@@ -1,6 +1,7 @@
 //! Interfaces and namespaces come and go in mid-fault: new ones are covered, and a run whose last
 //! one is gone ends with a report.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -90,7 +91,11 @@ fn a_namespace_that_is_deleted_in_mid_fault_is_let_go_at_the_end() -> Result<()>
         "--netns",
         lab.target().netns(),
     ];
-    let mut child = command.args(words).spawn()?;
+    let mut child = command
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     let asked = Flow {
         datagrams: 1,
         settle: Duration::from_millis(20),

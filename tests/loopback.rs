@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -133,7 +134,12 @@ fn the_sysctls_of_lo_are_written_back() -> Result<()> {
         "1s",
     ];
     let words = words.into_iter().chain(["--netns", lab.target().netns()]);
-    let mut child = instance.command()?.args(words).spawn()?;
+    let mut child = instance
+        .command()?
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     let changed = wait_until(PATIENCE, || {
         Snapshot::take(lab.target())
             .is_ok_and(|now| now.changes_since(&before).contains("accept_local"))

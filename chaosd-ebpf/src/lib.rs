@@ -74,14 +74,18 @@ pub struct Control {
     pub plane: u32,
 }
 
-/// An interface of the plane, by ifindex.
+/// An interface of the plane, by slot: `ifindex % MAX_SLOTS` while that is free, else another one.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Iface {
-    /// Number within the plane.
+    /// ifindex; 0: a free slot.
+    pub index: u32,
+    /// Its place in the table.
     pub slot: u32,
     /// [`HAS_L2`]
     pub flags: u32,
+    /// Keeps the next field aligned.
+    pub pad: u32,
     /// Faults armed on it, per direction.
     pub bits: [Bits; 2],
 }
@@ -107,7 +111,7 @@ pub struct SockTag {
 const _: () = {
     assert!(size_of::<Bits>() == 32);
     assert!(size_of::<Control>() == 16 + 7 * 32 + 16);
-    assert!(size_of::<Iface>() == 72);
+    assert!(size_of::<Iface>() == 80);
     assert!(size_of::<Counters>() == 16);
     assert!(size_of::<SockTag>() == 128);
 };

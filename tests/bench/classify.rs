@@ -18,13 +18,15 @@ use crate::{
 const FAULTS: u16 = 256;
 const PEERS_EACH: u16 = 40;
 
+/// The packet of a family, leaving or arriving.
+type Segment = fn(bool) -> Vec<u8>;
+const FAMILIES: [(&str, Segment); 2] = [("IPv4", packet::tcp4), ("IPv6", packet::tcp6)];
+
 pub fn run() -> Result<bool> {
     plane::leave_the_network()?;
     let meter = Meter::new()?;
     let mut table = Table::default();
-    let families: [(&str, fn(bool) -> Vec<u8>); 2] =
-        [("IPv4", packet::tcp4), ("IPv6", packet::tcp6)];
-    for (family, segment) in families {
+    for (family, segment) in FAMILIES {
         for (hook, inbound) in [("egress", false), ("ingress", true)] {
             let bytes = segment(inbound);
             let cost = |plane: &Plane| {

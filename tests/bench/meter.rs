@@ -19,6 +19,7 @@ pub struct Meter {
 }
 
 /// What one program costs.
+#[expect(clippy::struct_field_names, reason = "each says its unit")]
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// ns of the fastest round.

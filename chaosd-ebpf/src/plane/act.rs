@@ -25,6 +25,10 @@ pub enum Place {
 /// Classifies, steers, decides. `TCX_NEXT` lets the packet go on.
 #[inline(always)]
 pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place: Place) -> i32 {
+    let start = &iface.bits[(direction & 1) as usize];
+    if start.is_empty() {
+        return TCX_NEXT;
+    }
     let l2 = iface.flags & HAS_L2 != 0;
     let Some(p) = Packet::parse(Scratch::Tc, ctx, l2, direction) else {
         return TCX_NEXT;
@@ -36,10 +40,13 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
             u64::from(p.segments),
         );
     }
-    let mut bits = classify::candidates(ctl, &iface.bits[(direction & 1) as usize], p);
+    let mut bits = classify::candidates(ctl, start, p);
     if bits.is_empty() {
         return TCX_NEXT;
     }
+    let Some(now) = maps::vouched(ctl) else {
+        return TCX_NEXT;
+    };
     if ctl.uses & USES_CGROUP != 0 {
         bits = restrict_to_cgroup(ctx, ctl, p, direction, place, bits);
         if bits.is_empty() {
@@ -53,7 +60,7 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     {
         return steer(ctx, ctl, iface, direction, p);
     }
-    let Some(v) = decide::decide(Scratch::Tc, bits, direction, p, flow_hash(p)) else {
+    let Some(v) = decide::decide(Scratch::Tc, bits, now, direction, p, flow_hash(p)) else {
         return TCX_NEXT;
     };
     if v.drop != 0 {

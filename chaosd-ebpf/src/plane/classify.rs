@@ -63,7 +63,7 @@ fn by_peer(ctl: &Control, p: &Packet) -> Bits {
 
 /// The protected set: what must live for the fault's own off-switch to work.
 ///
-/// ARP and every other protocol that is not IP; neighbour discovery (RFC 4861, ICMPv6 133 to 137);
+/// ARP and every other protocol that is not IP; neighbour discovery (RFC 4861, `ICMPv6` 133 to 137);
 /// DHCP (RFC 2131, RFC 8415); the connections listed by the daemon (live SSH sessions).
 #[inline(always)]
 fn is_protected(p: &Packet) -> bool {
@@ -86,11 +86,9 @@ pub fn by_cgroup(ctl: &Control, mut id_at: impl FnMut(u32) -> u64) -> Bits {
     let mut bits = Bits::NONE;
     for level in 0..CGROUP_LEVELS as u32 {
         if ctl.cgroup_levels & (1 << level) != 0 {
-            let id = id_at(level);
             // SAFETY: the value is replaced as a whole by user space.
-            if id != 0
-                && let Some(found) = unsafe { maps::CGROUPS.get(id) }
-            {
+            let found = unsafe { maps::CGROUPS.get(id_at(level)) };
+            if let Some(found) = found {
                 bits = bits.or(found);
             }
         }

@@ -48,6 +48,7 @@ static VERDICTS: PerCpuArray<Verdict> = PerCpuArray::with_max_entries(2, 0);
 pub fn decide(
     scratch: Scratch,
     bits: Bits,
+    now: u64,
     direction: u32,
     p: &Packet,
     flow: u32,
@@ -57,7 +58,7 @@ pub fn decide(
     let v = unsafe { &mut *v };
     *v = Verdict {
         left: bits,
-        now: maps::now(),
+        now,
         direction,
         segments: p.segments,
         flow,
@@ -137,8 +138,8 @@ fn active(f: &Fault, v: &Verdict) -> Option<u64> {
     // SAFETY: fields of a map value that user space writes.
     let (start, deadline) = unsafe {
         (
-            core::ptr::read_volatile(&run.start_ns),
-            core::ptr::read_volatile(&run.deadline_ns),
+            core::ptr::read_volatile(&raw const run.start_ns),
+            core::ptr::read_volatile(&raw const run.deadline_ns),
         )
     };
     if v.now >= deadline || v.now < start {
@@ -162,12 +163,7 @@ fn active(f: &Fault, v: &Verdict) -> Option<u64> {
 /// hour does not overflow.
 #[inline(always)]
 fn intensity(since: u64, ramp: u64) -> u64 {
-    let ramp = ramp >> 12;
-    if ramp == 0 {
-        ONE
-    } else {
-        ((since >> 12) << 32) / ramp
-    }
+    ((since >> 12) << 32).checked_div(ramp >> 12).unwrap_or(ONE)
 }
 
 #[inline(always)]

@@ -20,6 +20,27 @@
     reason = "the macros put each program's page on an inner function"
 )]
 #![expect(internal_features, reason = "atomic_xadd, see decide.rs")]
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs stack, and a program has 512 bytes of it in all"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "helpers return i64 where a verdict is an i32, and TryFrom's panic path does not load"
+)]
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_ptr_alignment,
+    reason = "depths are below 16; a stack's arrays are aligned to 8 bytes"
+)]
+#![expect(
+    clippy::verbose_bit_mask,
+    reason = "a mask of the fragment offset is what RFC 791 speaks of"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the program macros call"
+)]
 
 mod act;
 mod classify;

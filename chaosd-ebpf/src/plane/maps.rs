@@ -39,9 +39,10 @@ pub static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SLOTS * 2,
 pub static DETOURED: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
 #[map]
-static IFACES: HashMap<u32, Iface> = HashMap::with_max_entries(MAX_SLOTS, 0);
+static IFACES: Array<Iface> = Array::with_max_entries(MAX_SLOTS, BPF_F_MMAPABLE);
+/// ifindex -> slot, for interfaces whose own slot was taken.
 #[map]
-static SLOTS: Array<u32> = Array::with_max_entries(MAX_SLOTS, 0);
+static MOVED: HashMap<u32, u32> = HashMap::with_max_entries(MAX_SLOTS, 0);
 
 /// Dimensions: key -> the faults that hold for it.
 #[map]
@@ -65,7 +66,8 @@ pub static PROTECTED: HashMap<FlowKey, u32> = HashMap::with_max_entries(4096, 1)
 #[btf_map]
 pub static SOCKETS: SkStorage<SockTag> = SkStorage::new();
 
-/// The control entry, while something is armed and the daemon vouches for it.
+/// The control entry, while something is armed. Whether the daemon still vouches for it is asked
+/// when a fault is about to act ([`vouched`]): most packets need not read the clock.
 #[inline(always)]
 pub fn armed() -> Option<&'static Control> {
     let ctl = CONTROL.get(0)?;
@@ -73,14 +75,23 @@ pub fn armed() -> Option<&'static Control> {
     // SAFETY: valid aligned fields of a map value.
     let (lease, fence) = unsafe {
         (
-            core::ptr::read_volatile(&ctl.lease_ns),
-            core::ptr::read_volatile(&ctl.fence),
+            core::ptr::read_volatile(&raw const ctl.lease_ns),
+            core::ptr::read_volatile(&raw const ctl.fence),
         )
     };
-    if lease == 0 || fence != 0 || now() > lease {
+    if lease == 0 || fence != 0 {
         return None;
     }
     Some(ctl)
+}
+
+/// The time, while the daemon vouches for the plane.
+#[inline(always)]
+pub fn vouched(ctl: &Control) -> Option<u64> {
+    let now = now();
+    // SAFETY: a valid aligned field of a map value, which user space writes while we look.
+    let lease = unsafe { core::ptr::read_volatile(&raw const ctl.lease_ns) };
+    (now <= lease).then_some(now)
 }
 
 /// The control entry, armed or not.
@@ -97,7 +108,7 @@ pub fn plane() -> u32 {
 
 /// `CLOCK_MONOTONIC`, in steps of a jiffy: 5 ns instead of 32.
 #[inline(always)]
-pub fn now() -> u64 {
+fn now() -> u64 {
     // SAFETY: a helper without arguments.
     unsafe { bpf_ktime_get_coarse_ns() }
 }
@@ -105,18 +116,20 @@ pub fn now() -> u64 {
 /// The interface with this index, if it belongs to the plane.
 #[inline(always)]
 pub fn iface(index: u32) -> Option<&'static Iface> {
-    // SAFETY: the entry is replaced, never freed, while a fault is armed; a torn read of bits
-    // means one packet more or less.
-    unsafe { IFACES.get(index) }
+    let own = IFACES.get(index & (MAX_SLOTS - 1))?;
+    if own.index == index {
+        return Some(own);
+    }
+    // SAFETY: a number, replaced as a whole by user space.
+    let slot = unsafe { MOVED.get(index) }?;
+    IFACES.get(*slot).filter(|i| i.index == index)
 }
 
 /// ifindex of a slot.
 #[inline(always)]
 pub fn slot(slot: u32) -> Option<u32> {
-    match SLOTS.get(slot) {
-        Some(&index) if index != 0 => Some(index),
-        _ => None,
-    }
+    let index = IFACES.get(slot)?.index;
+    (index != 0).then_some(index)
 }
 
 /// Adds to a per-CPU number.

@@ -140,12 +140,87 @@ impl Packet {
             l4: l3,
             segments: segments(raw),
         };
-        match ethertype {
-            ETH_P_IP => p.ipv4(skb, direction)?,
-            ETH_P_IPV6 => p.ipv6(skb, direction)?,
-            _ => {}
+        match scratch {
+            Scratch::Tc if l2 && p.plain(raw, ethertype, direction) => Some(p),
+            _ => p.any(skb, ethertype, direction).then_some(p),
         }
-        Some(p)
+    }
+
+    /// TCP and UDP behind a bare IP header, read straight from the linear part of the buffer: a
+    /// quarter of what the helper costs. False, and nothing is said of the packet, for all others.
+    #[inline(always)]
+    fn plain(&mut self, skb: *const __sk_buff, ethertype: u16, direction: u32) -> bool {
+        const L3: usize = ETH_HLEN as usize;
+        // SAFETY: context fields.
+        let (start, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
+        if self.l3 != ETH_HLEN {
+            return false;
+        }
+        let l3 = (start + L3) as *const u8;
+        let ip_len = match ethertype {
+            ETH_P_IP => 20,
+            ETH_P_IPV6 => 40,
+            _ => return false,
+        };
+        if start + L3 + ip_len + 8 > end {
+            return false;
+        }
+        // SAFETY: everything up to `end` may be read, which is checked above and below; the Ethernet
+        // header starts at an even address (NET_IP_ALIGN is 0 or 2), and so does what follows it.
+        unsafe {
+            let protocol = if ethertype == ETH_P_IP {
+                // No options; neither "more fragments" nor an offset (RFC 791).
+                if *l3 != 0x45 || u16::from_be(*l3.add(6).cast()) & 0x3fff != 0 {
+                    return false;
+                }
+                *l3.add(9)
+            } else {
+                if *l3 >> 4 != 6 {
+                    return false;
+                }
+                *l3.add(6)
+            };
+            let l4 = l3.add(ip_len);
+            if protocol == TCP {
+                if start + L3 + ip_len + 14 > end {
+                    return false;
+                }
+                self.flags = *l4.add(13);
+            } else if protocol != UDP {
+                return false;
+            }
+            let remote: *mut u16 = self.flow.remote.as_mut_ptr().cast();
+            if ethertype == ETH_P_IP {
+                let at: *const u16 = l3.add(if direction == INGRESS { 12 } else { 16 }).cast();
+                *remote = *at;
+                *remote.add(1) = *at.add(1);
+                self.family = 4;
+            } else {
+                let at: *const u16 = l3.add(if direction == INGRESS { 8 } else { 24 }).cast();
+                let mut i = 0;
+                while i < 8 {
+                    *remote.add(i) = *at.add(i);
+                    i += 1;
+                }
+                self.family = 6;
+            }
+            self.flow.family = self.family;
+            self.protocol = protocol;
+            self.l4 = ETH_HLEN + ip_len as u32;
+            let ports: *const u16 = l4.cast();
+            self.set_ports(u16::from_be(*ports), u16::from_be(*ports.add(1)), direction);
+        }
+        true
+    }
+
+    /// Every packet, by the helper; false for what cannot be parsed.
+    #[inline(never)]
+    fn any(&mut self, skb: *mut core::ffi::c_void, ethertype: u16, direction: u32) -> bool {
+        match ethertype {
+            ETH_P_IP => self.ipv4(skb, direction).is_some(),
+            ETH_P_IPV6 => self.ipv6(skb, direction).is_some(),
+            _ => true,
+        }
     }
 
     #[inline(always)]
@@ -234,8 +309,16 @@ impl Packet {
         } else {
             return;
         };
+        self.set_ports(
+            u16::from_be_bytes(source),
+            u16::from_be_bytes(destination),
+            direction,
+        );
+    }
+
+    #[inline(always)]
+    fn set_ports(&mut self, source: u16, destination: u16, direction: u32) {
         self.ports = true;
-        let (source, destination) = (u16::from_be_bytes(source), u16::from_be_bytes(destination));
         if direction == INGRESS {
             self.flow.remote_port = source;
             self.flow.local_port = destination;

@@ -8,7 +8,7 @@
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_tuple},
+    bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_tuple},
     helpers::generated::{
         bpf_get_listener_sock, bpf_sk_fullsock, bpf_sk_lookup_udp, bpf_sk_release,
         bpf_sk_storage_get, bpf_skb_ancestor_cgroup_id, bpf_skc_lookup_tcp,
@@ -34,16 +34,7 @@ pub fn sender(ctx: &TcContext, ctl: &Control) -> Bits {
         bpf_skb_ancestor_cgroup_id(skb, level as i32)
     });
     if !bits.is_empty() {
-        // SAFETY: a context field; the verifier checks the null test before use.
-        unsafe {
-            let sk = (*skb).__bindgen_anon_2.sk;
-            if !sk.is_null() {
-                let full = bpf_sk_fullsock(sk);
-                if !full.is_null() {
-                    tag(skb.cast(), full);
-                }
-            }
-        }
+        tag_socket_of(skb);
     }
     bits
 }
@@ -127,6 +118,21 @@ unsafe fn tagged(ctl: &Control, sk: *mut bpf_sock) -> Option<Bits> {
     }))
 }
 
+/// Tags the socket that the packet carries, if it is a full one.
+#[inline(always)]
+fn tag_socket_of(skb: *mut __sk_buff) {
+    // SAFETY: a context field; the verifier checks the null tests before use.
+    unsafe {
+        let sk = (*skb).__bindgen_anon_2.sk;
+        if !sk.is_null() {
+            let full = bpf_sk_fullsock(sk);
+            if !full.is_null() {
+                tag(skb.cast(), full);
+            }
+        }
+    }
+}
+
 /// Writes down where the socket of `skb` was born.
 #[inline(never)]
 unsafe fn tag(skb: *mut core::ffi::c_void, sk: *mut bpf_sock) {
@@ -163,16 +169,7 @@ pub fn first_packet(ctx: &SkBuffContext) -> i32 {
         return 1;
     }
     let skb = ctx.skb.skb;
-    // SAFETY: context fields; the verifier checks the null tests.
-    unsafe {
-        let sk = (*skb).__bindgen_anon_2.sk;
-        if !sk.is_null() {
-            let full = bpf_sk_fullsock(sk);
-            if !full.is_null() {
-                tag(skb.cast(), full);
-            }
-        }
-    }
+    tag_socket_of(skb);
     let Some(iface) = maps::iface(packet::ifindex(ctx)) else {
         return 1;
     };
@@ -196,6 +193,9 @@ pub fn first_packet(ctx: &SkBuffContext) -> i32 {
     if bits.is_empty() {
         return 1;
     }
-    let verdict = decide::decide(Scratch::Cgroup, bits, INGRESS, p, act::flow_hash(p));
+    let Some(now) = maps::vouched(ctl) else {
+        return 1;
+    };
+    let verdict = decide::decide(Scratch::Cgroup, bits, now, INGRESS, p, act::flow_hash(p));
     i32::from(verdict.is_none_or(|v| v.drop == 0))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
+    maps::{HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
     programs::{CgroupSkb, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
@@ -38,8 +38,8 @@ pub(super) struct Object {
     pub peers6: LpmTrie<MapData, [u8; 16], pod::Bits>,
     pub cgroups: HashMap<MapData, u64, pod::Bits>,
     pub protected: HashMap<MapData, pod::FlowKey, u32>,
-    pub ifaces: HashMap<MapData, u32, pod::Iface>,
-    pub slots: Array<MapData, u32>,
+    pub ifaces: Mapped<chaosd_ebpf::Iface>,
+    pub moved: HashMap<MapData, u32, u32>,
     pub counters: PerCpuArray<MapData, pod::Counters>,
     pub seen: PerCpuArray<MapData, u64>,
     pub detoured: PerCpuArray<MapData, u64>,
@@ -104,8 +104,8 @@ impl Object {
             peers6: typed(&mut ebpf, "PEERS6")?,
             cgroups: typed(&mut ebpf, "CGROUPS")?,
             protected: typed(&mut ebpf, "PROTECTED")?,
-            ifaces: typed(&mut ebpf, "IFACES")?,
-            slots: typed(&mut ebpf, "SLOTS")?,
+            ifaces: mapped(&mut ebpf, "IFACES", chaosd_ebpf::MAX_SLOTS as usize)?,
+            moved: typed(&mut ebpf, "MOVED")?,
             counters: typed(&mut ebpf, "COUNTERS")?,
             seen: typed(&mut ebpf, "SEEN")?,
             detoured: typed(&mut ebpf, "DETOURED")?,

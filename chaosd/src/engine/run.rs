@@ -96,7 +96,7 @@ impl Run {
                 base: [0; 2],
             });
         }
-        plane.refresh()?;
+        plane.refresh();
         for installed in &mut self.installed {
             installed.base = plane.seen(installed.number)?;
         }

@@ -20,9 +20,9 @@ mod pod {
             unsafe impl aya::Pod for $t {}
         )*};
     }
-    pod!(Bits, Counters, FlowKey, Iface);
+    pod!(Bits, Counters, FlowKey);
 }
-pub use pod::{Bits, Counters, FlowKey, Iface};
+pub use pod::{Bits, Counters, FlowKey};
 
 /// The same file under a descriptor numbered `at_least` or higher; close-on-exec.
 pub fn renumber(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {

@@ -21,6 +21,8 @@ unsafe impl Plain for chaosd_ebpf::Fault {}
 unsafe impl Plain for chaosd_ebpf::FaultState {}
 // SAFETY: as above.
 unsafe impl Plain for chaosd_ebpf::Bits {}
+// SAFETY: as above.
+unsafe impl Plain for chaosd_ebpf::Iface {}
 
 /// An array map, mapped.
 pub struct Mapped<T: Plain> {

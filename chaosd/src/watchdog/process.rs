@@ -21,7 +21,8 @@ use nix::{
 };
 
 use super::{
-    ALIVE, ARMED, FENCE_AFTER, GOODBYE, IDLE, KILL_AFTER, READY, cgroup::Refuge, wait_readable,
+    ALIVE, ARMED, FENCE_AFTER, GOODBYE, HEARTBEAT, IDLE, KILL_AFTER, READY, cgroup::Refuge,
+    wait_readable,
 };
 use crate::{
     instance::{Instance, StateDir},
@@ -33,6 +34,8 @@ use crate::{
 const DEATH_TIME: Duration = Duration::from_secs(1);
 /// From the fence to the kill.
 const GRACE: Duration = KILL_AFTER.saturating_sub(FENCE_AFTER);
+/// We wake up for a deadline within a few milliseconds, on a machine that runs.
+const LATE: Duration = Duration::from_millis(50);
 
 /// The watchdog. `args` is what followed [`super::VERB`].
 ///
@@ -75,6 +78,18 @@ impl Mood {
             // Counted from the fence, not from the last heartbeat: if the whole machine was
             // paused, the parent gets its time too.
             Self::Fenced(at) => Some(at + GRACE),
+        }
+    }
+
+    /// What it is when we woke up late for its deadline: the machine stood still, or was too busy
+    /// for us, and then for the parent too. It gets the time of one heartbeat to speak first. The
+    /// lease, which nobody renews meanwhile, ends at its own time all the same.
+    fn excuse(self, now: Instant) -> Option<Self> {
+        match self {
+            Self::Armed(last) if now > last + FENCE_AFTER + LATE => {
+                Some(Self::Armed(now.checked_sub(FENCE_AFTER)? + HEARTBEAT))
+            }
+            _ => None,
         }
     }
 
@@ -197,6 +212,10 @@ impl Watch {
             if mood.deadline().is_none_or(|d| Instant::now() < d) {
                 continue;
             }
+            if let Some(excused) = mood.excuse(Instant::now()) {
+                mood = excused;
+                continue;
+            }
             if let Mood::Fenced(_) = mood {
                 self.log(format_args!(
                     "no heartbeat for {KILL_AFTER:?}: killing the parent"
@@ -297,6 +316,17 @@ mod tests {
         assert_eq!(Mood::Fenced(now).deadline(), Some(now + GRACE));
         assert_eq!(FENCE_AFTER + GRACE, KILL_AFTER);
         assert_eq!(Mood::Idle.deadline(), None);
+    }
+
+    #[test]
+    fn a_parent_is_not_late_when_the_whole_machine_was() {
+        let now = Instant::now();
+        let since = |age: Duration| Mood::Armed(now.checked_sub(age).expect("booted long ago"));
+        assert_eq!(since(FENCE_AFTER).excuse(now), None);
+        let excused = since(FENCE_AFTER * 2).excuse(now).expect("we are late too");
+        assert_eq!(excused.deadline(), Some(now + HEARTBEAT));
+        assert_eq!(excused.excuse(now + HEARTBEAT), None, "once");
+        assert_eq!(Mood::Fenced(now).excuse(now + KILL_AFTER), None);
     }
 
     #[test]

@@ -46,18 +46,24 @@ impl Plane {
         if let Some(a) = self.attached.get_mut(&interface.index) {
             a.name.clone_from(&interface.name);
             a.default = interface.default;
-            return self.write_iface(interface.index);
+            self.write_iface(interface.index);
+            return Ok(());
         }
-        let slot = (0..MAX_SLOTS)
+        // Its own slot if it is free: the programs look there first.
+        let own = interface.index % MAX_SLOTS;
+        let slot = std::iter::once(own)
+            .chain(0..MAX_SLOTS)
             .find(|s| self.attached.values().all(|a| a.slot != *s))
             .ok_or(PlaneError::Full {
                 what: "interfaces",
                 max: MAX_SLOTS as usize,
             })?;
-        self.object
-            .slots
-            .set(slot, interface.index, 0)
-            .map_err(map_error("SLOTS"))?;
+        if slot != own {
+            self.object
+                .moved
+                .insert(interface.index, slot, 0)
+                .map_err(map_error("MOVED"))?;
+        }
         let links = [
             attach(
                 &mut self.object,
@@ -86,16 +92,20 @@ impl Plane {
                 _links: links,
             },
         );
-        self.write_iface(interface.index)
+        self.write_iface(interface.index);
+        Ok(())
     }
 
     /// Takes the programs off an interface (which may be gone).
     pub fn detach(&mut self, index: u32) {
         if let Some(a) = self.attached.remove(&index) {
+            let slot = a.slot;
             drop(a);
-            // Gone or not: nothing looks at the entry any more.
-            if let Err(e) = self.object.ifaces.remove(&index) {
-                tracing::debug!("interface {index} had no entry: {e}");
+            self.object.ifaces.update(slot as usize, |i| i.index = 0);
+            if slot != index % MAX_SLOTS
+                && let Err(e) = self.object.moved.remove(&index)
+            {
+                tracing::debug!("interface {index} had no slot: {e}");
             }
         }
     }

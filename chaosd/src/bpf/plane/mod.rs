@@ -198,9 +198,9 @@ impl Plane {
     /// Takes a fault out. Its run should be disarmed.
     pub fn uninstall(&mut self, n: u8) -> Result<(), PlaneError> {
         let result = self.tables.remove(&mut self.object, n);
-        let refreshed = self.refresh();
+        self.refresh();
         self.object.faults.set(n.into(), Fault::default());
-        result.and(refreshed)
+        result
     }
 
     /// Replaces a fault's peers.
@@ -209,14 +209,16 @@ impl Plane {
     }
 
     /// Tells every interface which faults it carries.
-    pub fn refresh(&mut self) -> Result<(), PlaneError> {
+    pub fn refresh(&mut self) {
         let indices: Vec<u32> = self.attached.keys().copied().collect();
-        indices.into_iter().try_for_each(|i| self.write_iface(i))
+        for index in indices {
+            self.write_iface(index);
+        }
     }
 
-    fn write_iface(&mut self, index: u32) -> Result<(), PlaneError> {
+    fn write_iface(&mut self, index: u32) {
         let Some(a) = self.attached.get_mut(&index) else {
-            return Ok(());
+            return;
         };
         let mut bits = [Bits::NONE; 2];
         for (&n, m) in self.tables.matchers() {
@@ -227,20 +229,15 @@ impl Plane {
                 }
             }
         }
-        let flags = if a.ethernet { HAS_L2 } else { 0 };
         a.bits = bits;
-        self.object
-            .ifaces
-            .insert(
-                index,
-                pod::Iface(chaosd_ebpf::Iface {
-                    slot: a.slot,
-                    flags,
-                    bits,
-                }),
-                0,
-            )
-            .map_err(map_error("IFACES"))
+        let iface = chaosd_ebpf::Iface {
+            index,
+            slot: a.slot,
+            flags: if a.ethernet { HAS_L2 } else { 0 },
+            pad: 0,
+            bits,
+        };
+        self.object.ifaces.set(a.slot as usize, iface);
     }
 
     /// Connections that faults leave alone. Replaces the list.
