@@ -20,6 +20,13 @@ pub fn candidates(ctl: &Control, start: &Bits, p: &Packet) -> Bits {
         && let Some(by_flags) = maps::FLAGS.get(u32::from(p.flags))
     {
         bits = bits.and(by_flags);
+        // Without its flags (a later fragment) a segment is left to the faults that name none: those
+        // that hold when no flag is set as well as when all are.
+        if !p.ports
+            && let Some(all_set) = maps::FLAGS.get(u32::from(u8::MAX))
+        {
+            bits = bits.and(all_set);
+        }
     }
     if p.ports {
         if let Some(by_port) = maps::PORTS.get(u32::from(p.flow.remote_port)) {

@@ -87,6 +87,17 @@ pub fn load_into<const N: usize>(
         .then_some(())
 }
 
+#[inline(always)]
+fn is_tag(ethertype: u16) -> bool {
+    ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD
+}
+
+/// The type behind the VLAN tag that ends the header before `l3`.
+#[inline(always)]
+fn behind_tag(skb: *mut core::ffi::c_void, l3: u32) -> Option<u16> {
+    load(skb, l3 + 2).map(u16::from_be_bytes)
+}
+
 impl Packet {
     /// Reads the headers; `None` for what cannot be parsed, which passes.
     #[inline(always)]
@@ -105,11 +116,14 @@ impl Packet {
         let protocol = unsafe { (*raw).protocol };
         let mut ethertype = u16::from_be(protocol as u16);
         let mut l3 = if l2 { ETH_HLEN } else { 0 };
-        if ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD {
-            // A tag inside the data: the accelerated one is not counted as protocol.
-            let inner: [u8; 2] = load(skb, l3 + 2)?;
-            ethertype = u16::from_be_bytes(inner);
+        // Tags inside the data: the accelerated one is not counted as protocol. Two at most.
+        if is_tag(ethertype) {
+            ethertype = behind_tag(skb, l3)?;
             l3 += 4;
+            if is_tag(ethertype) {
+                ethertype = behind_tag(skb, l3)?;
+                l3 += 4;
+            }
         }
         *p = Self {
             flow: FlowKey {

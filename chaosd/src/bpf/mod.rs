@@ -11,6 +11,8 @@ mod peers;
 mod plane;
 pub mod probe;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use fence::fence;
 pub use matcher::{Matcher, PeerSet, Steering};
