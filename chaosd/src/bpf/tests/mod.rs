@@ -109,7 +109,7 @@ impl Bench {
     fn install(&mut self, matcher: Matcher, fault: Fault) -> u8 {
         let run = self.run;
         let n = self.plane.install(matcher, Fault { run, ..fault }).unwrap();
-        self.plane.refresh().unwrap();
+        self.plane.refresh();
         n
     }
 
