@@ -7,16 +7,17 @@ use std::{
 };
 
 use crate::{
-    bpf::{Plane, PlaneError, Spare, Steering},
+    bpf::{LEASE_NS, Plane, PlaneError, Spare, Steering},
     instance::Instance,
     journal::JournalError,
     netlink::{self, Monitor, NetlinkError, detour},
     plan::{Interface, Netns, Plan},
     txn::{Applied, Txn, TxnError},
     undo::{Link, Map, NetnsId, RevertReport, Sysctl, System, Undo},
+    watchdog::Watchdog,
 };
 
-use super::Command;
+use super::{Command, clock::now_ns};
 
 /// Planes one engine can have: 64 instances share 4096 numbers.
 const PLANES: u32 = 64;
@@ -64,16 +65,24 @@ pub(super) struct Planes {
     system: Arc<dyn System>,
     instance: u32,
     commands: mpsc::Sender<Command>,
+    /// Here, for what takes long is done here, and it has to hear of us meanwhile.
+    pub watchdog: Option<Watchdog>,
 }
 
 impl Planes {
-    pub fn new(instance: u32, system: Arc<dyn System>, commands: mpsc::Sender<Command>) -> Self {
+    pub fn new(
+        instance: u32,
+        system: Arc<dyn System>,
+        commands: mpsc::Sender<Command>,
+        watchdog: Watchdog,
+    ) -> Self {
         Self {
             held: Vec::new(),
             spare: None,
             system,
             instance,
             commands,
+            watchdog: Some(watchdog),
         }
     }
 
@@ -203,10 +212,31 @@ impl Planes {
             held.loopback = Some(open_loopback(&held.plane, instance, &system)?);
         }
         for interface in wanted {
+            self.vouch();
+            let held = self.get_mut(number).ok_or(OpenError::Full)?;
             held.plane.attach(interface)?;
         }
-        held.plane.protect(&plan.scope.protected)?;
+        let held = self.get_mut(number).ok_or(OpenError::Full)?;
+        // A plan that protects nobody takes nothing from the runs beside it.
+        if held.plane.is_idle() || !plan.scope.protected.is_empty() {
+            held.plane.protect(&plan.scope.protected)?;
+        }
         Ok(())
+    }
+
+    /// Tells the watchdog and the programs of armed planes that the engine lives. Between steps
+    /// that take the kernel 16 ms each, on however many interfaces.
+    pub fn vouch(&mut self) {
+        if let Some(watchdog) = &self.watchdog
+            && let Err(e) = watchdog.heartbeat()
+        {
+            // The next tick finds out, and starts another.
+            tracing::debug!("{e}");
+        }
+        let until = now_ns() + LEASE_NS;
+        for held in self.held.iter_mut().filter(|h| !h.plane.is_idle()) {
+            held.plane.lease(until);
+        }
     }
 
     /// Looks at the interfaces of a plane again.
@@ -250,6 +280,9 @@ impl Planes {
             return report;
         };
         let mut held = self.held.swap_remove(i);
+        while held.plane.shut_one() {
+            self.vouch();
+        }
         held.plane.shut();
         // The newest first.
         for applied in [held.loopback.take(), held.detour.take(), Some(held.record)]

@@ -37,7 +37,6 @@ pub(super) struct Worker {
     over: VecDeque<RunReport>,
     problems: Vec<String>,
     instance: Instance,
-    watchdog: Option<Watchdog>,
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
     linger: Duration,
@@ -54,7 +53,12 @@ impl Worker {
     ) -> Result<Self, StartError> {
         let watchdog = Watchdog::start(&options.instance).map_err(StartError::Watchdog)?;
         watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
-        let mut planes = Planes::new(options.instance.number(), options.system, commands.clone());
+        let mut planes = Planes::new(
+            options.instance.number(),
+            options.system,
+            commands.clone(),
+            watchdog,
+        );
         if options.warm {
             planes.load_ahead();
         }
@@ -64,7 +68,6 @@ impl Worker {
             over: VecDeque::new(),
             problems: Vec::new(),
             instance: options.instance,
-            watchdog: Some(watchdog),
             watchdog_pid,
             commands,
             linger: options.linger,
@@ -166,15 +169,15 @@ impl Worker {
             .planes
             .prepare(&plan, &self.instance)
             .map_err(|e| EngineError::Refused(e.to_string()))?;
-        let Some(held) = self.planes.get_mut(number) else {
-            return Err(EngineError::Stopped);
-        };
         // Watched and vouched for before the store that arms.
-        if let Some(watchdog) = &self.watchdog {
+        if let Some(watchdog) = &self.planes.watchdog {
             watchdog
                 .armed()
                 .map_err(|e| EngineError::Refused(e.to_string()))?;
         }
+        let Some(held) = self.planes.get_mut(number) else {
+            return Err(EngineError::Stopped);
+        };
         held.plane.lease(now_ns() + LEASE_NS);
         let result = Run::arm(id, plan, &mut held.plane, since).map(|run| {
             tracing::info!(
@@ -201,21 +204,25 @@ impl Worker {
     /// A watchdog lives, or is started now.
     fn guarded(&mut self) -> bool {
         if self
+            .planes
             .watchdog
             .as_ref()
             .is_some_and(|w| w.heartbeat().is_ok())
         {
             return true;
         }
-        if self.watchdog.take().is_some() {
+        if let Some(old) = self.planes.watchdog.take() {
             tracing::warn!("the watchdog is gone: starting another");
+            // It may only be stopped: it must not wake to an engine it takes for dead.
+            self.planes.vouch();
+            old.goodbye();
         }
         self.watchdog_pid.store(0, Ordering::Relaxed);
         match Watchdog::start(&self.instance) {
             Ok(watchdog) => {
                 self.watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
                 let heard = self.runs.is_empty() || watchdog.armed().is_ok();
-                self.watchdog = Some(watchdog);
+                self.planes.watchdog = Some(watchdog);
                 heard
             }
             Err(e) => {
@@ -280,7 +287,7 @@ impl Worker {
             }
         }
         if self.runs.is_empty()
-            && let Some(watchdog) = &self.watchdog
+            && let Some(watchdog) = &self.planes.watchdog
             && let Err(e) = watchdog.idle()
         {
             // The next fault finds out, and starts another.
@@ -323,9 +330,8 @@ impl Worker {
             }
             return;
         }
-        let until = now_ns() + LEASE_NS;
+        self.planes.vouch();
         for held in self.planes.iter_mut().filter(|h| !h.plane.is_idle()) {
-            held.plane.lease(until);
             held.plane.flush_log();
         }
     }
@@ -410,7 +416,7 @@ impl Worker {
 
     fn stop(mut self) -> Vec<String> {
         self.end_all(Ended::Shutdown);
-        if let Some(watchdog) = self.watchdog.take() {
+        if let Some(watchdog) = self.planes.watchdog.take() {
             watchdog.goodbye();
         }
         std::mem::take(&mut self.problems)

@@ -123,6 +123,13 @@ impl Plane {
         }
     }
 
+    /// Takes the programs off one interface; false when there is none left. Steering stops first.
+    pub fn shut_one(&mut self) -> bool {
+        self.lease(0);
+        self.object.control.update(0, |c| c.detour = 0);
+        self.attached.pop_first().is_some()
+    }
+
     /// Takes everything off: first nothing is steered any more, then the detour's program goes.
     pub fn shut(&mut self) {
         self.lease(0);
