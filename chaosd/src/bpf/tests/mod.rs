@@ -4,6 +4,8 @@
 //! driven by arming runs that began in the past or will begin in the future.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod corruption;
+mod counting;
 mod decisions;
 mod matching;
 mod packets;
@@ -109,7 +111,7 @@ impl Bench {
     fn install(&mut self, matcher: Matcher, fault: Fault) -> u8 {
         let run = self.run;
         let n = self.plane.install(matcher, Fault { run, ..fault }).unwrap();
-        self.plane.refresh().unwrap();
+        self.plane.refresh();
         n
     }
 
