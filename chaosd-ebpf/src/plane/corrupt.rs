@@ -43,13 +43,32 @@ fn layout(ctx: &TcContext, p: &Packet) -> Option<Layout> {
         _ => (0, 0, 0),
     };
     let payload = p.l4 + header;
-    let len = ctx.len().checked_sub(payload)?;
+    let len = end(ctx, p)?.checked_sub(payload)?;
     Some(Layout {
         payload,
         len,
         checksum: p.l4 + checksum,
         flags,
     })
+}
+
+/// Where the packet ends: behind it a short frame is padded with bytes that no checksum covers.
+///
+/// A super-packet may be longer than its header can say, which then says 0 or too little; it is
+/// never padded.
+#[inline(always)]
+fn end(ctx: &TcContext, p: &Packet) -> Option<u32> {
+    let (at, header) = match p.family {
+        4 => (2, 0),
+        6 => (4, 40),
+        _ => return Some(ctx.len()),
+    };
+    let said: [u8; 2] = packet::load(ctx.skb.skb.cast(), p.l3 + at)?;
+    let said = u32::from(u16::from_be_bytes(said));
+    if said == 0 || p.segments > 1 {
+        return Some(ctx.len());
+    }
+    Some(ctx.len().min(p.l3 + header + said))
 }
 
 /// Flips `detected` bits so that the receiver notices, and `undetected` so that it does not.

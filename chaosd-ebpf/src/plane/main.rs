@@ -139,7 +139,8 @@ pub fn detour(ctx: TcContext) -> i32 {
     let Some(index) = maps::slot(slot) else {
         return TCX_DROP;
     };
-    maps::add(&maps::DETOURED, 1, u64::from(packet::segments(ctx.skb.skb)));
+    let segments = packet::segments(ctx.skb.skb).max(1);
+    maps::add(&maps::DETOURED, 1, u64::from(segments));
     let plane = maps::plane();
     packet::set_mark(&ctx, Mark::Returned(plane));
     // The detour's address is not the packet's, so that it is another host's here

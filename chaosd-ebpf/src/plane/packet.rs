@@ -140,9 +140,34 @@ impl Packet {
             l4: l3,
             segments: segments(raw),
         };
-        match scratch {
-            Scratch::Tc if l2 && p.plain(raw, ethertype, direction) => Some(p),
-            _ => p.any(skb, ethertype, direction).then_some(p),
+        let read = match scratch {
+            Scratch::Tc if l2 && p.plain(raw, ethertype, direction) => true,
+            _ => p.any(skb, ethertype, direction),
+        };
+        if p.segments == 0 {
+            p.segments = p.count_segments(skb);
+        }
+        read.then_some(p)
+    }
+
+    /// What the device will make of a buffer: each segment has its own headers and `gso_size` bytes
+    /// of payload (net/core/dev.c, `qdisc_pkt_len_init`).
+    #[inline(never)]
+    fn count_segments(&self, skb: *mut core::ffi::c_void) -> u32 {
+        let header = if self.protocol == TCP {
+            let offset: [u8; 1] = load(skb, self.l4 + 12).unwrap_or_default();
+            u32::from(offset[0] >> 4) * 4
+        } else {
+            8
+        };
+        let raw = skb.cast::<__sk_buff>();
+        // SAFETY: context fields.
+        let (size, len) = unsafe { ((*raw).gso_size, (*raw).len) };
+        let payload = len.saturating_sub(self.l4 + header);
+        if size == 0 || payload == 0 {
+            1
+        } else {
+            payload.div_ceil(size)
         }
     }
 
@@ -329,18 +354,15 @@ impl Packet {
     }
 }
 
-/// Wire segments in a buffer.
+/// Wire segments in a buffer; 0: the sender, which is not trusted, left the count to the device.
 #[inline(always)]
 pub fn segments(skb: *mut __sk_buff) -> u32 {
     // SAFETY: context fields.
-    let (segments, size, len) = unsafe { ((*skb).gso_segs, (*skb).gso_size, (*skb).len) };
-    if segments != 0 {
-        segments
-    } else if size != 0 {
-        // A sender that is not trusted leaves the count to the device.
-        len.div_ceil(size)
-    } else {
+    let (segments, size) = unsafe { ((*skb).gso_segs, (*skb).gso_size) };
+    if segments == 0 && size == 0 {
         1
+    } else {
+        segments
     }
 }
 
