@@ -60,6 +60,13 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     {
         return steer(ctx, ctl, iface, direction, p);
     }
+    if let Place::Interface = place {
+        // Without an Ethernet header, or without the detour, these cannot act: nor are they counted.
+        bits = bits.without(&ctl.detour_always);
+        if bits.is_empty() {
+            return TCX_NEXT;
+        }
+    }
     let Some(v) = decide::decide(Scratch::Tc, bits, now, direction, p, flow_hash(p)) else {
         return TCX_NEXT;
     };

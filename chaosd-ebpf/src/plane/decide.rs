@@ -8,13 +8,13 @@ use aya_ebpf::{
     maps::PerCpuArray,
 };
 use chaosd_ebpf::{
-    Bits, Fault, Kind, MAX_FAULTS, ONE, RESET_LOCAL, RESET_REMOTE, SEEDED, UNDETECTED,
+    Bits, Fault, INGRESS, Kind, MAX_FAULTS, ONE, RESET_LOCAL, RESET_REMOTE, SEEDED, UNDETECTED,
 };
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use crate::{
     maps,
-    packet::{Packet, Scratch},
+    packet::{self, Packet, Scratch},
 };
 
 /// What all matched faults together want done, and the state of the walk over them.
@@ -123,7 +123,7 @@ fn step(scratch: Scratch) -> i64 {
 
     let mut dice = Dice::new(f, n, v.direction);
     let intense = since >= f.ramp_ns || dice.below(intensity(since, f.ramp_ns));
-    let hit = intense && happens(f, n, v.direction, &mut dice) && outcome(f, v, &mut dice);
+    let hit = intense && happens(f, n, v.direction, &mut dice) && outcome(scratch, f, v, &mut dice);
     if hit {
         // SAFETY: this CPU's own value.
         unsafe { (*counters).affected += u64::from(v.segments) }
@@ -197,8 +197,12 @@ fn happens(f: &Fault, n: u32, direction: u32, dice: &mut Dice) -> bool {
 
 /// Writes down what the fault wants; false when there is nothing it could act on.
 #[inline(always)]
-fn outcome(f: &Fault, v: &mut Verdict, dice: &mut Dice) -> bool {
+fn outcome(scratch: Scratch, f: &Fault, v: &mut Verdict, dice: &mut Dice) -> bool {
     if f.kind == Kind::Corrupt as u32 {
+        // The cgroup program cannot write the packet.
+        if let Scratch::Cgroup = scratch {
+            return false;
+        }
         if f.flags & UNDETECTED != 0 {
             v.flip_undetected += f.count;
         } else {
@@ -206,8 +210,19 @@ fn outcome(f: &Fault, v: &mut Verdict, dice: &mut Dice) -> bool {
         }
         v.dice = dice.next();
     } else if f.kind == Kind::Reset as u32 {
+        let flags = v.protocol >> 8;
         // A reset answers no reset (RFC 9293 §3.10.7.1).
-        if v.protocol & 0xff != u32::from(crate::packet::TCP) || v.protocol >> 8 & 4 != 0 {
+        if v.protocol & 0xff != u32::from(packet::TCP) || flags & u32::from(packet::RST) != 0 {
+            return false;
+        }
+        // Of a new connection only the end that asks has something to reset.
+        let asks = if v.direction == INGRESS {
+            RESET_REMOTE
+        } else {
+            RESET_LOCAL
+        };
+        let syn = u32::from(packet::SYN);
+        if flags & (syn | u32::from(packet::ACK)) == syn && f.flags & asks == 0 {
             return false;
         }
         v.reset |= f.flags & (RESET_LOCAL | RESET_REMOTE);

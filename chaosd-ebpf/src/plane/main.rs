@@ -81,7 +81,7 @@ pub fn ingress(ctx: TcContext) -> i32 {
 /// off one after another, 16 ms each.
 #[inline(always)]
 fn gate(ctx: &TcContext, direction: u32) -> i32 {
-    let Some(ctl) = maps::armed() else {
+    let Some(ctl) = maps::control() else {
         return TCX_NEXT;
     };
     match packet::mark(ctx) {
@@ -98,6 +98,9 @@ fn gate(ctx: &TcContext, direction: u32) -> i32 {
             return TCX_NEXT;
         }
         _ => {}
+    }
+    if !maps::is_armed(ctl) {
+        return TCX_NEXT;
     }
     // SAFETY: programs of the same type; with no entry the call returns.
     unsafe { maps::STAGES.tail_call(ctx, direction) };

@@ -70,7 +70,12 @@ pub static SOCKETS: SkStorage<SockTag> = SkStorage::new();
 /// when a fault is about to act ([`vouched`]): most packets need not read the clock.
 #[inline(always)]
 pub fn armed() -> Option<&'static Control> {
-    let ctl = CONTROL.get(0)?;
+    CONTROL.get(0).filter(|ctl| is_armed(ctl))
+}
+
+/// True while something is armed and nobody took the plane away.
+#[inline(always)]
+pub fn is_armed(ctl: &Control) -> bool {
     // Read volatile: user space writes these while we look.
     // SAFETY: valid aligned fields of a map value.
     let (lease, fence) = unsafe {
@@ -79,10 +84,7 @@ pub fn armed() -> Option<&'static Control> {
             core::ptr::read_volatile(&raw const ctl.fence),
         )
     };
-    if lease == 0 || fence != 0 {
-        return None;
-    }
-    Some(ctl)
+    lease != 0 && fence == 0
 }
 
 /// The time, while the daemon vouches for the plane.

@@ -8,6 +8,13 @@ use aya_ebpf::{
 };
 use chaosd_ebpf::{FlowKey, INGRESS, Mark};
 
+/// TCP flags (RFC 9293 §3.1).
+pub const SYN: u8 = 2;
+/// See [`SYN`].
+pub const RST: u8 = 4;
+/// See [`SYN`].
+pub const ACK: u8 = 16;
+
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 pub const ICMP: u8 = 1;

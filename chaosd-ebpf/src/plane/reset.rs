@@ -20,13 +20,10 @@ use chaosd_ebpf::{INGRESS, RESET_LOCAL, RESET_REMOTE};
 
 use crate::{
     corrupt::CSUM_LEVEL_RESET,
-    packet::{self, Packet},
+    packet::{self, ACK, Packet, RST, SYN},
 };
 
 const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 
 /// The segment and the header under way: in a map, for a program's stack has 512 bytes in all.
 #[map]

@@ -3,7 +3,7 @@
 //! A fault's bits go into the tables while no interface carries its number and its run is disarmed,
 //! so that a half-written fault matches nothing.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, mem::offset_of};
 
 use aya::maps::lpm_trie::Key;
 use chaosd_ebpf::{Bits, Control, USES_CGROUP, USES_PEER4, USES_PEER6};
@@ -142,13 +142,14 @@ impl Tables {
         }
         c.uses = uses;
         c.cgroup_levels = levels;
-        // The lease and the fence belong to others: leave them as they are this instant.
-        control.update(0, |now| {
-            c.lease_ns = now.lease_ns;
-            c.fence = now.fence;
-            *now = c;
-        });
+        write_control(control, c);
     }
+}
+
+/// Writes the control entry but for the lease and the fence, which belong to others: written back
+/// from a copy they could undo what the watchdog has written meanwhile.
+pub(super) fn write_control(control: &mut Mapped<Control>, value: Control) {
+    control.set_from(0, offset_of!(Control, any_peer), value);
 }
 
 fn put(bits: &mut Bits, n: u8, on: bool) {

@@ -1,7 +1,11 @@
 //! The planes of an engine: opened when a fault needs a namespace, kept for a while, closed.
 
 use std::{
-    os::fd::AsFd,
+    os::{
+        fd::AsFd,
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     sync::{Arc, mpsc},
     time::Instant,
 };
@@ -55,6 +59,8 @@ pub(super) struct Held {
     detour: Option<Applied>,
     loopback: Option<Applied>,
     _monitor: Monitor,
+    /// Holds the plane's number; last, for the number is free once nothing of the plane is left.
+    _claim: UnixDatagram,
 }
 
 /// All planes.
@@ -142,10 +148,7 @@ impl Planes {
         if let Some(held) = self.held.iter().find(same) {
             return Ok(held.plane.number());
         }
-        let number = (0..PLANES)
-            .map(|n| self.instance * PLANES + n)
-            .find(|n| self.get(*n).is_none())
-            .ok_or(OpenError::Full)?;
+        let (number, claim) = self.claim(netns)?;
         // One that is being loaded is sooner there than another that is begun now.
         let ahead = self.spare.take().and_then(|spare| spare.recv().ok());
         let spare = match ahead {
@@ -176,13 +179,37 @@ impl Planes {
             detour: None,
             loopback: None,
             _monitor: monitor,
+            _claim: claim,
         });
         Ok(number)
     }
 
+    /// A plane number that nobody else has in this namespace, another chaosd with another state
+    /// directory included: packets carry it from program to program, and the detour is named for
+    /// it. What claims it is an abstract socket name (unix(7)), which lives in the namespace and
+    /// goes with the descriptor.
+    fn claim(&self, netns: &Netns) -> Result<(u32, UnixDatagram), OpenError> {
+        let own = (0..PLANES).map(|n| self.instance * PLANES + n);
+        for number in own.chain(0..PLANES * PLANES) {
+            if self.get(number).is_some() {
+                continue;
+            }
+            let claimed = netlink::in_netns(netns.fd.as_fd(), || {
+                let name = format!("chaosd-plane-{number}");
+                UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
+            })
+            .map_err(PlaneError::Netns)?;
+            match claimed {
+                Ok(claim) => return Ok((number, claim)),
+                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
+                Err(e) => return Err(PlaneError::Netns(e).into()),
+            }
+        }
+        Err(OpenError::Full)
+    }
+
     fn equip(&mut self, number: u32, plan: &Plan, instance: &Instance) -> Result<(), OpenError> {
         let system = Arc::clone(&self.system);
-        let instance_number = self.instance;
         let held = self.get_mut(number).ok_or(OpenError::Full)?;
         let interfaces = netlink::interfaces(plan.scope.netns.fd.as_fd())?;
         let wanted: Vec<&Interface> = interfaces
@@ -198,15 +225,9 @@ impl Planes {
             .iter()
             .any(|f| f.rule.matcher.steering != Steering::Never)
             && wanted.iter().any(|i| i.ethernet);
-        if detour && !held.plane.has_detour() {
+        if detour && held.plane.detour().is_none() {
             let mtu = interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500);
-            held.detour = Some(make_detour(
-                &mut held.plane,
-                instance,
-                instance_number,
-                mtu,
-                system.clone(),
-            )?);
+            held.detour = Some(make_detour(&mut held.plane, instance, mtu, system.clone())?);
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
             held.loopback = Some(open_loopback(&held.plane, instance, &system)?);
@@ -239,26 +260,34 @@ impl Planes {
         }
     }
 
-    /// Looks at the interfaces of a plane again.
-    pub fn reconcile(&mut self, number: u32) {
+    /// Looks at the interfaces of a plane again. False when its detour is gone: somebody deleted it,
+    /// and nothing is steered there any more.
+    pub fn reconcile(&mut self, number: u32) -> bool {
         let Some(held) = self.get_mut(number) else {
-            return;
+            return true;
         };
         let there = match netlink::interfaces(held.plane.netns().fd.as_fd()) {
             Ok(there) => there,
             Err(e) => {
                 tracing::warn!("failed to look at the interfaces again: {e}");
-                return;
+                return true;
             }
         };
+        let gone = |index: u32| there.iter().all(|i| i.index != index);
+        let detour_is_gone = held.plane.detour().is_some_and(gone);
+        if detour_is_gone {
+            held.plane.lose_detour();
+        }
         let attached: Vec<u32> = held.plane.attached().map(|(i, _)| i).collect();
-        for index in attached {
-            if !there.iter().any(|i| i.index == index) {
-                tracing::info!(index, "an interface is gone");
-                held.plane.detach(index);
-            }
+        for index in attached.into_iter().filter(|i| gone(*i)) {
+            tracing::info!(index, "an interface is gone");
+            held.plane.detach(index);
         }
         for interface in &there {
+            self.vouch();
+            let Some(held) = self.get_mut(number) else {
+                break;
+            };
             if !held.plane.wants(interface) {
                 continue;
             }
@@ -271,6 +300,7 @@ impl Planes {
                 Err(e) => tracing::warn!("{e}"),
             }
         }
+        !detour_is_gone
     }
 
     /// Takes a plane down, and everything it changed.
@@ -313,12 +343,12 @@ impl Planes {
 fn make_detour(
     plane: &mut Plane,
     instance: &Instance,
-    instance_number: u32,
     mtu: u32,
     system: Arc<dyn System>,
 ) -> Result<Applied, OpenError> {
     let netns = plane.netns().clone();
-    let names = detour::names(instance_number, plane.number() % PLANES);
+    let (high, low) = (plane.number() / PLANES, plane.number() % PLANES);
+    let names = detour::names(high, low);
     let journal = instance.journal(&format!("plane-{}-detour", plane.number()))?;
     let mut txn = Txn::begin(journal, system);
     let link = Link {
@@ -329,12 +359,7 @@ fn make_detour(
     txn.step(
         Undo::Link(link),
         || {
-            let made = detour::create(
-                netns.fd.as_fd(),
-                instance_number,
-                plane.number() % PLANES,
-                mtu,
-            )?;
+            let made = detour::create(netns.fd.as_fd(), high, low, mtu)?;
             plane.use_detour(made.tx, &made.rx_name)?;
             Ok(())
         },

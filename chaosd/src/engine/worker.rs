@@ -377,7 +377,11 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        self.planes.reconcile(plane);
+        if !self.planes.reconcile(plane) {
+            for id in self.ids(|r| r.plane == plane && r.plan.faults.iter().any(|f| f.detour)) {
+                self.target_gone(&id, "the detour device it needs was deleted");
+            }
+        }
         let Some(held) = self.planes.get(plane) else {
             return;
         };

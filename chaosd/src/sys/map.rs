@@ -98,6 +98,19 @@ impl<T: Plain> Mapped<T> {
         unsafe { field.write_volatile(value) }
     }
 
+    /// Overwrites entry `i` from its byte `from` on, which starts a 64-bit word.
+    pub fn set_from(&mut self, i: usize, from: usize, value: T) {
+        let words = size_of::<T>() / 8;
+        let (to, value) = (self.at(i).cast::<u64>(), (&raw const value).cast::<u64>());
+        for word in from.div_ceil(8)..words {
+            // SAFETY: within the entry and within `value`, both of whole 64-bit words.
+            unsafe {
+                to.add(word)
+                        .write_volatile(value.add(word).read_unaligned());
+            }
+        }
+    }
+
     /// Reads, changes and writes entry `i`.
     pub fn update(&mut self, i: usize, change: impl FnOnce(&mut T)) {
         let mut value = self.get(i);

@@ -37,7 +37,7 @@ impl Plane {
             TcAttachType::Ingress,
         )?;
         self.detour = Some(link);
-        self.object.control.update(0, |c| c.detour = tx);
+        self.steer_to(tx);
         Ok(())
     }
 
@@ -58,12 +58,6 @@ impl Plane {
                 what: "interfaces",
                 max: MAX_SLOTS as usize,
             })?;
-        if slot != own {
-            self.object
-                .moved
-                .insert(interface.index, slot, 0)
-                .map_err(map_error("MOVED"))?;
-        }
         let links = [
             attach(
                 &mut self.object,
@@ -80,6 +74,13 @@ impl Plane {
                 TcAttachType::Ingress,
             )?,
         ];
+        if slot != own {
+            self.object
+                .moved
+                .insert(interface.index, slot, 0)
+                .map_err(map_error("MOVED"))?;
+        }
+        self.forget_seen(slot)?;
         self.attached.insert(
             interface.index,
             Attached {

@@ -39,6 +39,19 @@ impl Plane {
         Ok(seen)
     }
 
+    /// Starts the count of a slot at 0: another interface may have had it.
+    pub(super) fn forget_seen(&mut self, slot: u32) -> Result<(), PlaneError> {
+        for direction in 0..2 {
+            let none = aya::maps::PerCpuValues::try_from(vec![0u64; cpus()?])
+                .map_err(|e| PlaneError::Map("SEEN", e))?;
+            self.object
+                .seen
+                .set(slot << 1 | direction, none, 0)
+                .map_err(map_error("SEEN"))?;
+        }
+        Ok(())
+    }
+
     /// Segments that went into the detour and came out of it.
     pub fn detoured(&self) -> Result<(u64, u64), PlaneError> {
         let sum = |i: u32| {

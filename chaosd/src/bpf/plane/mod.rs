@@ -20,7 +20,7 @@ use crate::{
 use crate::bpf::{
     matcher::{Matcher, PeerSet},
     object::Object,
-    tables::Tables,
+    tables::{Tables, write_control},
 };
 
 mod attach;
@@ -126,17 +126,37 @@ impl Plane {
     /// Takes the programs off one interface; false when there is none left. Steering stops first.
     pub fn shut_one(&mut self) -> bool {
         self.lease(0);
-        self.object.control.update(0, |c| c.detour = 0);
+        self.steer_to(0);
         self.attached.pop_first().is_some()
     }
 
     /// Takes everything off: first nothing is steered any more, then the detour's program goes.
     pub fn shut(&mut self) {
         self.lease(0);
-        self.object.control.update(0, |c| c.detour = 0);
+        self.steer_to(0);
         self.attached.clear();
         self.cgroups.clear();
         self.detour = None;
+    }
+
+    /// Steers into this device from now on; 0: nowhere, what needs the detour passes.
+    fn steer_to(&mut self, detour: u32) {
+        let mut control = self.object.control.get(0);
+        control.detour = detour;
+        write_control(&mut self.object.control, control);
+    }
+
+    /// Forgets a detour that somebody deleted.
+    pub fn lose_detour(&mut self) {
+        self.steer_to(0);
+        self.detour = None;
+    }
+
+    /// The detour's sending end, if there is one.
+    pub fn detour(&self) -> Option<u32> {
+        self.detour
+            .as_ref()
+            .map(|_| self.object.control.get(0).detour)
     }
 
     /// Its number.
@@ -152,11 +172,6 @@ impl Plane {
     /// The control map's id, for the journal.
     pub fn control_id(&self) -> u32 {
         self.object.control_id
-    }
-
-    /// True when packets can be sent through the detour.
-    pub fn has_detour(&self) -> bool {
-        self.detour.is_some()
     }
 
     /// Reserves a run: its faults refer to it, [`Plane::arm`] arms them all.
