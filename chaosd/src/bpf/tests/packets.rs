@@ -57,7 +57,7 @@ pub(super) fn v4(protocol: u8) -> Packet {
     }
 }
 
-/// The same by IPv6, with 2001:db8::9 and fd00::1.
+/// The same by IPv6: the ends are `2001:db8::9` and `fd00::1`.
 pub(super) fn v6(protocol: u8) -> Packet {
     Packet {
         remote: REMOTE6.parse().unwrap(),
