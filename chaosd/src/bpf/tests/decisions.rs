@@ -110,15 +110,15 @@ fn bursts_have_the_mean_loss_and_the_mean_length_of_theory() {
     const COUNT: usize = 200_000;
     let number = |n: usize| f64::from(u32::try_from(n).unwrap());
     on_a_plane(|bench| {
-        for (to_bad, to_good) in [(1, 25), (5, 50), (2, 10)] {
-            let fault = seeded(gilbert([to_bad, to_good, 0, 100]), 7);
+        for (to_bad, to_good) in [(1_u32, 25_u32), (5, 50), (2, 10)] {
+            let fault = seeded(gilbert([u64::from(to_bad), u64::from(to_good), 0, 100]), 7);
             let losses = losses(bench, fault, COUNT);
             let bursts = losses
                 .chunk_by(|a, b| a == b)
                 .filter(|burst| burst[0])
                 .count();
             // Gilbert 1960: the stationary share of the bad state, and a geometric stay in it.
-            let [p, r] = [to_bad, to_good].map(|percent: u64| number(percent as usize) / 100.0);
+            let [p, r] = [to_bad, to_good].map(|percent| f64::from(percent) / 100.0);
             let mean = number(lost(&losses)) / number(COUNT);
             let expected = p / (p + r);
             assert!(

@@ -157,13 +157,11 @@ impl Bench {
     /// The same where the direction matters: leaving, arriving.
     #[track_caller]
     fn check_ways(&mut self, packet: &Packet, matcher: Matcher, expected: [Verdict; 2]) {
-        let n = self.install(matcher.clone(), lose_all());
+        let case = format!("leaving, arriving: {packet:?} by {matcher:?}");
+        let n = self.install(matcher, lose_all());
         let got = BOTH.map(|way| self.verdict(way, &packet.bytes(way)));
         self.uninstall(n);
-        assert_eq!(
-            got, expected,
-            "leaving, arriving: {packet:?} by {matcher:?}"
-        );
+        assert_eq!(got, expected, "{case}");
     }
 
     fn count(&self, n: u8, way: Way) -> Count {

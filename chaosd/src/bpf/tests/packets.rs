@@ -40,7 +40,7 @@ pub(super) struct Packet {
     pub payload: Vec<u8>,
 }
 
-/// IPv4 from 192.0.2.9 port 443 (or to it), to 10.0.0.1 port 40000 (or from it).
+/// IPv4: the remote end is port 443 of 192.0.2.9, the local one port 40000 of 10.0.0.1.
 pub(super) fn v4(protocol: u8) -> Packet {
     Packet {
         tags: &[],
@@ -57,7 +57,7 @@ pub(super) fn v4(protocol: u8) -> Packet {
     }
 }
 
-/// The same by IPv6, with 2001:db8::9 and fd00::1.
+/// The same by IPv6: the ends are `2001:db8::9` and `fd00::1`.
 pub(super) fn v6(protocol: u8) -> Packet {
     Packet {
         remote: REMOTE6.parse().unwrap(),

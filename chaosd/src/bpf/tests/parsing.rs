@@ -171,7 +171,7 @@ fn a_first_fragment_has_ports_and_a_later_one_has_none() {
             for later in [
                 with(1),
                 with(0x1fff),
-                with(MORE_FRAGMENTS | 185),
+                with(MORE_FRAGMENTS | 0xb9),
                 six(1, false),
                 six(185, true),
             ] {

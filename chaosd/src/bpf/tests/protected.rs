@@ -74,8 +74,8 @@ fn dhcp_is_protected_between_its_own_ports() {
         ] {
             for packet in [v4(UDP), v6(UDP)] {
                 let packet = Packet {
-                    local_port,
                     remote_port,
+                    local_port,
                     ..packet
                 };
                 check(bench, &packet, protected);

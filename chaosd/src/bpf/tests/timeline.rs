@@ -62,7 +62,7 @@ fn a_pulse_goes_on_and_off_from_the_fault_s_beginning() {
             ..lose_all()
         };
         let expected = |halves: u64| {
-            let on = halves > 4 && (halves - 4) / 2 % 3 == 0;
+            let on = halves > 4 && ((halves - 4) / 2).is_multiple_of(3);
             (halves, if on { Lost } else { Passed })
         };
         let rows: Vec<_> = (0..16).map(|i| expected(i * 2 + 1)).collect();
