@@ -38,6 +38,8 @@ struct Over {
     report: RunReport,
     interrupted: bool,
     command: Option<u8>,
+    /// Notes that were told when it began.
+    told: usize,
 }
 
 /// Runs what is asked, to its end.
@@ -155,6 +157,7 @@ async fn follow(
     let mut live = Live::new(child.is_none());
     let mut over = watch(side, &armed.id, child.as_mut(), signals, &mut live).await?;
     live.clear();
+    over.told = armed.notes.len();
     if let (Some(child), None) = (&mut child, over.command) {
         over.command = Some(if over.interrupted {
             child.end().await
@@ -213,6 +216,7 @@ async fn watch(
         report,
         interrupted,
         command,
+        told: 0,
     })
 }
 
@@ -238,13 +242,14 @@ fn finish(over: Over, how: &How) -> Exit {
         report,
         interrupted,
         command,
+        told,
     } = over;
     if how.json {
         out::json(&report);
     } else {
         out::say(render::faults(&report));
     }
-    render::ended(&report).into_iter().for_each(out::tell);
+    render::ended(&report, told).into_iter().for_each(out::tell);
     if let Some(code) = command.filter(|code| *code != 0) {
         out::tell(format_args!("the command ended with code {code}"));
     }

@@ -106,7 +106,7 @@ impl<T: Plain> Mapped<T> {
             // SAFETY: within the entry and within `value`, both of whole 64-bit words.
             unsafe {
                 to.add(word)
-                        .write_volatile(value.add(word).read_unaligned());
+                    .write_volatile(value.add(word).read_unaligned());
             }
         }
     }

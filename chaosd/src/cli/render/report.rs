@@ -18,7 +18,7 @@ pub(in crate::cli) fn started(report: &RunReport) -> Vec<String> {
         report.seed,
     );
     std::iter::once(head)
-        .chain(report.notes.iter().map(|note| note_line(note)))
+        .chain(report.notes.iter().map(|n| note_line(n)))
         .collect()
 }
 
@@ -39,8 +39,9 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
     table::text(&table)
 }
 
-/// Said when a run is over: why, what had no effect and why, and what is not as before.
-pub(in crate::cli) fn ended(report: &RunReport) -> Vec<String> {
+/// Said when a run is over: why, what had no effect and why, what is not as before, and the notes
+/// after the first `told`.
+pub(in crate::cli) fn ended(report: &RunReport, told: usize) -> Vec<String> {
     let why = report.ended.map_or("it is over", reason);
     let mut lines = vec![if report.phase == Phase::Failed {
         let head = format!(
@@ -53,6 +54,7 @@ pub(in crate::cli) fn ended(report: &RunReport) -> Vec<String> {
     }];
     lines.extend(report.problems.iter().map(|problem| format!("  {problem}")));
     lines.extend(report.faults.iter().filter_map(verdict));
+    lines.extend(report.notes.iter().skip(told).map(|n| note_line(n)));
     lines
 }
 
