@@ -274,7 +274,11 @@ impl Planes {
             }
         };
         let gone = |index: u32| there.iter().all(|i| i.index != index);
-        let detour_is_gone = held.plane.detour().is_some_and(gone);
+        // The detour is no interface of the target's: it is found by its name and alias.
+        let tx = detour::names(number / PLANES, number % PLANES).tx;
+        let detour_is_gone = held.plane.detour().is_some()
+            && netlink::leftovers(held.plane.netns().fd.as_fd())
+                .is_ok_and(|ours| ours.iter().all(|(name, _)| *name != tx));
         if detour_is_gone {
             held.plane.lose_detour();
         }
