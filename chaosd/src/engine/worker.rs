@@ -373,7 +373,15 @@ impl Worker {
         if let Some(run) = self.runs.iter_mut().find(|r| r.id == *id) {
             run.plan.notes.push(format!("ended early: {why}"));
         }
+        let plane = self.runs.iter().find(|r| r.id == *id).map(|r| r.plane);
         self.end(id, Ended::TargetGone);
+        // Lingering would keep alive what is to go: a namespace lives while it is held.
+        if let Some(number) = plane
+            && self.planes.get(number).is_some_and(|h| h.plane.is_idle())
+        {
+            let closed = self.planes.close(number);
+            self.note(&closed);
+        }
     }
 
     fn interfaces_changed(&mut self, plane: u32) {

@@ -1,6 +1,10 @@
 //! Whether what a run targets is still there.
 
-use std::{os::fd::AsFd, path::PathBuf};
+use std::{
+    fs::{self, Metadata},
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::PathBuf,
+};
 
 use super::process;
 use crate::{cgroup, plan::Scope};
@@ -14,13 +18,16 @@ pub enum Gone {
     /// The cgroup was removed.
     #[error("the cgroup {} was removed", .0.display())]
     Cgroup(PathBuf),
+    /// The namespace lost the name by which it was found.
+    #[error("the network namespace {} was deleted", .0.display())]
+    Netns(PathBuf),
 }
 
 impl Scope {
     /// Says what of the target is gone. Two system calls or so: cheap enough for every tick.
     ///
-    /// A network namespace cannot go: this scope holds it open. Once nothing else uses it, no
-    /// packet crosses it either.
+    /// A network namespace lives while this scope holds it open, deleted or not; its kernel goes on
+    /// answering. So one that was found by a name is gone with that name.
     pub fn alive(&self) -> Result<(), Gone> {
         if let (Some(pid), Some(process)) = (self.pid, &self.process)
             && !process::runs(process.as_fd())
@@ -31,6 +38,13 @@ impl Scope {
             && !cgroup::exists(cgroup)
         {
             return Err(Gone::Cgroup(cgroup.path.clone()));
+        }
+        // A path below /proc is that of a process, which may leave while the namespace stays.
+        let netns = &self.netns;
+        let named = !netns.path.starts_with("/proc");
+        let same = |m: Metadata| (m.dev(), m.ino()) == (netns.dev, netns.ino);
+        if named && !fs::metadata(&netns.path).is_ok_and(same) {
+            return Err(Gone::Netns(netns.path.clone()));
         }
         Ok(())
     }
