@@ -14,6 +14,13 @@ pub const RESET_LOCAL: u32 = 8;
 /// [`Fault::flags`]: the reset goes to the peer.
 pub const RESET_REMOTE: u32 = 16;
 
+/// [`Fault::flags`]: the packet is held: it goes through the hold queue.
+pub const HOLDS: u32 = 32;
+/// [`Fault::flags`]: a held flow's packets leave in the order they came.
+pub const KEEP_ORDER: u32 = 64;
+/// [`Fault::flags`]: `Bandwidth`: each flow has the rate for itself.
+pub const PER_FLOW: u32 = 128;
+
 /// [`Fault::kind`]
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +35,63 @@ pub enum Kind {
     Corrupt = 4,
     /// End TCP connections at `rate`.
     Reset = 5,
+    /// Hold packets for `hold.time_ns`, give or take.
+    Delay = 6,
+    /// Hold packets at `rate` for `hold.time_ns`, and let others overtake them.
+    Reorder = 7,
+    /// Send `count` copies more of packets at `rate`.
+    Duplicate = 8,
+    /// Let packets out no faster than `hold.ns_per_byte`.
+    Bandwidth = 9,
+    /// Send packets through the netem queue number `count`.
+    Netem = 10,
 }
+
+/// How long a packet is held.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hold {
+    /// `Delay`: the mean. `Reorder`: by how much.
+    pub time_ns: u64,
+    /// `Delay`: half the range when `table` is [`UNIFORM`], else one standard deviation; 0: none.
+    pub jitter_ns: u64,
+    /// `Bandwidth`: time that a byte of the frame takes, in units of 2^-20 ns.
+    pub ns_per_byte: u64,
+    /// `Bandwidth`: time that an idle link may have saved up.
+    pub burst_ns: u64,
+    /// `Bandwidth`: a packet that would wait longer is dropped: the queue, as time.
+    pub queue_ns: u64,
+    /// `Delay`: the distribution, a number of the table of quantiles.
+    pub table: u32,
+    /// `Delay`: correlation of a packet's jitter with the one before, [`UNIT`] is 1.
+    pub correlation: u32,
+    /// `Delay`: sqrt(1 - correlation^2), [`UNIT`] is 1.
+    pub independence: u32,
+    /// Keeps the next field aligned.
+    pub pad: u32,
+}
+
+/// 1, where a number is 16-bit fixed point: correlations and quantiles, in standard deviations.
+pub const UNIT: u32 = 1 << 16;
+/// [`Hold::table`]: every value of the range is as likely; needs no table.
+pub const UNIFORM: u32 = 0;
+/// [`Hold::table`]: Gauss.
+pub const NORMAL: u32 = 1;
+/// [`Hold::table`]: Pareto with exponent 3, moved and scaled to mean 0 and deviation 1.
+pub const PARETO: u32 = 2;
+/// [`Hold::table`]: a quarter normal, three quarters Pareto.
+pub const PARETO_NORMAL: u32 = 3;
+/// The table of the normal distribution function: probability (16 bits) by standard deviations,
+/// from -4 to 4.
+pub const PROBABILITY: u32 = 4;
+/// [`Hold::table`]: the first that a user gives.
+pub const FIRST_CUSTOM: u32 = 5;
+/// Tables of one plane.
+pub const MAX_TABLES: u32 = 32;
+/// Entries of a table: quantiles at (i + 1/2) / `TABLE_LEN`, in standard deviations ([`UNIT`] is 1).
+pub const TABLE_LEN: usize = 4096;
+/// Buckets that remember when the last packet of a flow leaves.
+pub const FLOW_BUCKETS: u32 = 1 << 16;
 
 /// A run: all its faults are armed by writing `deadline_ns`, and disarmed by writing 0.
 #[repr(C)]
@@ -74,6 +137,8 @@ pub struct Fault {
     pub flows: u64,
     /// Salt of the flows' choice, and of the decisions when `SEEDED`.
     pub seed: u64,
+    /// What the kinds that hold packets know.
+    pub hold: Hold,
 }
 
 /// What a fault remembers between packets, per direction.
@@ -84,10 +149,15 @@ pub struct FaultState {
     pub packets: [u64; 2],
     /// `DropGilbert`: 1 in the bad state.
     pub bad: [u32; 2],
+    /// `Delay`: the last draw in standard deviations, [`UNIT`] is 1.
+    pub last: [i32; 2],
+    /// `Bandwidth`: `CLOCK_MONOTONIC` ns at which the link is free again.
+    pub free_ns: [u64; 2],
 }
 
 const _: () = {
     assert!(size_of::<Run>() == 16);
-    assert!(size_of::<Fault>() == 16 + 11 * 8);
-    assert!(size_of::<FaultState>() == 24);
+    assert!(size_of::<Hold>() == 56);
+    assert!(size_of::<Fault>() == 16 + 11 * 8 + 56);
+    assert!(size_of::<FaultState>() == 48);
 };

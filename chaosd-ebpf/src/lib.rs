@@ -16,7 +16,9 @@ mod mark;
 
 pub use bits::{Bits, MAX_FAULTS, WORDS};
 pub use fault::{
-    Fault, FaultState, Kind, ONE, PER_SEGMENT, RESET_LOCAL, RESET_REMOTE, Run, SEEDED, UNDETECTED,
+    FIRST_CUSTOM, FLOW_BUCKETS, Fault, FaultState, HOLDS, Hold, KEEP_ORDER, Kind, MAX_TABLES,
+    NORMAL, ONE, PARETO, PARETO_NORMAL, PER_FLOW, PER_SEGMENT, PROBABILITY, RESET_LOCAL,
+    RESET_REMOTE, Run, SEEDED, TABLE_LEN, UNDETECTED, UNIFORM, UNIT,
 };
 pub use flow::FlowKey;
 pub use mark::Mark;
@@ -64,6 +66,10 @@ pub struct Control {
     pub detour_always: Bits,
     /// Faults that decide per wire segment: super-packets, and all of TCP so that order holds.
     pub detour_segments: Bits,
+    /// Faults that hold packets or copy them: no work for the cgroup program.
+    pub holds: Bits,
+    /// Faults that a netem does.
+    pub netem: Bits,
     /// `USES_*`
     pub uses: u32,
     /// Bit n: some target cgroup sits at depth n of the tree (the root is 0).
@@ -72,6 +78,10 @@ pub struct Control {
     pub detour: u32,
     /// This plane's number, see [`Mark`].
     pub plane: u32,
+    /// ifindex of the hold queue's device; 0: there is none.
+    pub hold: u32,
+    /// Keeps the size a multiple of 8.
+    pub pad: u32,
 }
 
 /// An interface of the plane, by slot: `ifindex % MAX_SLOTS` while that is free, else another one.
@@ -98,6 +108,10 @@ pub struct Counters {
     pub matched: u64,
     /// Of those, the ones it acted on.
     pub affected: u64,
+    /// Of those, the ones that a bandwidth's full queue dropped, as a bottleneck does.
+    pub tail_dropped: u64,
+    /// Held packets that our own queue refused: loss that nobody asked for.
+    pub overflow: u64,
 }
 
 /// The cgroup a socket was born in, and its ancestors by depth; 0 below it.
@@ -110,8 +124,8 @@ pub struct SockTag {
 
 const _: () = {
     assert!(size_of::<Bits>() == 32);
-    assert!(size_of::<Control>() == 16 + 7 * 32 + 16);
+    assert!(size_of::<Control>() == 16 + 9 * 32 + 24);
     assert!(size_of::<Iface>() == 80);
-    assert!(size_of::<Counters>() == 16);
+    assert!(size_of::<Counters>() == 32);
     assert!(size_of::<SockTag>() == 128);
 };
