@@ -225,7 +225,7 @@ impl Planes {
             .iter()
             .any(|f| f.rule.matcher.steering != Steering::Never)
             && wanted.iter().any(|i| i.ethernet);
-        if detour && held.plane.detour().is_none() {
+        if detour && !held.plane.has_detour() {
             let mtu = interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500);
             held.detour = Some(make_detour(&mut held.plane, instance, mtu, system.clone())?);
         }
@@ -276,7 +276,7 @@ impl Planes {
         let gone = |index: u32| there.iter().all(|i| i.index != index);
         // The detour is no interface of the target's: it is found by its name and alias.
         let tx = detour::names(number / PLANES, number % PLANES).tx;
-        let detour_is_gone = held.plane.detour().is_some()
+        let detour_is_gone = held.plane.has_detour()
             && netlink::leftovers(held.plane.netns().fd.as_fd())
                 .is_ok_and(|ours| ours.iter().all(|(name, _)| *name != tx));
         if detour_is_gone {

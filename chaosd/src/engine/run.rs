@@ -90,7 +90,7 @@ impl Run {
         for planned in &self.plan.faults {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(planned.rule.matcher.clone(), fault)?;
+            let number = plane.install(planned.rule.matcher.clone(), fault, None)?;
             self.installed.push(Installed {
                 number,
                 base: [0; 2],
