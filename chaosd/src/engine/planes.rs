@@ -275,7 +275,7 @@ impl Planes {
         };
         let gone = |index: u32| there.iter().all(|i| i.index != index);
         // The detour is no interface of the target's: it is found by its name and alias.
-        let tx = detour::names(number / PLANES, number % PLANES).tx;
+        let tx = detour::names(number / PLANES, number % PLANES, detour::Role::Segment).tx;
         let detour_is_gone = held.plane.detour().is_some()
             && netlink::leftovers(held.plane.netns().fd.as_fd())
                 .is_ok_and(|ours| ours.iter().all(|(name, _)| *name != tx));
@@ -352,7 +352,7 @@ fn make_detour(
 ) -> Result<Applied, OpenError> {
     let netns = plane.netns().clone();
     let (high, low) = (plane.number() / PLANES, plane.number() % PLANES);
-    let names = detour::names(high, low);
+    let names = detour::names(high, low, detour::Role::Segment);
     let journal = instance.journal(&format!("plane-{}-detour", plane.number()))?;
     let mut txn = Txn::begin(journal, system);
     let link = Link {
@@ -363,7 +363,7 @@ fn make_detour(
     txn.step(
         Undo::Link(link),
         || {
-            let made = detour::create(netns.fd.as_fd(), high, low, mtu)?;
+            let made = detour::create(netns.fd.as_fd(), high, low, &detour::Spec::segment(mtu))?;
             plane.use_detour(made.tx, &made.rx_name)?;
             Ok(())
         },
