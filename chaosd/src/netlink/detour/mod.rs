@@ -200,4 +200,6 @@ pub fn create(
 }
 
 #[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
 mod tests;
