@@ -11,7 +11,8 @@ use std::{
 
 use super::{Leftover, LiveInstance};
 use crate::{
-    bpf, netlink,
+    bpf,
+    netlink::{self, detour},
     undo::{Link, NetnsId, RevertReport, System, Undo},
 };
 
@@ -30,7 +31,7 @@ pub(super) fn devices(live: &[LiveInstance]) -> Vec<Leftover> {
     let mut orphans = orphans();
     // An instance that is just making one has no program there yet.
     orphans.retain(|orphan| {
-        let number = netlink::detour::instance_of(&orphan.alias);
+        let number = detour::instance_of(&orphan.alias);
         !live.iter().any(|instance| Some(instance.number) == number)
     });
     orphans.iter().map(leftover).collect()
@@ -43,7 +44,7 @@ pub(super) fn devices(live: &[LiveInstance]) -> Vec<Leftover> {
 pub fn delete_orphans(system: &dyn System) -> RevertReport {
     let mut report = RevertReport::default();
     for orphan in orphans() {
-        let owner = netlink::detour::process_of(&orphan.alias);
+        let owner = detour::process_of(&orphan.alias);
         if owner.is_some_and(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(true)) {
             continue;
         }
@@ -95,13 +96,13 @@ fn in_namespace(name: &str, path: &str) -> Vec<Orphan> {
         let devices = devices.iter().map(|(device, _)| device);
         devices
             .filter(in_use)
-            .map(|device| pair(device).to_owned())
+            .map(|device| detour::tx_of(device))
             .collect()
     })
     .unwrap_or_default();
     devices
         .into_iter()
-        .filter(|(device, _)| !used.contains(pair(device)))
+        .filter(|(device, _)| !used.contains(&detour::tx_of(device)))
         .map(|(device, alias)| Orphan {
             netns: name.to_owned(),
             path: path.to_owned(),
@@ -109,11 +110,6 @@ fn in_namespace(name: &str, path: &str) -> Vec<Orphan> {
             alias,
         })
         .collect()
-}
-
-/// What the names of both ends of a pair begin with.
-fn pair(device: &str) -> &str {
-    device.trim_end_matches(['a', 'b'])
 }
 
 fn leftover(orphan: &Orphan) -> Leftover {
@@ -136,16 +132,5 @@ fn leftover(orphan: &Orphan) -> Leftover {
             format!("netns {netns}")
         },
         fix: format!("chaosd revert --all, or: ip{option} link delete {device}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pair;
-
-    #[test]
-    fn both_ends_of_a_detour_are_one_pair() {
-        assert_eq!(pair("chaosd0-0a"), pair("chaosd0-0b"));
-        assert_ne!(pair("chaosd0-0a"), pair("chaosd0-1a"));
     }
 }

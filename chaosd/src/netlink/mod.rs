@@ -13,6 +13,7 @@ mod leftovers;
 mod monitor;
 mod netns;
 mod offloads;
+pub mod qdisc;
 mod socket;
 mod sysctl;
 pub mod trial;
@@ -67,6 +68,14 @@ pub enum NetlinkError {
         device: String,
         /// What is wrong with it.
         wrong: String,
+    },
+    /// The kernel lacks a queueing discipline.
+    #[error("the kernel has no {kind}: it needs {option}")]
+    NoQueue {
+        /// Which one.
+        kind: &'static str,
+        /// What brings it.
+        option: &'static str,
     },
     /// `chaosd{instance}-{plane}a` is longer than an interface name may be.
     #[error("the device name {0} is longer than the 15 characters the kernel allows")]
