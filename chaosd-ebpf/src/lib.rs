@@ -42,6 +42,9 @@ pub const CGROUP_LEVELS: usize = 16;
 /// these lengths, and leaves at the end of a chunk once its run is over: what a revert waits for.
 /// The first entry stands for none.
 pub const CHUNKS_NS: [u64; 4] = [0, 200_000_000, 1_000_000_000, 5_000_000_000];
+/// The hold queue's timer may be this late, so that one interrupt serves all packets that leave
+/// within it; the departures that programs write are as much earlier.
+pub const SLACK_NS: u64 = 100_000;
 /// The longest hold in one go.
 pub const LONG_NS: u64 = CHUNKS_NS[1];
 /// A packet that is to be held longer than so many chunks takes the next longer ones.

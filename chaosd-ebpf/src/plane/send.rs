@@ -10,7 +10,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use chaosd_ebpf::{CHUNKS_NS, Control, FEW_CHUNKS, INGRESS, LONG_NS, Mark};
+use chaosd_ebpf::{CHUNKS_NS, Control, FEW_CHUNKS, INGRESS, LONG_NS, Mark, SLACK_NS};
 
 use crate::{
     act,
@@ -130,6 +130,8 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
             at = when.at;
         }
     }
+    // A timer with slack fires at the end of it, unless another one fires within.
+    at = at.saturating_sub(SLACK_NS);
     packet::set_mark(
         ctx,
         Mark::Steered {
