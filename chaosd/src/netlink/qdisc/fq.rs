@@ -133,7 +133,7 @@ mod tests {
             initial_quantum: 65_536,
             buckets_log: 10,
             orphan_mask: 1023,
-            timer_slack_ns: SLACK_NS,
+            timer_slack_ns: 10_000,
             horizon_us: 1_000_000_000,
             horizon_drop: true,
         };
