@@ -10,7 +10,7 @@ use chaosd_ebpf::FlowKey;
 
 use crate::{
     bpf::Steering,
-    fault::{self, ResolveError, Rule},
+    fault::{self, Rule, RuleError},
     profile::{FaultSpec, Profile, Target},
     target::{self, TargetError},
 };
@@ -136,9 +136,9 @@ pub enum PlanError {
     /// The target does not exist, or not as asked.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A peer has no address.
+    /// A peer has no address, or a distribution no table.
     #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    Rule(#[from] RuleError),
     /// An interface does not exist.
     #[error("fault `{fault}`: there is no interface `{name}` in {scope}; there are: {there}")]
     Interface {
