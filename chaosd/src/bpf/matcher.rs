@@ -7,6 +7,10 @@ use ipnet::IpNet;
 use crate::profile::units::{PortSet, TcpFlags};
 
 /// What a fault matches. `None`: any.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a bit of the programs' control entry, independent of the others"
+)]
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     /// Egress, ingress.

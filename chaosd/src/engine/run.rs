@@ -211,6 +211,7 @@ impl Run {
 
 fn verdict(total: Count) -> Verdict {
     match total {
+        Count { overflow: 1.., .. } => Verdict::Overflow,
         Count { affected: 1.., .. } => Verdict::Effective,
         Count { matched: 1.., .. } => Verdict::Spared,
         Count { seen: 1.., .. } => Verdict::Ineffective,

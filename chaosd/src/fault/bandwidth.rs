@@ -1,6 +1,6 @@
 //! `bandwidth`: packets pass through a slow link, whose queue drops its tail.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use chaosd_ebpf::{Fault, HOLDS, Kind, ONE, PER_FLOW, PER_SEGMENT};
 use humantime::format_duration;
@@ -26,8 +26,9 @@ impl PacketFault for Bandwidth {
             Share::Flow => "each flow's packets",
         };
         let mut text = format!("lets {whom} through at {} in each direction", self.rate);
+        // Writing to a String cannot fail.
         if self.burst > Size::NONE {
-            text += &format!(", after a burst of {}", self.burst);
+            write!(text, ", after a burst of {}", self.burst).ok();
         }
         let queue = match self.queue {
             Queue::Size(size) => size.to_string(),

@@ -1,6 +1,6 @@
 //! `delay`: packets arrive later.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use chaosd_ebpf::{
     FIRST_CUSTOM, Fault, HOLDS, KEEP_ORDER, Kind, NORMAL, ONE, PARETO, PARETO_NORMAL, PER_SEGMENT,
@@ -33,7 +33,8 @@ impl PacketFault for Delay {
         let law = law(&jitter.distribution);
         let mut text = format!("delays packets by {time} ± {width} ({law}");
         if !jitter.correlation.is_none() {
-            text += &format!(", correlation {}", jitter.correlation);
+            // Writing to a String cannot fail.
+            write!(text, ", correlation {}", jitter.correlation).ok();
         }
         let order = if self.keep_order { "kept" } else { "not kept" };
         text + &format!("; order within a flow {order})")

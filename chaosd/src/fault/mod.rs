@@ -25,7 +25,7 @@ use chaosd_ebpf::{Fault, ONE, SEEDED, TABLE_LEN};
 use crate::{
     bpf::{Matcher, Steering},
     plan::Scope,
-    profile::{Distribution, FaultSpec, Kind, Netem},
+    profile::{Distribution, FaultSpec, Kind, Netem, units::Size},
 };
 
 pub use matching::{ResolveError, resolve};
@@ -97,6 +97,8 @@ pub enum RuleError {
 
 /// Kernel memory in bytes that is worth a word.
 const MUCH_MEMORY: u128 = 100_000_000;
+/// What a link of 1 Gbit/s carries.
+const BYTES_PER_MS: u128 = 125_000;
 
 /// Their keys in a profile.
 pub const KINDS: &[&str] = &[
@@ -158,6 +160,28 @@ pub fn rule(
             .flatten(),
         netem: kind.netem().map(NetemRule::make).transpose()?,
     })
+}
+
+/// What the user should know of a fault before it is armed, as whole sentences.
+pub fn notes(spec: &FaultSpec) -> Vec<String> {
+    let kind = packet(&spec.kind);
+    let mut notes = kind.notes();
+    let held = kind.longest_hold();
+    let bytes = held.as_millis() * BYTES_PER_MS;
+    if bytes >= MUCH_MEMORY {
+        let bytes = u64::try_from(bytes).ok().and_then(Size::new);
+        notes.push(format!(
+            "holds a packet for up to {}: traffic of 1 Gbit/s fills {} of kernel memory in each direction",
+            humantime::format_duration(Duration::from_millis(
+                u64::try_from(held.as_millis()).unwrap_or(u64::MAX)
+            )),
+            bytes.unwrap_or(Size::MOST)
+        ));
+    }
+    for note in &mut notes {
+        note.insert_str(0, &format!("fault `{}` ", spec.name));
+    }
+    notes
 }
 
 /// `drops 2 % of packets to and from 10.0.0.7, port 5432, in and out`

@@ -54,12 +54,12 @@ impl PacketFault for Netem {
             }
         };
         let delay = self.delay.as_ref().map(|d| {
-            let mut text = format!("delay {}", format_duration(d.time));
-            if !d.jitter.is_zero() {
-                let by = d.distribution.as_ref().map_or("uniform".into(), law);
-                text += &format!(" ± {} ({by})", format_duration(d.jitter));
+            let time = format_duration(d.time);
+            if d.jitter.is_zero() {
+                return format!("delay {time}");
             }
-            text
+            let by = d.distribution.as_ref().map_or("uniform".into(), law);
+            format!("delay {time} ± {} ({by})", format_duration(d.jitter))
         });
         let loss = self.loss.as_ref().map(|loss| match loss {
             NetemLoss::Random(part) => share("loss", part),

@@ -16,7 +16,7 @@ use crate::profile::Distribution;
 
 use super::distribution;
 
-/// One standard deviation in such a file (`NETEM_DIST_SCALE` of <linux/pkt_sched.h>).
+/// One standard deviation in such a file (`NETEM_DIST_SCALE` of `linux/pkt_sched.h`).
 const SCALE: i32 = 8192;
 /// Most entries (`NETEM_DIST_MAX`).
 const MOST_ENTRIES: usize = 16384;
