@@ -91,7 +91,7 @@ impl Run {
         for planned in &self.plan.faults {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(planned.rule.matcher.clone(), fault, None)?;
+            let number = plane.install(planned.rule.matcher.clone(), fault, planned.rule.table.as_deref())?;
             self.installed.push(Installed {
                 number,
                 base: [0; 2],
@@ -224,6 +224,7 @@ impl Run {
 
 fn verdict(total: Count) -> Verdict {
     match total {
+        Count { overflow: 1.., .. } => Verdict::Overflow,
         Count { affected: 1.., .. } => Verdict::Effective,
         Count { matched: 1.., .. } => Verdict::Spared,
         Count { seen: 1.., .. } => Verdict::Ineffective,
