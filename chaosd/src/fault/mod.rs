@@ -12,6 +12,7 @@ mod drop;
 mod duplicate;
 mod matching;
 mod netem;
+mod netem_queue;
 mod partition;
 mod reorder;
 mod reset;
