@@ -69,6 +69,7 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
         if device != 0 {
             return send::into(ctx, device, direction, iface.slot);
         }
+        v.left.remove(&ctl.netem);
     }
     if let Place::Interface = place {
         // Without an Ethernet header, or without the detour, these cannot act: nor are they counted.

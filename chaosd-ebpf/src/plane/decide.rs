@@ -254,9 +254,6 @@ fn outcome(scratch: Scratch, f: &Fault, v: &mut Verdict, dice: &mut Dice) -> boo
             return false;
         }
         v.copies += f.count;
-    } else if f.kind == Kind::Netem as u32 {
-        // Done on the way here.
-        return false;
     } else {
         v.drop = 1;
     }
