@@ -5,6 +5,7 @@ use std::{
     io::IoSlice,
     net::{SocketAddrV4, UdpSocket},
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -25,7 +26,7 @@ use crate::netlink::{
 };
 
 /// A pair in a namespace of its own; `None`, and said so, where the kernel lacks the queue.
-fn pair(spec: &Spec) -> Option<(OwnedFd, Detour)> {
+pub(super) fn pair(spec: &Spec) -> Option<(OwnedFd, Detour)> {
     let netns = scratch_netns();
     match create(netns.as_fd(), 7, 1, spec) {
         Ok(made) => Some((netns, made)),
@@ -38,7 +39,7 @@ fn pair(spec: &Spec) -> Option<(OwnedFd, Detour)> {
 }
 
 /// Gives the sending end an address, which a detour has not, so that a socket can send there.
-fn sender(netns: &OwnedFd, made: &Detour) -> UdpSocket {
+pub(super) fn sender(netns: &OwnedFd, made: &Detour) -> UdpSocket {
     block_on_in(netns.as_fd(), async |handle| {
         let address = "10.9.0.1".parse().unwrap();
         let add = handle.address().add(made.tx, address, 24).replace();
@@ -85,7 +86,7 @@ fn settles(netns: &OwnedFd, made: &Detour, wanted: impl Fn(&QueueStats) -> bool)
     }
 }
 
-const LATER: Duration = Duration::from_secs(900);
+const LATER: Duration = Duration::from_mins(15);
 
 #[test]
 fn a_packet_waits_for_its_time_and_one_too_many_is_counted() {
@@ -138,21 +139,6 @@ fn packets_of_two_flows_do_not_wait_for_each_other() {
     assert_eq!(left.packets, 1);
 }
 
-/// Why the program must give packets of one flow different hashes where they may overtake.
-#[test]
-fn a_packet_waits_for_an_earlier_one_of_its_flow() {
-    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::default())) else {
-        return;
-    };
-    let socket = sender(&netns, &made);
-    send(&socket, Duration::from_millis(400));
-    send(&socket, Duration::ZERO);
-    std::thread::sleep(Duration::from_millis(100));
-    let held = backlog(netns.as_fd(), made.tx).unwrap();
-    assert_eq!((held.packets, held.sent_packets), (2, 0));
-    settles(&netns, &made, |held| held.sent_packets == 2);
-}
-
 #[test]
 fn a_netem_delays_and_loses_as_asked() {
     let lossy = Netem {
@@ -190,10 +176,36 @@ fn netem_loss(fraction: f64) -> qdisc::netem::Loss {
     })
 }
 
+/// Every name under which the namespace knows a device.
+fn devices(netns: &OwnedFd) -> Vec<String> {
+    let names = in_netns(netns.as_fd(), || {
+        let lists = [
+            "/proc/thread-self/net/dev",
+            "/proc/thread-self/net/dev_mcast",
+        ];
+        let text = lists.map(|list| std::fs::read_to_string(list).unwrap());
+        let sysctls = std::fs::read_dir("/proc/sys/net/ipv4/conf").unwrap();
+        let sysctls = sysctls.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let first = text.iter().flat_map(|list| list.lines());
+        let first = first.filter_map(|line| line.split_once(':').map(|(name, _)| name.to_owned()));
+        let mut all: Vec<String> = first.chain(sysctls).collect();
+        all.sort();
+        all
+    });
+    names.unwrap()
+}
+
 #[test]
-fn the_queue_stands_at_the_root_of_the_sending_end_alone_and_goes_with_it() {
-    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::default())) else {
-        return;
+fn the_queue_stands_at_the_root_of_the_sending_end_alone_and_leaves_no_trace() {
+    let netns = scratch_netns();
+    let before = devices(&netns);
+    let made = match create(netns.as_fd(), 7, 1, &Spec::hold(1500, Fq::default())) {
+        Ok(made) => made,
+        Err(error) => {
+            assert!(matches!(error, NetlinkError::NoQueue { .. }), "{error}");
+            assert_eq!(devices(&netns), before);
+            return;
+        }
     };
     let mut socket = RouteSocket::open(netns.as_fd()).unwrap();
     let mut kind = |name: &str| {
@@ -207,10 +219,57 @@ fn the_queue_stands_at_the_root_of_the_sending_end_alone_and_goes_with_it() {
     };
     assert_eq!(kind(&made.tx_name).as_deref(), Some("fq"));
     assert_eq!(kind(&made.rx_name).as_deref(), Some("noqueue"));
+    assert_ne!(devices(&netns), before);
+    // With packets in it, too.
     send(&sender(&netns, &made), LATER);
     let names = names(7, 1, Role::Hold);
     assert!(delete_link(netns.as_fd(), &names.tx, &names.alias).unwrap());
     assert_eq!(leftovers(netns.as_fd()).unwrap(), []);
+    assert_eq!(devices(&netns), before);
+}
+
+/// What `tc` says of a queue, an independent reader of the kernel's figures.
+fn tc(netns: &OwnedFd, device: &str) -> String {
+    let output = in_netns(netns.as_fd(), || {
+        Command::new("tc")
+            .args(["-d", "qdisc", "show", "dev", device])
+            .output()
+    });
+    String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn tc_reads_the_queues_as_they_were_asked() {
+    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::holding(123_456))) else {
+        return;
+    };
+    let fq = tc(&netns, &made.tx_name);
+    assert!(fq.starts_with("qdisc fq 1: root"), "{fq}");
+    for part in [
+        "limit 123456p flow_limit 123456p",
+        "buckets 32768",
+        "orphan_mask 4294967295",
+        "nopacing",
+        "quantum 64Kb initial_quantum 64Kb",
+        "timer_slack 10us",
+        "horizon 1e+03s horizon_drop",
+    ] {
+        assert!(fq.contains(part), "no {part} in {fq}");
+    }
+    assert!(!fq.contains("ce_threshold"), "{fq}");
+    let netem = Netem {
+        limit: 777,
+        delay_ns: 80_000_000,
+        jitter_ns: 20_000_000,
+        delay_correlation: probability(0.25),
+        loss: netem_loss(0.02),
+        ..Netem::default()
+    };
+    let (netns, made) = pair(&Spec::netem(4, 1500, netem)).unwrap();
+    let netem = tc(&netns, &made.tx_name);
+    let words: Vec<&str> = netem.split_whitespace().skip(5).collect();
+    let asked = "limit 777 delay 80ms 20ms 25% loss 2%";
+    assert!(words.join(" ").starts_with(asked), "{netem}");
 }
 
 #[test]
