@@ -26,7 +26,15 @@ fn sizes(spec: &Spec) -> Option<Vec<usize>> {
     let udp = sender(&netns, &made);
     let ear = ear(&netns);
     setsockopt(&udp, UdpGsoSegment, &1000).unwrap();
-    udp.send_to(&[7; 10_000], "10.9.0.2:9").unwrap();
+    match udp.send_to(&[7; 10_000], "10.9.0.2:9") {
+        // Old kernels make no super-packet for a device that does not make its checksum
+        // (net/ipv4/udp.c: udp_send_skb); one that is redirected there they do split.
+        Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+            println!("SKIPPED: this kernel sends no super-packet to such a device");
+            return None;
+        }
+        sent => assert_eq!(sent.unwrap(), 10_000),
+    }
     let mut sizes = Vec::new();
     let mut frame = vec![0; 1 << 17];
     while sizes.iter().sum::<usize>() < 10_000 {
@@ -62,7 +70,9 @@ const HEADERS: usize = 8 + 20 + 14;
 
 #[test]
 fn a_segmenting_pair_hands_over_one_wire_segment_at_a_time() {
-    assert_eq!(sizes(&Spec::segment(1500)).unwrap(), [1000 + HEADERS; 10]);
+    if let Some(sizes) = sizes(&Spec::segment(1500)) {
+        assert_eq!(sizes, [1000 + HEADERS; 10]);
+    }
 }
 
 #[test]
