@@ -385,8 +385,8 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        if !self.planes.reconcile(plane) {
-            for id in self.ids(|r| r.plane == plane && r.plan.faults.iter().any(|f| f.detour)) {
+        for role in self.planes.reconcile(plane) {
+            for id in self.ids(|r| r.plane == plane && r.needs(role)) {
                 self.target_gone(&id, "the detour device it needs was deleted");
             }
         }

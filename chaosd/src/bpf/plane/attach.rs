@@ -27,20 +27,6 @@ pub(super) struct Attached {
 }
 
 impl Plane {
-    /// Attaches to the detour's receiving end and steers to its sending end from now on.
-    pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let link = attach(
-            &mut self.object,
-            &self.netns,
-            "detour",
-            rx_name,
-            TcAttachType::Ingress,
-        )?;
-        self.detour = Some(link);
-        self.steer_to(tx);
-        Ok(())
-    }
-
     /// Puts the programs on `interface`, and the faults that want it. Idempotent.
     pub fn attach(&mut self, interface: &Interface) -> Result<(), PlaneError> {
         if let Some(a) = self.attached.get_mut(&interface.index) {
@@ -152,7 +138,7 @@ impl Plane {
 
 /// Attaches first in the tcx order, so that nobody's verdict hides packets from us, and reads back
 /// that the kernel lists the program.
-fn attach(
+pub(super) fn attach(
     object: &mut Object,
     netns: &Netns,
     program: &'static str,

@@ -8,9 +8,11 @@ use std::{
 
 use aya::{
     maps::MapError,
-    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink, tc::SchedClassifierLink},
+    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
 };
-use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run};
+use chaosd_ebpf::{
+    Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN,
+};
 
 use crate::{
     plan::{Interface, Netns},
@@ -20,13 +22,17 @@ use crate::{
 use crate::bpf::{
     matcher::{Matcher, PeerSet},
     object::Object,
-    tables::{Tables, write_control},
+    tables::Tables,
 };
 
 mod attach;
 mod counters;
+mod devices;
+mod quantiles;
 
 use attach::Attached;
+use devices::Devices;
+use quantiles::Quantiles;
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -99,9 +105,10 @@ pub struct Plane {
     // own program goes.
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
-    detour: Option<SchedClassifierLink>,
+    devices: Devices,
     object: Object,
     tables: Tables,
+    quantiles: Quantiles,
     runs: [bool; MAX_RUNS as usize],
     lease_ns: u64,
 }
@@ -115,48 +122,13 @@ impl Plane {
             netns,
             attached: BTreeMap::new(),
             cgroups: BTreeMap::new(),
-            detour: None,
+            devices: Devices::default(),
+            quantiles: Quantiles::default(),
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
             lease_ns: 0,
         }
-    }
-
-    /// Takes the programs off one interface; false when there is none left. Steering stops first.
-    pub fn shut_one(&mut self) -> bool {
-        self.lease(0);
-        self.steer_to(0);
-        self.attached.pop_first().is_some()
-    }
-
-    /// Takes everything off: first nothing is steered any more, then the detour's program goes.
-    pub fn shut(&mut self) {
-        self.lease(0);
-        self.steer_to(0);
-        self.attached.clear();
-        self.cgroups.clear();
-        self.detour = None;
-    }
-
-    /// Steers into this device from now on; 0: nowhere, what needs the detour passes.
-    fn steer_to(&mut self, detour: u32) {
-        let mut control = self.object.control.get(0);
-        control.detour = detour;
-        write_control(&mut self.object.control, control);
-    }
-
-    /// Forgets a detour that somebody deleted.
-    pub fn lose_detour(&mut self) {
-        self.steer_to(0);
-        self.detour = None;
-    }
-
-    /// The detour's sending end, if there is one.
-    pub fn detour(&self) -> Option<u32> {
-        self.detour
-            .as_ref()
-            .map(|_| self.object.control.get(0).detour)
     }
 
     /// Its number.
@@ -199,7 +171,13 @@ impl Plane {
     }
 
     /// Writes a fault into the tables. It acts once its run is armed and [`Plane::refresh`] was called.
-    pub fn install(&mut self, matcher: Matcher, fault: Fault) -> Result<u8, PlaneError> {
+    /// `quantiles`: the distribution of its jitter, when it brings one of its own.
+    pub fn install(
+        &mut self,
+        matcher: Matcher,
+        mut fault: Fault,
+        quantiles: Option<&[i32; TABLE_LEN]>,
+    ) -> Result<u8, PlaneError> {
         let n = (0..=u8::MAX)
             .find(|n| !self.tables.matchers().contains_key(n))
             .ok_or(PlaneError::Full {
@@ -208,10 +186,13 @@ impl Plane {
             })?;
         self.object.states.set(n.into(), FaultState::default());
         self.reset_counts(n)?;
+        self.quantiles
+            .provide(&mut self.object, n, &mut fault.hold, quantiles)?;
         self.object.faults.set(n.into(), fault);
         if let Err(e) = self.tables.add(&mut self.object, n, matcher) {
             self.object.faults.set(n.into(), Fault::default());
             self.tables.remove(&mut self.object, n).ok();
+            self.quantiles.forget(n);
             return Err(e);
         }
         Ok(n)
@@ -222,6 +203,7 @@ impl Plane {
         let result = self.tables.remove(&mut self.object, n);
         self.refresh();
         self.object.faults.set(n.into(), Fault::default());
+        self.quantiles.forget(n);
         result
     }
 

@@ -43,6 +43,12 @@ impl Fq {
     pub const fn holding(limit: u32) -> Self {
         /// The largest packet: nobody's turn ends in the middle of one.
         const LARGEST: u32 = 1 << 16;
+        /// As a `u32`, which its value fits.
+        #[expect(clippy::cast_possible_truncation, reason = "asserted at compile time")]
+        const SLACK_NS: u32 = {
+            assert!(chaosd_ebpf::SLACK_NS <= 1_000_000, "not a slack, but a delay");
+            chaosd_ebpf::SLACK_NS as u32
+        };
         Self {
             limit,
             flow_limit: limit,
@@ -51,7 +57,7 @@ impl Fq {
             // 256 KiB of kernel memory: thousands of flows, each found at once.
             buckets_log: 15,
             orphan_mask: u32::MAX,
-            timer_slack_ns: 10_000,
+            timer_slack_ns: SLACK_NS,
             horizon_us: 1_000_000_000,
             // A departure that far ahead is not one of ours: a refusal is counted, while a packet
             // that leaves at another time than asked is not.
