@@ -91,7 +91,11 @@ impl Run {
         for planned in &self.plan.faults {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(planned.rule.matcher.clone(), fault, planned.rule.table.as_deref())?;
+            let number = plane.install(
+                planned.rule.matcher.clone(),
+                fault,
+                planned.rule.table.as_deref(),
+            )?;
             self.installed.push(Installed {
                 number,
                 base: [0; 2],

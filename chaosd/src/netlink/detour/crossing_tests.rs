@@ -18,6 +18,7 @@ use super::{
     queue_tests::{pair, sender},
     *,
 };
+use crate::netlink::tests::skipped;
 
 /// Sends one super-packet of ten datagrams of 1000 bytes into the pair, and returns the sizes of
 /// the frames that come out. `None`, and said so, where the kernel lacks the queue.
@@ -30,7 +31,7 @@ fn sizes(spec: &Spec) -> Option<Vec<usize>> {
         // Old kernels make no super-packet for a device that does not make its checksum
         // (net/ipv4/udp.c: udp_send_skb); one that is redirected there they do split.
         Err(error) if error.raw_os_error() == Some(libc::EIO) => {
-            println!("SKIPPED: this kernel sends no super-packet to such a device");
+            skipped("this kernel sends no super-packet to such a device");
             return None;
         }
         sent => assert_eq!(sent.unwrap(), 10_000),

@@ -46,7 +46,10 @@ impl Fq {
         /// As a `u32`, which its value fits.
         #[expect(clippy::cast_possible_truncation, reason = "asserted at compile time")]
         const SLACK_NS: u32 = {
-            assert!(chaosd_ebpf::SLACK_NS <= 1_000_000, "not a slack, but a delay");
+            assert!(
+                chaosd_ebpf::SLACK_NS <= 1_000_000,
+                "not a slack, but a delay"
+            );
             chaosd_ebpf::SLACK_NS as u32
         };
         Self {
