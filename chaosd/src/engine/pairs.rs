@@ -242,9 +242,11 @@ fn tell(left: u64, device: &str) {
 }
 
 fn index_of(netns: &Netns, name: &str) -> Option<u32> {
-    netlink::in_netns(netns.fd.as_fd(), || nix::net::if_::if_nametoindex(name).ok())
-        .ok()
-        .flatten()
+    netlink::in_netns(netns.fd.as_fd(), || {
+        nix::net::if_::if_nametoindex(name).ok()
+    })
+    .ok()
+    .flatten()
 }
 
 /// Packets that the hold queue takes: as many as fit an eighth of the memory, at 2 KiB for a packet

@@ -95,7 +95,11 @@ impl Run {
         for (place, planned) in self.plan.faults.iter().enumerate() {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(planned.rule.matcher.clone(), fault, planned.rule.table.as_deref())?;
+            let number = plane.install(
+                planned.rule.matcher.clone(),
+                fault,
+                planned.rule.table.as_deref(),
+            )?;
             self.installed.push(Installed {
                 number,
                 base: [0; 2],

@@ -2,8 +2,8 @@
 //!
 //! A probe changes nothing that lasts: it reads files, asks the kernel, or tries a thing in a
 //! network namespace of its own that is gone a moment later; a module that the kernel loads for
-//! that stays loaded. `chaosd doctor` prints all of them;
-//! a run asks for those it needs before it changes anything.
+//! that stays loaded. `chaosd doctor` prints all of them; a run asks for those it needs before it
+//! changes anything.
 
 mod bpf;
 mod leftovers;

@@ -57,6 +57,7 @@ pub fn block_on_in<T: Send>(
 pub(crate) mod tests {
     use std::{
         fs::File,
+        io::Write as _,
         os::{
             fd::{AsFd, OwnedFd},
             unix::fs::MetadataExt,
@@ -75,6 +76,23 @@ pub(crate) mod tests {
         })
         .join()
         .unwrap()
+    }
+
+    /// Says that the current test cannot run on this kernel, in the same words and into the same
+    /// file (`CHAOSD_SKIPS`) as the tests outside the crate do.
+    pub(crate) fn skipped(reason: &str) {
+        let thread = std::thread::current();
+        let line = format!("{}: {reason}\n", thread.name().unwrap_or("a test"));
+        print!("SKIPPED: {line}");
+        if let Some(path) = std::env::var_os("CHAOSD_SKIPS") {
+            let mut file = File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap();
+            // One short append is atomic.
+            file.write_all(line.as_bytes()).unwrap();
+        }
     }
 
     fn inode_here() -> u64 {

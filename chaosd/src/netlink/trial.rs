@@ -171,6 +171,10 @@ mod tests {
     fn a_trial_leaves_nothing_where_it_was_asked_for() {
         let here = scratch_netns();
         in_netns(here.as_fd(), detour).unwrap().unwrap();
+        for queue in [hold, netem] {
+            let tried = in_netns(here.as_fd(), queue).unwrap();
+            assert!(matches!(tried, Ok(()) | Err(NetlinkError::NoQueue { .. })));
+        }
         in_netns(here.as_fd(), || has(Part::Qdisc("pfifo")))
             .unwrap()
             .unwrap();

@@ -81,10 +81,7 @@ impl Plane {
     }
 }
 
-fn both(
-    map: &PerCpuArray<MapData, u64>,
-    name: &'static str,
-) -> Result<(u64, u64), PlaneError> {
+fn both(map: &PerCpuArray<MapData, u64>, name: &'static str) -> Result<(u64, u64), PlaneError> {
     let sum = |i: u32| {
         let values = map.get(&i, 0).map_err(map_error(name))?;
         Ok::<u64, PlaneError>(values.iter().sum())

@@ -42,13 +42,7 @@ impl Plane {
     }
 
     /// Sends what fault `n` matches through the netem of this pair from now on.
-    pub fn use_netem(
-        &mut self,
-        n: u8,
-        tx: u32,
-        rx: u32,
-        rx_name: &str,
-    ) -> Result<(), PlaneError> {
+    pub fn use_netem(&mut self, n: u8, tx: u32, rx: u32, rx_name: &str) -> Result<(), PlaneError> {
         let link = self.at_far_end("detour", rx_name)?;
         self.object
             .netem_ends

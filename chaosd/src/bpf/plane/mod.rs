@@ -10,9 +10,7 @@ use aya::{
     maps::MapError,
     programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
 };
-use chaosd_ebpf::{
-    Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN,
-};
+use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN};
 
 use crate::{
     plan::{Interface, Netns},

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chaosd_ebpf::{
-    FIRST_CUSTOM, Hold, MAX_TABLES, NORMAL, PROBABILITY, TABLE_LEN, UNIFORM,
-};
+use chaosd_ebpf::{FIRST_CUSTOM, Hold, MAX_TABLES, NORMAL, PROBABILITY, TABLE_LEN, UNIFORM};
 
 use super::{Object, PlaneError, map_error};
 use crate::{fault::distribution, sys::bpf as pod};
@@ -63,11 +61,7 @@ impl Quantiles {
     }
 }
 
-fn write(
-    object: &mut Object,
-    place: u32,
-    quantiles: &[i32; TABLE_LEN],
-) -> Result<(), PlaneError> {
+fn write(object: &mut Object, place: u32, quantiles: &[i32; TABLE_LEN]) -> Result<(), PlaneError> {
     object
         .quantiles
         .set(place, pod::Quantiles(*quantiles), 0)

@@ -169,7 +169,10 @@ mod tests {
             anstream::adapter::strip_str(&text).to_string()
         };
         let spilt = words(Verdict::Overflow);
-        assert!(spilt.contains("lost 3 packets that it was to hold"), "{spilt}");
+        assert!(
+            spilt.contains("lost 3 packets that it was to hold"),
+            "{spilt}"
+        );
         let tail = words(Verdict::Effective);
         assert!(tail.contains("dropped 3 packets at the tail"), "{tail}");
     }

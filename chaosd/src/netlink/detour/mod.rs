@@ -7,11 +7,11 @@
 //!
 //! Those who manage a host's network find nothing to do on such a device: the kernel gives it no
 //! IPv6 address (address generation is off, and IPv6 itself), its carrier is up from the moment it
-//! is made, and it is in nobody's bridge. systemd-networkd takes only devices that a `.network`
-//! file matches, `NetworkManager` leaves to others what came with neither a profile nor an address,
-//! and Docker touches what it made itself. No property of a device forbids them to: a
-//! configuration that matches every name (`Name=*`) matches these too, and the names (`chaosd*`)
-//! are what to except there.
+//! is made, and it is in nobody's bridge. `NetworkManager` leaves every veth alone whose name does
+//! not begin with `eth` (the rule `85-nm-unmanaged.rules` that it ships), systemd-networkd takes
+//! only what a `.network` file matches, and Docker touches what it made itself. No property of a
+//! device forbids them to: a configuration that matches every name (`Name=*`) matches these too,
+//! and `chaosd*` is what to except there.
 
 mod make;
 mod ready;
@@ -199,6 +199,8 @@ pub fn create(
     .map_err(NetlinkError::Enter)?
 }
 
+#[cfg(test)]
+mod crossing_tests;
 #[cfg(test)]
 mod queue_tests;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{
     io::IoSlice,
     net::{SocketAddrV4, UdpSocket},
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -21,16 +22,16 @@ use super::*;
 use crate::netlink::{
     block_on_in, leftovers,
     qdisc::{QueueStats, backlog, netem::Chance, netem::probability},
-    tests::scratch_netns,
+    tests::{scratch_netns, skipped},
 };
 
 /// A pair in a namespace of its own; `None`, and said so, where the kernel lacks the queue.
-fn pair(spec: &Spec) -> Option<(OwnedFd, Detour)> {
+pub(super) fn pair(spec: &Spec) -> Option<(OwnedFd, Detour)> {
     let netns = scratch_netns();
     match create(netns.as_fd(), 7, 1, spec) {
         Ok(made) => Some((netns, made)),
         Err(NetlinkError::NoQueue { kind, .. }) => {
-            println!("SKIPPED: this kernel has no {kind}");
+            skipped(&format!("this kernel has no {kind}"));
             None
         }
         Err(error) => panic!("{error}"),
@@ -38,7 +39,7 @@ fn pair(spec: &Spec) -> Option<(OwnedFd, Detour)> {
 }
 
 /// Gives the sending end an address, which a detour has not, so that a socket can send there.
-fn sender(netns: &OwnedFd, made: &Detour) -> UdpSocket {
+pub(super) fn sender(netns: &OwnedFd, made: &Detour) -> UdpSocket {
     block_on_in(netns.as_fd(), async |handle| {
         let address = "10.9.0.1".parse().unwrap();
         let add = handle.address().add(made.tx, address, 24).replace();
@@ -58,9 +59,15 @@ fn sender(netns: &OwnedFd, made: &Detour) -> UdpSocket {
 
 /// Sends a datagram that is to leave `after` from now.
 fn send(socket: &UdpSocket, after: Duration) {
+    send_at(socket, now_ns() + u64::try_from(after.as_nanos()).unwrap());
+}
+
+fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    let now = u64::try_from(now.num_nanoseconds()).unwrap();
-    let departure = now + u64::try_from(after.as_nanos()).unwrap();
+    u64::try_from(now.num_nanoseconds()).unwrap()
+}
+
+fn send_at(socket: &UdpSocket, departure: u64) {
     let to: SocketAddrV4 = "10.9.0.2:9".parse().unwrap();
     // A full queue answers ENOBUFS, or nothing, as the socket likes: the queue's own count tells.
     let _told = sendmsg(
@@ -85,7 +92,7 @@ fn settles(netns: &OwnedFd, made: &Detour, wanted: impl Fn(&QueueStats) -> bool)
     }
 }
 
-const LATER: Duration = Duration::from_secs(900);
+const LATER: Duration = Duration::from_mins(15);
 
 #[test]
 fn a_packet_waits_for_its_time_and_one_too_many_is_counted() {
@@ -117,6 +124,38 @@ fn a_packet_leaves_at_its_time() {
     assert!(took >= Duration::from_millis(300), "{took:?}");
 }
 
+/// The receiving end's backlog holds 1000 packets (`net.core.netdev_max_backlog`).
+#[test]
+fn packets_that_are_due_at_once_all_come_out() {
+    const PACKETS: usize = 3000;
+    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::default())) else {
+        return;
+    };
+    // Each socket's buffer holds a part.
+    let sockets: Vec<UdpSocket> = (0..30).map(|_| sender(&netns, &made)).collect();
+    let departure = now_ns() + 3_000_000_000;
+    for socket in sockets.iter().cycle().take(PACKETS) {
+        send_at(socket, departure);
+    }
+    let held = backlog(netns.as_fd(), made.tx).unwrap();
+    assert_eq!((held.packets as usize, held.drops), (PACKETS, 0));
+    settles(&netns, &made, |held| held.packets == 0);
+    let received = in_netns(netns.as_fd(), || {
+        std::fs::read_to_string("/proc/thread-self/net/dev").unwrap()
+    });
+    let received = received.unwrap();
+    let line = received
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(&format!("{}:", made.rx_name)))
+        .unwrap();
+    // bytes packets errs drop
+    let figures: Vec<usize> = line
+        .split_whitespace()
+        .map(|figure| figure.parse().unwrap())
+        .collect();
+    assert_eq!((figures[1], figures[3]), (PACKETS, 0), "{line}");
+}
+
 #[test]
 fn a_packet_beyond_the_horizon_is_refused_and_counted() {
     let Some((netns, made)) = pair(&Spec::hold(1500, Fq::default())) else {
@@ -136,21 +175,6 @@ fn packets_of_two_flows_do_not_wait_for_each_other() {
     send(&sender(&netns, &made), Duration::ZERO);
     let left = settles(&netns, &made, |held| held.sent_packets == 1);
     assert_eq!(left.packets, 1);
-}
-
-/// Why the program must give packets of one flow different hashes where they may overtake.
-#[test]
-fn a_packet_waits_for_an_earlier_one_of_its_flow() {
-    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::default())) else {
-        return;
-    };
-    let socket = sender(&netns, &made);
-    send(&socket, Duration::from_millis(400));
-    send(&socket, Duration::ZERO);
-    std::thread::sleep(Duration::from_millis(100));
-    let held = backlog(netns.as_fd(), made.tx).unwrap();
-    assert_eq!((held.packets, held.sent_packets), (2, 0));
-    settles(&netns, &made, |held| held.sent_packets == 2);
 }
 
 #[test]
@@ -190,10 +214,37 @@ fn netem_loss(fraction: f64) -> qdisc::netem::Loss {
     })
 }
 
+/// Every name under which the namespace knows a device.
+fn devices(netns: &OwnedFd) -> Vec<String> {
+    let names = in_netns(netns.as_fd(), || {
+        let lists = [
+            "/proc/thread-self/net/dev",
+            "/proc/thread-self/net/dev_mcast",
+        ];
+        let text = lists.map(|list| std::fs::read_to_string(list).unwrap());
+        let sysctls = std::fs::read_dir("/proc/sys/net/ipv4/conf").unwrap();
+        let sysctls = sysctls.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let first = text.iter().flat_map(|list| list.lines());
+        let first = first.filter_map(|line| line.split_once(':').map(|(name, _)| name.to_owned()));
+        let mut all: Vec<String> = first.chain(sysctls).collect();
+        all.sort();
+        all
+    });
+    names.unwrap()
+}
+
 #[test]
-fn the_queue_stands_at_the_root_of_the_sending_end_alone_and_goes_with_it() {
-    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::default())) else {
-        return;
+fn the_queue_stands_at_the_root_of_the_sending_end_alone_and_leaves_no_trace() {
+    let netns = scratch_netns();
+    let before = devices(&netns);
+    let made = match create(netns.as_fd(), 7, 1, &Spec::hold(1500, Fq::default())) {
+        Ok(made) => made,
+        Err(error) => {
+            assert!(matches!(error, NetlinkError::NoQueue { .. }), "{error}");
+            skipped("this kernel has no fq");
+            assert_eq!(devices(&netns), before);
+            return;
+        }
     };
     let mut socket = RouteSocket::open(netns.as_fd()).unwrap();
     let mut kind = |name: &str| {
@@ -207,10 +258,59 @@ fn the_queue_stands_at_the_root_of_the_sending_end_alone_and_goes_with_it() {
     };
     assert_eq!(kind(&made.tx_name).as_deref(), Some("fq"));
     assert_eq!(kind(&made.rx_name).as_deref(), Some("noqueue"));
+    assert_ne!(devices(&netns), before);
+    // With packets in it, too.
     send(&sender(&netns, &made), LATER);
     let names = names(7, 1, Role::Hold);
     assert!(delete_link(netns.as_fd(), &names.tx, &names.alias).unwrap());
     assert_eq!(leftovers(netns.as_fd()).unwrap(), []);
+    assert_eq!(devices(&netns), before);
+}
+
+/// What `tc` says of a queue, an independent reader of the kernel's figures.
+fn tc(netns: &OwnedFd, device: &str) -> String {
+    let output = in_netns(netns.as_fd(), || {
+        Command::new("tc")
+            .args(["-d", "qdisc", "show", "dev", device])
+            .output()
+    });
+    String::from_utf8(output.unwrap().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn tc_reads_the_queues_as_they_were_asked() {
+    let Some((netns, made)) = pair(&Spec::hold(1500, Fq::holding(123_456))) else {
+        return;
+    };
+    let fq = tc(&netns, &made.tx_name);
+    assert!(fq.starts_with("qdisc fq 1: root"), "{fq}");
+    let slack = format!("timer_slack {}us", chaosd_ebpf::SLACK_NS / 1000);
+    for part in [
+        "limit 123456p flow_limit 123456p",
+        "buckets 32768",
+        "orphan_mask 4294967295",
+        "nopacing",
+        "quantum 64Kb initial_quantum 64Kb",
+        slack.as_str(),
+        "horizon 1e+03s horizon_drop",
+    ] {
+        assert!(fq.contains(part), "no {part} in {fq}");
+    }
+    assert!(!fq.contains("ce_threshold"), "{fq}");
+    let netem = Netem {
+        limit: 777,
+        delay_ns: 80_000_000,
+        jitter_ns: 20_000_000,
+        delay_correlation: probability(0.25),
+        loss: netem_loss(0.02),
+        ..Netem::default()
+    };
+    let (netns, made) = pair(&Spec::netem(4, 1500, netem)).unwrap();
+    let netem = tc(&netns, &made.tx_name);
+    assert!(netem.starts_with("qdisc netem 1: root"), "{netem}");
+    let words: Vec<&str> = netem.split_whitespace().collect();
+    let asked = "limit 777 delay 80ms 20ms 25% loss 2%";
+    assert!(words.join(" ").contains(asked), "{netem}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
         qdisc::{QueueStats, backlog},
         read_sysctl,
         socket::Request,
-        tests::scratch_netns,
+        tests::{scratch_netns, skipped},
     },
     sys::ioctl::Ethtool,
 };
@@ -28,7 +28,7 @@ use crate::{
 fn lacks(made: &Result<Detour, NetlinkError>) -> bool {
     let lacking = matches!(made, Err(NetlinkError::NoQueue { .. }));
     if lacking {
-        println!("SKIPPED: this kernel has no such queue");
+        skipped("this kernel has no fq");
     }
     lacking
 }
