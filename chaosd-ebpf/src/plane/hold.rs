@@ -31,11 +31,12 @@ pub struct Hold {
     late: u64,
     /// It does not overtake its flow.
     keep_order: u32,
+    /// It may.
+    loose: u32,
     /// The first fault that holds it, and one more; 0: none does.
     pub holder: u32,
     /// The run of that fault.
     pub run: u32,
-    pad: u32,
 }
 
 impl Hold {
@@ -46,9 +47,9 @@ impl Hold {
         delay: 0,
         late: 0,
         keep_order: 0,
+        loose: 0,
         holder: 0,
         run: 0,
-        pad: 0,
     };
 
     /// Now, by the fine clock: the coarse one moves in steps of a jiffy.
@@ -69,6 +70,8 @@ pub struct Departure {
     pub now: u64,
     /// Then.
     pub at: u64,
+    /// A packet of its flow that came later may leave sooner.
+    pub loose: bool,
 }
 
 /// Writes down what a fault wants; false when that is nothing.
@@ -107,6 +110,8 @@ pub fn hold(
     }
     if f.flags & KEEP_ORDER != 0 {
         v.hold.keep_order = 1;
+    } else if f.hold.jitter_ns != 0 {
+        v.hold.loose = 1;
     }
     if v.hold.holder == 0 {
         v.hold.holder = n + 1;
@@ -134,7 +139,8 @@ pub fn departure(v: &mut Verdict) -> Option<Departure> {
         }
     }
     at += v.hold.late;
-    (at > now).then_some(Departure { now, at })
+    let loose = v.hold.loose | (v.hold.late != 0) as u32 != 0;
+    (at > now).then_some(Departure { now, at, loose })
 }
 
 /// Where it stands when the last packet of a flow leaves. Two flows that share a bucket wait for

@@ -6,7 +6,9 @@
 
 use aya_ebpf::{
     bindings::tcx_action_base::TCX_DROP,
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect, bpf_skb_vlan_pop, bpf_skb_vlan_push},
+    helpers::generated::{
+        bpf_ktime_get_ns, bpf_redirect, bpf_set_hash_invalid, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+    },
     programs::TcContext,
 };
 use chaosd_ebpf::{CHUNKS_NS, Control, Mark};
@@ -41,6 +43,11 @@ pub fn release(ctx: &TcContext) -> i32 {
         return TCX_DROP;
     };
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
+    // It chose a place in the queue, and is to choose no receive queue and no path.
+    // SAFETY: the context.
+    unsafe {
+        bpf_set_hash_invalid(ctx.skb.skb);
+    }
     send::back(ctx, index, direction)
 }
 

@@ -5,8 +5,8 @@ use aya_ebpf::{
         _bindgen_ty_28::BPF_SKB_TSTAMP_DELIVERY_MONO, BPF_F_INGRESS, tcx_action_base::TCX_NEXT,
     },
     helpers::generated::{
-        bpf_clone_redirect, bpf_redirect, bpf_skb_change_type, bpf_skb_set_tstamp,
-        bpf_skb_vlan_push,
+        bpf_clone_redirect, bpf_get_prandom_u32, bpf_redirect, bpf_set_hash, bpf_skb_change_type,
+        bpf_skb_set_tstamp, bpf_skb_vlan_push,
     },
     programs::TcContext,
 };
@@ -129,6 +129,21 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
             chunk = 0;
             at = when.at;
         }
+    }
+    // What fq takes for a flow waits as a whole on kernels up to 6.12: a packet that is due before the
+    // one at its head waits for that one. So a packet that may be, or goes round, is a flow of its own;
+    // those of a real flow leave in the order they came, but for the two directions.
+    let hash = if when.loose || chunk != 0 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_prandom_u32() as u32 }
+    } else {
+        v.flow ^ v.direction
+    };
+    // SAFETY: the context and a number; a context field that tc programs may write. Priority 7 would
+    // not be held at all before 6.9 (net/sched/sch_fq.c, `TC_PRIO_CONTROL`), and a veth clears it anyway.
+    unsafe {
+        bpf_set_hash(skb, hash);
+        (*skb).priority = 0;
     }
     // A timer with slack fires at the end of it, unless another one fires within.
     at = at.saturating_sub(SLACK_NS);

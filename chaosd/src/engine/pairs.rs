@@ -139,9 +139,11 @@ impl Pairs {
         let netns = plane.netns().clone();
         let until = Instant::now() + NETEM_PATIENCE;
         for NetemOf { device, .. } in netems {
-            let left = drained(until, || vouch(plane), || {
-                qdisc::backlog(netns.fd.as_fd(), device.tx).map_or(0, |q| u64::from(q.packets))
-            });
+            let left = drained(
+                until,
+                || vouch(plane),
+                || qdisc::backlog(netns.fd.as_fd(), device.tx).map_or(0, |q| u64::from(q.packets)),
+            );
             tell(left, &device.tx_name);
         }
         let mut report = RevertReport::default();

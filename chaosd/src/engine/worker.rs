@@ -23,7 +23,8 @@ use crate::{
 };
 
 use super::{
-    Command, EngineError, Options, StartError, TICK, clock::now_ns,
+    Command, EngineError, Options, StartError, TICK,
+    clock::now_ns,
     planes::{Planes, Ready},
     run::Run,
 };

@@ -14,10 +14,12 @@ impl NetemRule {
     pub fn queue(&self, seed: Option<u64>) -> netem::Netem {
         let n = &self.netem;
         let distribution = self.delay_table.as_deref().unwrap_or_default().to_vec();
-        let (delay, jitter, correlation) = n.delay.as_ref().map_or(
-            (Duration::ZERO, Duration::ZERO, Percent::NONE),
-            |d| (d.time, d.jitter, d.correlation),
-        );
+        let (delay, jitter, correlation) = n
+            .delay
+            .as_ref()
+            .map_or((Duration::ZERO, Duration::ZERO, Percent::NONE), |d| {
+                (d.time, d.jitter, d.correlation)
+            });
         netem::Netem {
             limit: n.limit,
             delay_ns: ns(delay),
