@@ -32,7 +32,7 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
             fault.what.as_str().into(),
             table::number(total.seen),
             table::number(total.matched),
-            table::number(total.affected),
+            table::affected(total),
             table::verdict(fault.verdict),
         ]);
     }
@@ -169,7 +169,10 @@ mod tests {
             anstream::adapter::strip_str(&text).to_string()
         };
         let spilt = words(Verdict::Overflow);
-        assert!(spilt.contains("lost 3 packets that it was to hold"), "{spilt}");
+        assert!(
+            spilt.contains("lost 3 packets that it was to hold"),
+            "{spilt}"
+        );
         let tail = words(Verdict::Effective);
         assert!(tail.contains("dropped 3 packets at the tail"), "{tail}");
     }
