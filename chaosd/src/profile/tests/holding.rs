@@ -107,7 +107,7 @@ fn links_copies_and_detours_read_as_meant() {
         fault("bandwidth: {rate: 1mbps, burst: 15KB, queue: 1MiB, per: flow}").kind,
         Kind::Bandwidth(own.clone())
     );
-    assert_eq!(own.longest_wait(), Duration::from_nanos(1_048_576_000));
+    assert_eq!(own.longest_wait(), Duration::from_micros(1_048_576));
     let Kind::Bandwidth(none) = fault("bandwidth: {rate: 1mbit, queue: 0}").kind else {
         panic!()
     };
