@@ -19,6 +19,7 @@ mod timeline;
 
 mod api;
 mod crash;
+mod held_profiles;
 mod idle;
 mod leftovers;
 mod refusals;

@@ -8,9 +8,11 @@ use anyhow::Result;
 use support::counters::Counters;
 use support::statistics::assert_rate;
 use support::udp::{Delivered, Flow, flow};
+
+use crate::held_profiles::HELD;
 use support::{Daemon, Family, Lab, Node, Options, Run, SEED, Snapshot, wait_until};
 
-/// The profiles, and what they cannot do without.
+/// The profiles that hold no packets, and what they cannot do without.
 const SHIPPED: [(&str, &[&str]); 6] = [
     ("corrupt-wire", &[]),
     ("flaky-network", &[]),
@@ -20,7 +22,8 @@ const SHIPPED: [(&str, &[&str]); 6] = [
     ("reset-storm", &["ports=1-65535"]),
 ];
 
-fn words<'w>(
+/// A command line about a profile, with what it is told by `--set`.
+pub fn words<'w>(
     verb: &'w str,
     name: &'w str,
     sets: &[&'w str],
@@ -86,13 +89,14 @@ fn every_profile_that_ships_is_listed_here() -> Result<()> {
     let bench = Bench::new("shipped")?;
     let listed = bench.daemon.cli(["profiles"])?;
     assert_eq!(listed.status, Some(0), "{listed:?}");
-    for (name, _) in SHIPPED {
+    let all = [&SHIPPED[..], &HELD[..]].concat();
+    for (name, _) in &all {
         assert!(listed.stdout.contains(name), "{name} is not in {listed:?}");
     }
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles"))?;
     assert_eq!(
         files.count(),
-        SHIPPED.len(),
+        all.len(),
         "a new profile wants a test of its own"
     );
     Ok(())
@@ -121,7 +125,7 @@ fn a_plan_of_each_profile_prints_and_changes_nothing() -> Result<()> {
 #[test]
 fn a_profile_without_what_it_needs_is_refused() -> Result<()> {
     let bench = Bench::new("needs")?;
-    for (name, sets) in SHIPPED {
+    for (name, sets) in SHIPPED.into_iter().chain(HELD) {
         for set in sets {
             let parameter = set.split('=').next().unwrap_or_default();
             let output = bench.daemon.cli(["run", name, "--detach"])?;

@@ -201,6 +201,8 @@ pub fn describe(spec: &FaultSpec) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use chaosd_ebpf::{HOLDS, KEEP_ORDER, PER_FLOW, PER_SEGMENT};
+
     use super::*;
     use crate::{
         plan::{Cgroup, Netns},
@@ -242,8 +244,11 @@ mod tests {
     fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
         for name in KINDS {
             let spec = match *name {
-                "drop" | "corrupt" => format!("{name}: {{rate: 5%}}"),
-                _ => format!("{name}: {{}}"),
+                "partition" | "reset" => format!("{name}: {{}}"),
+                "delay" => "delay: 5ms".into(),
+                "bandwidth" => "bandwidth: 5mbit".into(),
+                "netem" => "netem: {loss: 5%}".into(),
+                _ => format!("{name}: {{rate: 5%}}"),
             };
             let profile = load(&spec);
             assert_eq!(packet(&profile.faults[0].kind).name(), *name);
@@ -267,6 +272,82 @@ mod tests {
         );
         assert_eq!(steering("partition: {}"), Steering::Never);
         assert_eq!(steering("reset: {}"), Steering::Always);
+        assert_eq!(steering("delay: {time: 5ms, jitter: 1ms}"), Steering::Never);
+        assert_eq!(
+            steering("delay: {time: 5ms, keep-order: false}"),
+            Steering::Never
+        );
+        for apart in [
+            "delay: {time: 5ms, jitter: 1ms, keep-order: false}",
+            "reorder: 5%",
+            "duplicate: 5%",
+            "bandwidth: 5mbit",
+            "netem: {delay: 5ms}",
+        ] {
+            assert_eq!(steering(apart), Steering::Segments, "{apart}");
+        }
+    }
+
+    #[test]
+    fn what_holds_packets_tells_the_programs_for_how_long() {
+        let delay =
+            compile("delay: {time: 80ms, jitter: 20ms, distribution: pareto, correlation: 60%}");
+        let f = delay.fault;
+        assert_eq!(f.rate, ONE);
+        assert_eq!(f.flags, HOLDS | KEEP_ORDER);
+        assert_eq!((f.hold.time_ns, f.hold.jitter_ns), (80_000_000, 20_000_000));
+        assert_eq!(f.hold.table, chaosd_ebpf::PARETO);
+        assert_eq!((f.hold.correlation, f.hold.independence), (39322, 52429));
+        assert!(delay.matcher.holds && !delay.matcher.netem && delay.table.is_none());
+
+        let f =
+            compile("{delay: {time: 0, jitter: 20ms, distribution: uniform, keep-order: false}}")
+                .fault;
+        assert_eq!(f.flags, HOLDS | PER_SEGMENT);
+        assert_eq!((f.hold.table, f.hold.independence), (0, chaosd_ebpf::UNIT));
+
+        let f = compile("{reorder: {rate: 5%, by: 30ms}}").fault;
+        assert_eq!(f.flags, HOLDS | PER_SEGMENT);
+        assert_eq!((f.rate, f.hold.time_ns), (ONE.div_ceil(20), 30_000_000));
+
+        let copied = compile("duplicate: {rate: 5%, copies: 3}");
+        assert_eq!((copied.fault.count, copied.fault.flags), (3, PER_SEGMENT));
+        assert!(copied.matcher.holds);
+
+        let f = compile("bandwidth: {rate: 8mbit, burst: 10KB, queue: 20KB, per: flow}").fault;
+        assert_eq!(f.flags, HOLDS | PER_SEGMENT | PER_FLOW);
+        assert_eq!((f.rate, f.hold.ns_per_byte), (ONE, 1_000 << 20));
+        assert_eq!((f.hold.burst_ns, f.hold.queue_ns), (10_000_000, 20_000_000));
+    }
+
+    #[test]
+    fn a_netem_is_given_its_tables() {
+        let rule = compile("netem: {delay: 5ms, jitter: 1ms, distribution: normal}");
+        assert!(rule.matcher.netem && !rule.matcher.holds);
+        let netem = rule.netem.unwrap();
+        assert_eq!(netem.delay_table.unwrap().len(), TABLE_LEN);
+        assert!(netem.slot_table.is_none());
+        let uniform = compile("netem: {delay: 5ms, jitter: 1ms}").netem.unwrap();
+        assert!(uniform.delay_table.is_none());
+    }
+
+    #[test]
+    fn what_a_jitter_cannot_do_and_what_a_delay_costs_is_said() {
+        let said = |fault| notes(&load(fault).faults[0]).join("\n");
+        assert_eq!(said("delay: {time: 80ms, jitter: 20ms}"), "");
+        assert!(
+            said("delay: {time: 10ms, jitter: 10ms}")
+                .starts_with("fault `delay` would let 16 % of packets leave before they came")
+        );
+        assert!(said("delay: {time: 10ms, jitter: 20ms, distribution: uniform}").contains("25 %"));
+        assert_eq!(
+            said("delay: 2s"),
+            "fault `delay` holds a packet for up to 2s: traffic of 1 Gbit/s fills 250 MB of kernel memory in each direction"
+        );
+        assert!(said("bandwidth: 10mbit").contains("takes TCP apart"));
+        assert!(
+            said("bandwidth: {rate: 10gbit, queue: 1s}").contains("up to 1.25 GB and direction")
+        );
     }
 
     #[test]

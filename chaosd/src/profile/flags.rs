@@ -1,11 +1,17 @@
 //! The flags that mirror a profile's keys. They become the same tree as a profile's text, each
 //! word placed at its flag, and meet the same checks.
 
+mod hold;
+mod netem;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
+use netem::NetemFlags;
 
 use super::{
     Overrides, Problems, Profile, check,
@@ -179,6 +185,16 @@ enum KindFlags {
     Partition(Box<PartitionFlags>),
     /// Reset TCP connections
     Reset(Box<ResetFlags>),
+    /// Let packets arrive later
+    Delay(Box<DelayFlags>),
+    /// Let some packets arrive after those that followed them
+    Reorder(Box<ReorderFlags>),
+    /// Let packets arrive more than once
+    Duplicate(Box<DuplicateFlags>),
+    /// Let packets through a slow link
+    Bandwidth(Box<BandwidthFlags>),
+    /// Put packets through the kernel's own emulator
+    Netem(Box<NetemFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -275,6 +291,11 @@ impl InjectFlags {
                 map.word("to", "--to", flags.to.as_deref());
                 (&flags.shared, "reset", map)
             }
+            KindFlags::Delay(flags) => (&flags.shared, "delay", flags.settings()),
+            KindFlags::Reorder(flags) => (&flags.shared, "reorder", flags.settings()),
+            KindFlags::Duplicate(flags) => (&flags.shared, "duplicate", flags.settings()),
+            KindFlags::Bandwidth(flags) => (&flags.shared, "bandwidth", flags.settings()),
+            KindFlags::Netem(flags) => (&flags.shared, "netem", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = &shared.timeline;
@@ -327,6 +348,15 @@ impl InjectFlags {
 struct Entries(Vec<(Key, Node)>);
 
 impl Entries {
+    /// Of words, each with its key, its flag and its text.
+    fn words<const N: usize>(words: [(&str, &str, &Option<String>); N]) -> Self {
+        let mut map = Self::default();
+        for (name, flag, text) in words {
+            map.word(name, flag, text.as_deref());
+        }
+        map
+    }
+
     fn node(&mut self, name: &str, node: Option<Node>) {
         if let Some(node) = node {
             let key = Key {

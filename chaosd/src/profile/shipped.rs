@@ -23,6 +23,13 @@ pub fn shipped() -> &'static [Shipped] {
     ship![
         "packet-loss",
         "flaky-network",
+        "slow-network",
+        "bandwidth-cap",
+        "bufferbloat",
+        "jittery-wifi",
+        "mobile-3g",
+        "satellite",
+        "zone-latency-matrix",
         "corrupt-wire",
         "partition-zone",
         "half-open-partition",

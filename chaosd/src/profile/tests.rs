@@ -3,6 +3,7 @@
 
 mod documents;
 mod flags;
+mod holding;
 mod hostile;
 mod mistakes;
 mod parameters;
@@ -48,6 +49,12 @@ fn required(name: &str) -> Vec<(String, String)> {
     match name {
         "partition-zone" => pair("zone", "10.2.0.0/16,2001:db8:2::/48"),
         "half-open-partition" => pair("peers", "db.internal"),
+        "zone-latency-matrix" => [
+            pair("near", "10.1.0.0/16"),
+            pair("region", "10.2.0.0/16"),
+            pair("far", "10.3.0.0/16,2001:db8:3::/48"),
+        ]
+        .concat(),
         "reset-storm" => pair("ports", "80,8000-8100"),
         _ => Vec::new(),
     }

@@ -32,7 +32,7 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
             fault.what.as_str().into(),
             table::number(total.seen),
             table::number(total.matched),
-            table::number(total.affected),
+            table::affected(total),
             table::verdict(fault.verdict),
         ]);
     }

@@ -82,7 +82,7 @@ fn runs(runs: &[RunReport]) -> Table {
                 fault.name.as_str().into(),
                 table::number(total.seen),
                 table::number(total.matched),
-                table::number(total.affected),
+                table::affected(total),
                 table::verdict(fault.verdict),
             ]);
             table.add_row(row);

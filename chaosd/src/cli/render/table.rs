@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use anstream::{AutoStream, ColorChoice};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
-use crate::report::Verdict;
+use crate::report::{Count, Verdict};
 
 /// Some terminals do not know their width, or say that it is 0.
 pub(in crate::cli) fn terminal_width(told: Option<u16>) -> u16 {
@@ -45,6 +45,25 @@ pub(super) fn text(table: &Table) -> String {
 /// A number.
 pub(super) fn number(value: u64) -> Cell {
     Cell::new(super::grouped(value)).set_alignment(CellAlignment::Right)
+}
+
+/// What a fault acted on, and what queues lost of it.
+pub(super) fn affected(total: Count) -> Cell {
+    let mut text = super::grouped(total.affected);
+    for (lost, what) in [
+        (total.tail_dropped, "tail-dropped"),
+        (total.overflow, "OVERFLOW"),
+    ] {
+        if lost > 0 {
+            text = format!("{text}, {} {what}", super::grouped(lost));
+        }
+    }
+    let cell = Cell::new(text).set_alignment(CellAlignment::Right);
+    if total.overflow > 0 {
+        cell.fg(Color::Red)
+    } else {
+        cell
+    }
 }
 
 /// A verdict in its colour.

@@ -43,6 +43,34 @@ fn flags_say_what_a_profile_says() {
             "version: 1\ntarget: {netns: x}\nfaults: [{reset: {to: local}, match: {flags: [syn, '!ack'], flows: 20%, not-ports: 22, local-ports: 1-9, not-local-ports: 3}, pulse: {on: 1s, off: 2s}}]",
         ),
         (
+            "inject delay --time 80ms --jitter 20ms --distribution /x.dist --correlation 25% --keep-order false",
+            "version: 1\nfaults: [{delay: {time: 80ms, jitter: 20ms, distribution: {table: /x.dist}, correlation: 25%, keep-order: false}}]",
+        ),
+        (
+            "inject reorder --rate 5% --by 20ms --netns x",
+            "version: 1\ntarget: {netns: x}\nfaults: [{reorder: {rate: 5%, by: 20ms}}]",
+        ),
+        (
+            "inject duplicate --rate 5% --copies 2",
+            "version: 1\nfaults: [{duplicate: {rate: 5%, copies: 2}}]",
+        ),
+        (
+            "inject bandwidth --rate 10mbit --burst 15KB --queue 50ms --per flow",
+            "version: 1\nfaults: [{bandwidth: {rate: 10mbit, burst: 15KB, queue: 50ms, per: flow}}]",
+        ),
+        (
+            "inject netem --delay 5ms --jitter 1ms --delay-correlation 5% --distribution normal --loss 1% --loss-correlation 2% --duplicate 3% --corrupt 4% --corrupt-correlation 5% --reorder 6% --gap 7 --rate 8mbit --packet-overhead -9 --cell-size 10 --cell-overhead 11 --slot min-delay=1ms,packets=12 --limit 13 --ecn",
+            "version: 1\nfaults: [{netem: {delay: 5ms, jitter: 1ms, delay-correlation: 5%, distribution: normal, loss: {rate: 1%, correlation: 2%}, duplicate: 3%, corrupt: {rate: 4%, correlation: 5%}, reorder: 6%, gap: 7, rate: 8mbit, packet-overhead: -9, cell-size: 10, cell-overhead: 11, slot: {min-delay: 1ms, packets: 12}, limit: 13, ecn: true}}]",
+        ),
+        (
+            "inject netem --loss-state p13=1%,p31=10%",
+            "version: 1\nfaults: [{netem: {loss: {state: {p13: 1%, p31: 10%}}}}]",
+        ),
+        (
+            "inject netem --loss-gemodel p=1%,1-k=2% --slot distribution=pareto,delay=5ms,jitter=1ms",
+            "version: 1\nfaults: [{netem: {loss: {gemodel: {p: 1%, 1-k: 2%}}, slot: {distribution: pareto, delay: 5ms, jitter: 1ms}}}]",
+        ),
+        (
             "inject drop --every 3 --protocol udp",
             "version: 1\nfaults: [{drop: {every: 3}, match: {protocol: udp}}]",
         ),

@@ -5,7 +5,7 @@ use super::{check, fault, one, problems};
 use crate::profile::Overrides;
 
 /// Each line's profile has just the problem of that line.
-fn table(profile_of: impl Fn(&str) -> String, lines: &str) {
+pub(super) fn table(profile_of: impl Fn(&str) -> String, lines: &str) {
     let mut rows = 0;
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let (typed, said) = line.trim().split_once(" => ").unwrap();
@@ -86,10 +86,10 @@ fn a_wrong_target_says_what_to_type() {
 #[test]
 fn a_wrong_fault_says_what_to_type() {
     table(one, "
-        dorp: 1% => 3:3: unknown fault kind `dorp`: the kinds are drop, corrupt, partition, reset; did you mean `drop`?
-        dealy: {time: 1ms} => 3:3: unknown fault kind `dealy`: the kinds are drop, corrupt, partition, reset
-        delay: {time: 1ms} => 3:3: unknown fault kind `delay`: the kinds are drop, corrupt, partition, reset
-        name: x => 3:3: a fault without a kind: give one of drop, corrupt, partition, reset
+        dorp: 1% => 3:3: unknown fault kind `dorp`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem; did you mean `drop`?
+        dealy: {time: 1ms} => 3:3: unknown fault kind `dealy`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem; did you mean `delay`?
+        latency: {time: 1ms} => 3:3: unknown fault kind `latency`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem; did you mean `delay`?
+        name: x => 3:3: a fault without a kind: give one of drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem
         drop: 1%⏎partition: {} => 4:3: a second kind, partition, after drop: write two faults
         drop: 1%⏎ports: 80 => 4:3: unknown key `ports` in a fault: it belongs in match
         drop: 1%⏎rate: 80% => 4:3: unknown key `rate` in a fault: it belongs in drop
@@ -108,7 +108,7 @@ fn a_wrong_fault_says_what_to_type() {
         drop: {rate: 1%, whole-skb: yes} => 3:31: `yes` is not true or false
         drop: {gilbert-elliott: {p: 1%}} => 3:27: gilbert-elliott needs r, such as r: 10%
         drop: {gilbert-elliott: {p: 0%, r: 1%}} => 3:27: this gilbert-elliott loses nothing: give p and bad more than 0%
-        drop: {gilbert-elliott: 'p:1%'} => 3:27: `p:1%` is not NAME=SHARE, as in p=1%,r=10%
+        drop: {gilbert-elliott: 'p:1%'} => 3:27: `p:1%` is not NAME=VALUE, as in p=1%,r=10%
         drop: {gilbert-elliott: 'p=1%,r=1%,r=2%'} => 3:27: `r` is given twice
         corrupt: {bits: 2} => 3:3: corrupt needs a rate, such as 1%
         corrupt: {rate: 1%, bits: 33} => 3:29: 33 bits: 1 to 32 can be flipped in a packet; did you mean `32`?

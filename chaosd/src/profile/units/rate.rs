@@ -92,19 +92,18 @@ impl FromStr for Rate {
                 ": {} is not a unit of rates (kbit, mbit, gbit: bits; kbps, mbps: bytes)",
                 quote(unit)
             ));
-            return Err(match meant(&lower) {
+            return Err(match meant(unit) {
                 Some(near) => mistake.instead(format!("{number}{near}")),
                 None => mistake,
             });
         };
-        let limit = |limit: Self| format!("{} is", quote(text)) + &format!(" {limit}");
         match quantity::whole(number, *size, Self::MOST.0).map(Self) {
             None => {
                 let what = format!("{} is more than {}", quote(text), Self::MOST);
                 Err(Mistake::new(what).instead(Self::MOST.written()))
             }
             Some(rate) if rate < Self::LEAST => {
-                let what = format!("{}: the least is {}", limit(rate), Self::LEAST);
+                let what = format!("{} is {rate}: the least is {}", quote(text), Self::LEAST);
                 Err(Mistake::new(what).instead(Self::LEAST.written()))
             }
             Some(rate) => Ok(rate),
@@ -112,27 +111,26 @@ impl FromStr for Rate {
     }
 }
 
-/// The unit that somebody meant by `m`, `Mb`, `Mbit/s`, `Mbits` or `MB/s`.
+/// The unit that somebody meant by `m`, `Mb`, `Mbit/s`, `Mbits` or, of bytes, `MB/s`.
 fn meant(unit: &str) -> Option<&'static str> {
-    let bytes = unit.strip_suffix("b/s").is_some_and(|p| p.len() < 3) && unit.len() < 5;
-    let prefix = unit.chars().next()?;
-    let binary = unit.chars().nth(1) == Some('i') && unit.len() > 2;
-    let known = |name: &str| UNITS.iter().find(|(n, _)| *n == name).map(|(n, _)| *n);
-    if !unit.chars().all(|c| "kmgtibyesp/cond".contains(c)) {
-        return None;
-    }
-    let middle = if binary { "i" } else { "" };
-    let end = if bytes || unit.contains("byte") {
-        "bps"
-    } else {
-        "bit"
-    };
-    let prefix = match prefix {
-        'b' => String::new(),
-        'k' | 'm' | 'g' | 't' => format!("{prefix}{middle}"),
-        _ => return None,
-    };
-    known(&format!("{prefix}{end}"))
+    const PREFIXES: [&str; 9] = ["", "k", "m", "g", "t", "ki", "mi", "gi", "ti"];
+    let unit = unit.strip_suffix("/s").unwrap_or(unit);
+    let bytes = unit.ends_with('B');
+    let lower = unit.to_ascii_lowercase();
+    let (prefix, end) = [
+        ("bytes", "bps"),
+        ("byte", "bps"),
+        ("bits", "bit"),
+        ("bit", "bit"),
+        ("b", if bytes { "bps" } else { "bit" }),
+        ("", "bit"),
+    ]
+    .iter()
+    .find_map(|(end, unit)| Some((lower.strip_suffix(end)?, *unit)))?;
+    let name = PREFIXES
+        .contains(&prefix)
+        .then(|| format!("{prefix}{end}"))?;
+    UNITS.iter().find(|(n, _)| *n == name).map(|(n, _)| *n)
 }
 
 impl Rate {
