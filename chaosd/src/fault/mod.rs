@@ -392,5 +392,35 @@ mod tests {
             describe(&profile.faults[0]),
             "drops 2 % of packets leaving to 10.0.0.7, remote port 80, 8000-8100, after 10s"
         );
+        for (fault, told) in [
+            ("delay: 1s", "adds 1s to packets"),
+            (
+                "delay: {time: 1s, jitter: 1ms, correlation: 5%, keep-order: false}",
+                "adds 1s ± 1ms (normal, correlation 5 %; order within a flow not kept) to packets",
+            ),
+            (
+                "reorder: 5%",
+                "holds back by 10ms, while others pass, 5 % of packets",
+            ),
+            ("duplicate: 5%", "sends twice 5 % of packets"),
+            (
+                "duplicate: {rate: 5%, copies: 2}",
+                "sends 3 times 5 % of packets",
+            ),
+            (
+                "bandwidth: 10mbit",
+                "lets through 10 Mbit/s per direction (queue 100ms) of packets",
+            ),
+            (
+                "bandwidth: {rate: 10mbit, burst: 3KB, queue: 64KiB, per: flow}",
+                "lets through 10 Mbit/s per flow and direction (burst 3 KB, queue 64 KiB) of packets",
+            ),
+            (
+                "netem: {delay: 5ms, loss: {rate: 1%, correlation: 5%}}",
+                "sends through netem (delay 5ms, loss 1 % (correlation 5 %)) packets",
+            ),
+        ] {
+            assert_eq!(describe(&load(fault).faults[0]), told);
+        }
     }
 }
