@@ -12,6 +12,7 @@ mod setup;
 mod step;
 mod test;
 mod tree;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -40,10 +41,13 @@ enum Verb {
     Bench(bench::Args),
     /// Formatting, lints, documentation and the rules of the tree.
     Lint(lint::Args),
+    /// Run a command under another kernel, in a machine that is thrown away.
+    Vm(vm::Args),
 }
 
-fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<()> {
+fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
+        Verb::Vm(args) => return vm::run(tree, args),
         Verb::Setup(args) => setup::run(tree, args),
         Verb::Build(args) => build::run(tree, args),
         Verb::Demo(args) => demo::run(tree, args),
@@ -51,12 +55,13 @@ fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<()> {
         Verb::Bench(args) => bench::run(tree, args),
         Verb::Lint(args) => lint::run(tree, args),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match Tree::find().and_then(|tree| dispatch(&tree, &cli.verb)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             step::failure(&format!("{error:#}"));
             ExitCode::FAILURE
