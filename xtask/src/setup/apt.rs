@@ -31,11 +31,16 @@ impl Apt {
         ] {
             create_dir(&dir.join(part))?;
         }
-        let sources: String = archives
+        let sources: Vec<_> = archives
             .iter()
-            .map(|(mirror, suite)| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))
+            .map(|(mirror, suite)| {
+                format!(
+                    "deb [signed-by={KEYRING}] {mirror} {suite} main
+"
+                )
+            })
             .collect();
-        write(&dir.join("etc/sources.list"), &sources)?;
+        write(&dir.join("etc/sources.list"), &sources.concat())?;
         write(&dir.join("state/status"), "")?;
         Ok(Self {
             dir: dir.to_path_buf(),

@@ -64,12 +64,13 @@ impl Supervised {
 
     /// Its end, or none when it has not come within `timeout`.
     pub fn wait(&self, timeout: Duration) -> Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + timeout;
+        // A time too long to be told has no deadline.
+        let deadline = Instant::now().checked_add(timeout);
         loop {
             if let Some(status) = self.ended()? {
                 return Ok(Some(status));
             }
-            if Instant::now() > deadline {
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 return Ok(None);
             }
             std::thread::sleep(POLL);

@@ -56,12 +56,12 @@ pub struct Args {
 }
 
 /// The exit status is the command's; of several, the first that is not 0.
-pub fn run(tree: &Tree, args: &Args) -> Result<ExitCode> {
+pub fn run(tree: &Tree, args: &Args) -> ExitCode {
     let mut status = 0;
     for &series in &args.kernel.0 {
         let one = match run_under(tree, args, series) {
             Ok(status) => status,
-            Err(_) if interrupt::is_interrupted() => return Ok(ExitCode::from(INTERRUPTED)),
+            Err(_) if interrupt::is_interrupted() => return ExitCode::from(INTERRUPTED),
             Err(error) => {
                 step::failure(&format!("{error:#}"));
                 GUEST_FAILED
@@ -71,7 +71,7 @@ pub fn run(tree: &Tree, args: &Args) -> Result<ExitCode> {
             status = one;
         }
     }
-    Ok(ExitCode::from(status))
+    ExitCode::from(status)
 }
 
 fn run_under(tree: &Tree, args: &Args, series: Series) -> Result<u8> {
