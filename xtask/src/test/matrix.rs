@@ -41,10 +41,12 @@ pub fn table(columns: &[Column], all_rows: bool) -> String {
         .max("seconds".len());
     let mut line = |label: &str, style: Style, cells: Vec<(Style, String)>| {
         let _ = write!(text, "{style}{label:<width$}{style:#}");
+        // The room before a cell belongs to the one on its left, so that no line ends in blanks.
+        let mut room = 2;
         for (style, cell) in cells {
-            let _ = write!(text, "  {style}{cell:<CELL$}{style:#}");
+            let _ = write!(text, "{:room$}{style}{cell}{style:#}", "");
+            room = (CELL + 2).saturating_sub(cell.len());
         }
-        text.truncate(text.trim_end().len());
         text.push('\n');
     };
     let head = columns.iter().map(|c| (BOLD, c.name.clone())).collect();

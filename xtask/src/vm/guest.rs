@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow};
 
 use super::accelerator::Accelerator;
+use super::emulator::Emulator;
 use super::interrupt::{self, Supervised};
 use super::kernel::Kernel;
 use super::size::Size;
@@ -28,10 +29,15 @@ pub struct Ended {
     pub complaints: Vec<String>,
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a guest is made of these, and they are put together in one place"
+)]
 /// Boots the kernel and runs the script in it. Fails when the guest itself did, with the end of
 /// its console.
 pub fn run(
     lab: &Path,
+    emulator: &Emulator,
     kernel: &Kernel,
     accelerator: Accelerator,
     size: &Size,
@@ -45,7 +51,7 @@ pub fn run(
     scratch(&dir.join(qemu::DISK), size.disk)?;
     // Dropped after the guest, which would hang without it.
     let _share = share::start(dir)?;
-    let command = qemu::guest(kernel, accelerator, size, &initrd, dir)?;
+    let command = qemu::guest(emulator, kernel, accelerator, size, &initrd, dir)?;
     let (guest, pipes) = Supervised::start(&command)?;
     let guest = &guest;
     let ended = std::thread::scope(|scope| {

@@ -8,6 +8,7 @@
 //! (one run of it), `interrupt` (its end when ours comes first).
 
 mod accelerator;
+mod emulator;
 mod guest;
 mod initramfs;
 pub mod interrupt;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 
 use accelerator::Accelerator;
 use anyhow::{Context as _, Result, ensure};
+use emulator::Emulator;
 pub use guest::{Ended, Sink};
 pub use kernel::Kernel;
 use series::{Choice, Series};
@@ -98,6 +100,7 @@ fn run_under(tree: &Tree, args: &Args, series: Series) -> Result<u8> {
 /// A kernel and what it takes to boot it.
 pub struct Machine {
     lab: PathBuf,
+    emulator: Emulator,
     kernel: Kernel,
     accelerator: Accelerator,
     size: Size,
@@ -115,8 +118,13 @@ impl Machine {
         let kernel = Kernel::get(tree, series, update)?;
         let lab = lab(tree);
         let accelerator = Accelerator::find(&lab, &kernel)?;
+        let emulator = match accelerator {
+            Accelerator::Kvm => Emulator::own()?,
+            Accelerator::Tcg => Emulator::for_translation(&lab)?,
+        };
         Ok(Self {
             lab,
+            emulator,
             kernel,
             accelerator,
             size: size.clone(),
@@ -138,6 +146,7 @@ impl Machine {
         let script = script::script(command, &cwd, &variables);
         guest::run(
             &self.lab,
+            &self.emulator,
             &self.kernel,
             self.accelerator,
             &self.size,

@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::accelerator::Accelerator;
-use super::kernel::{Kernel, program};
+use super::emulator::Emulator;
+use super::kernel::Kernel;
 use super::share;
 use super::size::Size;
 
@@ -22,6 +23,7 @@ const BEHIND: &str = r#"exec "$@" 3>&1 4>&2 >qemu.log 2>&1"#;
 
 /// A guest that runs the command in its initramfs over the shared root.
 pub fn guest(
+    emulator: &Emulator,
     kernel: &Kernel,
     accelerator: Accelerator,
     size: &Size,
@@ -29,7 +31,7 @@ pub fn guest(
     work: &Path,
 ) -> Result<Command> {
     let kernel_dir = format!("lab.kernel={}", kernel.dir.display());
-    let mut qemu = base(kernel, accelerator, initrd, work, &kernel_dir)?;
+    let mut qemu = base(emulator, kernel, accelerator, initrd, work, &kernel_dir)?;
     let memory = size.memory;
     qemu.arg("-smp").arg(size.cpus.to_string());
     qemu.arg("-m").arg(format!("{memory}M"));
@@ -66,12 +68,21 @@ pub fn guest(
 
 /// A guest that only boots, under KVM.
 pub fn probe(kernel: &Kernel, initrd: &Path, work: &Path) -> Result<Command> {
-    let mut qemu = base(kernel, Accelerator::Kvm, initrd, work, "lab.probe")?;
+    let emulator = Emulator::own()?;
+    let mut qemu = base(
+        &emulator,
+        kernel,
+        Accelerator::Kvm,
+        initrd,
+        work,
+        "lab.probe",
+    )?;
     qemu.args(["-m", "512M"]);
     Ok(qemu)
 }
 
 fn base(
+    emulator: &Emulator,
     kernel: &Kernel,
     accelerator: Accelerator,
     initrd: &Path,
@@ -80,15 +91,13 @@ fn base(
 ) -> Result<Command> {
     let (accel, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
-        // With a thread for each processor, one may still execute the breakpoint that the kernel
-        // patched over a static key for an instant, and dies of it ("Oops: int3" in
-        // __netif_receive_skb_core). Each hook of ours that comes or goes patches such keys.
+        Accelerator::Tcg if emulator.threads => ("tcg,thread=multi", "max"),
         Accelerator::Tcg => ("tcg,thread=single", "max"),
     };
     let mut qemu = Command::new("sh");
     qemu.current_dir(work)
         .args(["-c", BEHIND, "sh"])
-        .arg(program("qemu-system-x86_64")?)
+        .arg(&emulator.program)
         .args(["-machine", "q35", "-accel", accel, "-cpu", cpu])
         .args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"])
         .arg("-kernel")
@@ -102,6 +111,9 @@ fn base(
         .arg(format!(
             "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off cgroup_no_v1=all {words}"
         ));
+    for dir in &emulator.data {
+        qemu.arg("-L").arg(dir);
+    }
     Ok(qemu)
 }
 
