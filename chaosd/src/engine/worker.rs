@@ -56,6 +56,7 @@ impl Worker {
         let mut planes = Planes::new(
             options.instance.number(),
             options.system,
+            options.mechanism,
             commands.clone(),
             watchdog,
         );
@@ -385,7 +386,7 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        if !self.planes.reconcile(plane) {
+        if !self.planes.reconcile(plane, &self.instance) {
             for id in self.ids(|r| r.plane == plane && r.plan.faults.iter().any(|f| f.detour)) {
                 self.target_gone(&id, "the detour device it needs was deleted");
             }

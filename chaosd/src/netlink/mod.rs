@@ -6,8 +6,10 @@
 //! there. Changes and their undoing use a plain blocking socket, so that a revert needs no
 //! asynchronous runtime; only the dumps use one.
 
+mod claim;
 mod connections;
 pub mod detour;
+pub mod filters;
 mod interfaces;
 mod leftovers;
 mod monitor;
@@ -17,6 +19,7 @@ mod socket;
 mod sysctl;
 pub mod trial;
 
+pub use claim::{PLANES, claim_plane, claimed_planes};
 pub use connections::{Connection, established};
 pub use interfaces::interfaces;
 pub use leftovers::{delete_link, leftovers};
@@ -67,6 +70,14 @@ pub enum NetlinkError {
         device: String,
         /// What is wrong with it.
         wrong: String,
+    },
+    /// Somebody else holds the place of our filters.
+    #[error("no program can be hung at {device}: {what}")]
+    Taken {
+        /// Which interface.
+        device: String,
+        /// By what it is taken.
+        what: String,
     },
     /// `chaosd{instance}-{plane}a` is longer than an interface name may be.
     #[error("the device name {0} is longer than the 15 characters the kernel allows")]

@@ -10,8 +10,10 @@ use chaosd_ebpf::{Bits, MAX_SLOTS};
 
 use super::{Object, Plane, PlaneError, map_error};
 use crate::{
-    bpf::object,
+    bpf::{Mechanism, object},
+    netlink::{filters, in_netns},
     plan::{Cgroup, Interface, Netns},
+    undo::Hook,
 };
 
 /// An interface with our programs on it.
@@ -23,25 +25,69 @@ pub(super) struct Attached {
     pub default: bool,
     pub loopback: bool,
     pub bits: [Bits; 2],
-    _links: [SchedClassifierLink; 2],
+    /// None: filters hang there, whose maker takes them off.
+    _links: Option<[SchedClassifierLink; 2]>,
+}
+
+/// The program at the detour's receiving end.
+#[derive(Debug)]
+pub(super) enum DetourHook {
+    Link {
+        _link: SchedClassifierLink,
+    },
+    /// It goes with the device, which is ours.
+    Filter,
 }
 
 impl Plane {
     /// Attaches to the detour's receiving end and steers to its sending end from now on.
     pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let link = attach(
-            &mut self.object,
-            &self.netns,
-            "detour",
-            rx_name,
-            TcAttachType::Ingress,
-        )?;
-        self.detour = Some(link);
+        let hook = match self.mechanism {
+            Mechanism::Tcx => DetourHook::Link {
+                _link: attach(
+                    &mut self.object,
+                    &self.netns,
+                    "detour",
+                    rx_name,
+                    TcAttachType::Ingress,
+                )?,
+            },
+            Mechanism::Clsact => {
+                self.hang_at_detour(rx_name)?;
+                DetourHook::Filter
+            }
+        };
+        self.detour = Some(hook);
         self.steer_to(tx);
         Ok(())
     }
 
-    /// Puts the programs on `interface`, and the faults that want it. Idempotent.
+    /// On a device of our own nothing has to be recorded: what hangs there goes with it.
+    fn hang_at_detour(&self, device: &str) -> Result<(), PlaneError> {
+        let netns = self.netns.fd.as_fd();
+        let wrong = |source| PlaneError::Hang {
+            interface: device.into(),
+            source,
+        };
+        let index = in_netns(netns, || nix::net::if_::if_nametoindex(device))
+            .map_err(PlaneError::Netns)?
+            .map_err(|errno| PlaneError::Netns(errno.into()))?;
+        let program = [self.program_at(Hook::Ingress, "detour")?];
+        let prepared =
+            filters::prepare(netns, index, device, self.number, &program).map_err(wrong)?;
+        let ours = prepared.filters().to_vec();
+        prepared.make().map_err(wrong)?;
+        if filters::all_hang(netns, index, &ours).map_err(wrong)? {
+            Ok(())
+        } else {
+            Err(PlaneError::NotAttached {
+                interface: device.into(),
+            })
+        }
+    }
+
+    /// Puts the programs on `interface`, and the faults that want it. Idempotent. Where links are not to be had,
+    /// [`Plane::programs`] hang there already.
     pub fn attach(&mut self, interface: &Interface) -> Result<(), PlaneError> {
         if let Some(a) = self.attached.get_mut(&interface.index) {
             a.name.clone_from(&interface.name);
@@ -58,22 +104,25 @@ impl Plane {
                 what: "interfaces",
                 max: MAX_SLOTS as usize,
             })?;
-        let links = [
-            attach(
-                &mut self.object,
-                &self.netns,
-                "egress",
-                &interface.name,
-                TcAttachType::Egress,
-            )?,
-            attach(
-                &mut self.object,
-                &self.netns,
-                "ingress",
-                &interface.name,
-                TcAttachType::Ingress,
-            )?,
-        ];
+        let links = match self.mechanism {
+            Mechanism::Clsact => None,
+            Mechanism::Tcx => Some([
+                attach(
+                    &mut self.object,
+                    &self.netns,
+                    "egress",
+                    &interface.name,
+                    TcAttachType::Egress,
+                )?,
+                attach(
+                    &mut self.object,
+                    &self.netns,
+                    "ingress",
+                    &interface.name,
+                    TcAttachType::Ingress,
+                )?,
+            ]),
+        };
         if slot != own {
             self.object
                 .moved
@@ -164,7 +213,7 @@ fn attach(
         source,
     };
     let classifier = object::classifier(&mut object.ebpf, program)?;
-    crate::netlink::in_netns(netns.fd.as_fd(), || {
+    in_netns(netns.fd.as_fd(), || {
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = classifier
             .attach_with_options(interface, hook, order)

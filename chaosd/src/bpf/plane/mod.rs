@@ -8,16 +8,19 @@ use std::{
 
 use aya::{
     maps::MapError,
-    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink, tc::SchedClassifierLink},
+    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
 };
 use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run};
 
 use crate::{
+    netlink::{NetlinkError, filters::Program},
     plan::{Interface, Netns},
     sys::bpf as pod,
+    undo::Hook,
 };
 
 use crate::bpf::{
+    Mechanism,
     matcher::{Matcher, PeerSet},
     object::Object,
     tables::{Tables, write_control},
@@ -26,7 +29,7 @@ use crate::bpf::{
 mod attach;
 mod counters;
 
-use attach::Attached;
+use attach::{Attached, DetourHook};
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,14 @@ pub enum PlaneError {
         interface: String,
         /// The kernel's answer.
         source: ProgramError,
+    },
+    /// A filter was refused.
+    #[error("failed to attach to {interface}: {}", crate::undo::chain(.source))]
+    Hang {
+        /// Interface.
+        interface: String,
+        /// The kernel's answer.
+        source: NetlinkError,
     },
     /// The link is there and the program is not.
     #[error("attached to {interface}, but the kernel does not list the program")]
@@ -99,7 +110,8 @@ pub struct Plane {
     // own program goes.
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
-    detour: Option<SchedClassifierLink>,
+    detour: Option<DetourHook>,
+    mechanism: Mechanism,
     object: Object,
     tables: Tables,
     runs: [bool; MAX_RUNS as usize],
@@ -116,11 +128,24 @@ impl Plane {
             attached: BTreeMap::new(),
             cgroups: BTreeMap::new(),
             detour: None,
+            mechanism: Mechanism::of_this_kernel(),
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
             lease_ns: 0,
         }
+    }
+
+    /// The same plane, attached otherwise than this kernel would choose.
+    #[must_use]
+    pub fn by(mut self, mechanism: Mechanism) -> Self {
+        self.mechanism = mechanism;
+        self
+    }
+
+    /// How its programs come onto interfaces.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
     }
 
     /// Takes the programs off one interface; false when there is none left. Steering stops first.
@@ -345,5 +370,27 @@ impl Plane {
     pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
         let program: &SchedClassifier = self.object.ebpf.program(name)?.try_into().ok()?;
         Some(program.fd().ok()?.as_fd())
+    }
+
+    /// What hangs at an interface when links do not: to be hung before [`Plane::attach`].
+    pub fn programs(&self) -> Result<[Program<'_>; 2], PlaneError> {
+        Ok([
+            self.program_at(Hook::Egress, "egress")?,
+            self.program_at(Hook::Ingress, "ingress")?,
+        ])
+    }
+
+    fn program_at(&self, hook: Hook, name: &'static str) -> Result<Program<'_>, PlaneError> {
+        let wrong = |source| PlaneError::Program { name, source };
+        let program = self.object.ebpf.program(name);
+        let program: &SchedClassifier = program
+            .ok_or(PlaneError::Missing(name))?
+            .try_into()
+            .map_err(wrong)?;
+        Ok(Program {
+            hook,
+            fd: program.fd().map_err(wrong)?.as_fd(),
+            id: program.info().map_err(wrong)?.id(),
+        })
     }
 }

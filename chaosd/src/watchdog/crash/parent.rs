@@ -23,7 +23,7 @@ use crate::{
     instance::{Instance, Kind, StateDir},
     journal::Journal,
     txn::{Applied, Txn, TxnError},
-    undo::{Map, NetnsId, Real, Sysctl, System, Undo},
+    undo::{Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
 };
 
 pub(super) const KEYS: [&str; 3] = [
@@ -47,6 +47,7 @@ pub(super) fn machine() -> Real {
             writeln!(file, "{id} {name}")?;
             Ok(true)
         },
+        |_, _, _, _| Ok(Outcome::AlreadyGone),
     )
 }
 
