@@ -58,6 +58,48 @@ impl Bits {
         ])
     }
 
+    /// Keeps the faults that are in `o` too.
+    #[inline(always)]
+    pub const fn keep(&mut self, o: &Self) {
+        self.0[0] &= o.0[0];
+        self.0[1] &= o.0[1];
+        self.0[2] &= o.0[2];
+        self.0[3] &= o.0[3];
+    }
+
+    /// Takes out the faults that are in `o`.
+    #[inline(always)]
+    pub const fn remove(&mut self, o: &Self) {
+        self.0[0] &= !o.0[0];
+        self.0[1] &= !o.0[1];
+        self.0[2] &= !o.0[2];
+        self.0[3] &= !o.0[3];
+    }
+
+    /// True when a fault is in both sets.
+    #[inline(always)]
+    pub const fn meets(&self, o: &Self) -> bool {
+        (self.0[0] & o.0[0]) | (self.0[1] & o.0[1]) | (self.0[2] & o.0[2]) | (self.0[3] & o.0[3])
+            != 0
+    }
+
+    /// The lowest fault, and the set without it.
+    #[inline(always)]
+    pub const fn take_first(&self) -> Option<(u32, Self)> {
+        let [a, b, c, d] = self.0;
+        if a != 0 {
+            Some((a.trailing_zeros(), Self([a & (a - 1), b, c, d])))
+        } else if b != 0 {
+            Some((64 + b.trailing_zeros(), Self([0, b & (b - 1), c, d])))
+        } else if c != 0 {
+            Some((128 + c.trailing_zeros(), Self([0, 0, c & (c - 1), d])))
+        } else if d != 0 {
+            Some((192 + d.trailing_zeros(), Self([0, 0, 0, d & (d - 1)])))
+        } else {
+            None
+        }
+    }
+
     /// True when fault `n` is in the set.
     #[inline(always)]
     pub const fn has(&self, n: u8) -> bool {

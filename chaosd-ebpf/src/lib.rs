@@ -28,12 +28,27 @@ pub const EGRESS: u32 = 0;
 /// See [`EGRESS`].
 pub const INGRESS: u32 = 1;
 
+/// The place of the program that sends packets elsewhere, after those of the directions.
+pub const SEND: u32 = 2;
+
 /// Interfaces of one plane; the slot number travels in [`Mark`].
 pub const MAX_SLOTS: u32 = 1024;
 /// Runs alive at once in one plane.
 pub const MAX_RUNS: u32 = 256;
 /// Depth of the cgroup tree that a socket's tag remembers.
 pub const CGROUP_LEVELS: usize = 16;
+
+/// A packet that is held longer than [`LONG_NS`] goes round in the hold queue in chunks of one of
+/// these lengths, and leaves at the end of a chunk once its run is over: what a revert waits for.
+/// The first entry stands for none.
+pub const CHUNKS_NS: [u64; 4] = [0, 200_000_000, 1_000_000_000, 5_000_000_000];
+/// The hold queue's timer may be this late, so that one interrupt serves all packets that leave
+/// within it; the departures that programs write are as much earlier.
+pub const SLACK_NS: u64 = 100_000;
+/// The longest hold in one go.
+pub const LONG_NS: u64 = CHUNKS_NS[1];
+/// A packet that is to be held longer than so many chunks takes the next longer ones.
+pub const FEW_CHUNKS: u64 = 10;
 
 /// [`Control::uses`]: some fault names an IPv4 peer.
 pub const USES_PEER4: u32 = 1;

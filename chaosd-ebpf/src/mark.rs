@@ -3,11 +3,15 @@
 //! `skb->mark` belongs to others and `skb->cb` does not survive a device; `tc_index` does (a veth
 //! does not scrub it, GSO segmentation copies it) and nothing on a current kernel reads it.
 //!
-//! Layout: `1 s s | 12 or 13 bits`, bit 15 says that it is ours.
+//! Layout: `1 0 d c c 0 | 10 bits of slot` on the way, `1 1 s s | 12 bits of plane` afterwards.
 
 const OURS: u16 = 0x8000;
-const STATE: u16 = 0x6000;
+const DONE: u16 = 0x4000;
+const STATE: u16 = 0x3000;
+const RETURNED: u16 = 0x1000;
+const UNDECIDED: u16 = 0x2000;
 const OWNER: u16 = 0x0fff;
+const SLOT: u16 = 0x03ff;
 
 /// A decoded `tc_index`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +24,8 @@ pub enum Mark {
         direction: u32,
         /// Slot of the interface to go back to.
         slot: u32,
+        /// Not 0: it goes round in the hold queue, in chunks of [`crate::CHUNKS_NS`].
+        chunk: u32,
     },
     /// Comes back from the detour of this plane: pass.
     Returned(u32),
@@ -39,12 +45,18 @@ impl Mark {
     pub const fn encode(self) -> u16 {
         match self {
             Self::None => 0,
-            Self::Steered { direction, slot } => {
-                OURS | ((direction & 1) << 12) as u16 | (slot & 0x3ff) as u16
+            Self::Steered {
+                direction,
+                slot,
+                chunk,
+            } => {
+                OURS | ((direction & 1) << 13) as u16
+                    | ((chunk & 3) << 11) as u16
+                    | (slot as u16 & SLOT)
             }
-            Self::Returned(plane) => OURS | 0x2000 | (plane as u16 & OWNER),
-            Self::Undecided(plane) => OURS | 0x4000 | (plane as u16 & OWNER),
-            Self::ReturnedUndecided(plane) => OURS | 0x6000 | (plane as u16 & OWNER),
+            Self::Returned(plane) => OURS | DONE | RETURNED | (plane as u16 & OWNER),
+            Self::Undecided(plane) => OURS | DONE | UNDECIDED | (plane as u16 & OWNER),
+            Self::ReturnedUndecided(plane) => OURS | DONE | STATE | (plane as u16 & OWNER),
         }
     }
 
@@ -54,15 +66,19 @@ impl Mark {
         if v & OURS == 0 {
             return Self::None;
         }
+        if v & DONE == 0 {
+            return Self::Steered {
+                direction: (v >> 13 & 1) as u32,
+                slot: (v & SLOT) as u32,
+                chunk: (v >> 11 & 3) as u32,
+            };
+        }
         let owner = (v & OWNER) as u32;
         match v & STATE {
-            0x0000 => Self::Steered {
-                direction: (v >> 12 & 1) as u32,
-                slot: (v & 0x3ff) as u32,
-            },
-            0x2000 => Self::Returned(owner),
-            0x4000 => Self::Undecided(owner),
-            _ => Self::ReturnedUndecided(owner),
+            RETURNED => Self::Returned(owner),
+            UNDECIDED => Self::Undecided(owner),
+            STATE => Self::ReturnedUndecided(owner),
+            _ => Self::None,
         }
     }
 }

@@ -5,12 +5,12 @@ use aya_ebpf::{
     helpers::generated::bpf_redirect,
     programs::TcContext,
 };
-use chaosd_ebpf::{Bits, Control, EGRESS, HAS_L2, INGRESS, Iface, Mark, USES_CGROUP};
+use chaosd_ebpf::{Bits, Control, EGRESS, HAS_L2, INGRESS, Iface, Mark, SEND, USES_CGROUP};
 
 use crate::{
-    classify, corrupt, decide, maps,
+    classify, corrupt, decide, maps, netem,
     packet::{self, Packet, Scratch, TCP},
-    reset, socket,
+    reset, send, socket,
 };
 
 /// Where a packet is decided.
@@ -18,8 +18,9 @@ use crate::{
 pub enum Place {
     /// On the target's interface.
     Interface,
-    /// In the detour, on its way back to the interface `index`.
-    Detour { index: u32 },
+    /// In the detour, on its way back to the interface `index`; `past`: this netem, as a fault's
+    /// number plus one, and those before it have had it.
+    Detour { index: u32, past: u32 },
 }
 
 /// Classifies, steers, decides. `TCX_NEXT` lets the packet go on.
@@ -40,46 +41,65 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
             u64::from(p.segments),
         );
     }
-    let mut bits = classify::candidates(ctl, start, p);
-    if bits.is_empty() {
+    let Some(v) = decide::verdict(Scratch::Tc) else {
+        return TCX_NEXT;
+    };
+    v.left = classify::candidates(ctl, start, p);
+    if v.left.is_empty() {
         return TCX_NEXT;
     }
     let Some(now) = maps::vouched(ctl) else {
         return TCX_NEXT;
     };
     if ctl.uses & USES_CGROUP != 0 {
-        bits = restrict_to_cgroup(ctx, ctl, p, direction, place, bits);
-        if bits.is_empty() {
+        restrict_to_cgroup(ctx, ctl, p, direction, place, &mut v.left);
+        if v.left.is_empty() {
             return TCX_NEXT;
         }
     }
     if let Place::Interface = place
         && l2
         && ctl.detour != 0
-        && must_detour(ctl, &bits, p)
+        && must_detour(ctl, &v.left, p)
     {
         return steer(ctx, ctl, iface, direction, p);
     }
-    if let Place::Interface = place {
-        // Without an Ethernet header, or without the detour, these cannot act: nor are they counted.
-        bits = bits.without(&ctl.detour_always);
-        if bits.is_empty() {
-            return TCX_NEXT;
+    if v.left.meets(&ctl.netem) {
+        let device = netem::next(ctl, &v.left, now, p, netem::way(direction, place));
+        if device != 0 {
+            return send::into(ctx, device, direction, iface.slot);
         }
     }
-    let Some(v) = decide::decide(Scratch::Tc, bits, now, direction, p, flow_hash(p)) else {
+    if let Place::Interface = place {
+        // Without an Ethernet header, or without the detour, these cannot act: nor are they counted.
+        v.left.remove(&ctl.detour_always);
+    }
+    if ctl.hold == 0 {
+        v.left.remove(&ctl.holds);
+    }
+    if v.left.is_empty() {
         return TCX_NEXT;
-    };
+    }
+    let len = p.frame_bytes(ctx);
+    decide::decide(Scratch::Tc, v, now, direction, p, len);
     if v.drop != 0 {
-        return lose(direction, place);
+        return lose(direction, matches!(place, Place::Detour { .. }));
     }
     if v.reset != 0
-        && let Place::Detour { index } = place
+        && let Place::Detour { index, .. } = place
     {
         return reset::reset(ctx, p, direction, index, v.reset);
     }
     if v.flip_detected | v.flip_undetected != 0 {
         corrupt::flip(ctx, p, v.flip_detected, v.flip_undetected, v.dice);
+    }
+    if v.copies != 0 || v.hold.holder != 0 {
+        v.index = iface.index;
+        v.slot = iface.slot;
+        v.detoured = u32::from(matches!(place, Place::Detour { .. }));
+        // A program of its own, for this one's stack is full.
+        // SAFETY: programs of the same type; with no entry the call returns.
+        unsafe { maps::STAGES.tail_call(ctx, SEND) };
     }
     TCX_NEXT
 }
@@ -92,18 +112,18 @@ fn restrict_to_cgroup(
     p: &Packet,
     direction: u32,
     place: Place,
-    bits: Bits,
-) -> Bits {
-    let free = bits.and(&ctl.any_cgroup);
-    let bound = bits.without(&ctl.any_cgroup);
-    if bound.is_empty() {
-        return free;
+    bits: &mut Bits,
+) {
+    if bits.without(&ctl.any_cgroup).is_empty() {
+        return;
     }
     if direction == EGRESS {
-        return free.or(&bound.and(&socket::sender(ctx, ctl)));
+        bits.keep(&ctl.any_cgroup.or(&socket::sender(ctx, ctl)));
+        return;
     }
     if let Some(known) = socket::receiver(ctx, ctl, p) {
-        return free.or(&bound.and(&known));
+        bits.keep(&ctl.any_cgroup.or(&known));
+        return;
     }
     packet::set_mark(
         ctx,
@@ -112,29 +132,21 @@ fn restrict_to_cgroup(
             Place::Detour { .. } => Mark::ReturnedUndecided(ctl.plane),
         },
     );
-    free
+    bits.keep(&ctl.any_cgroup);
 }
 
 /// Super-packets go through the detour when a fault decides per segment; TCP as a whole does, or
 /// its small packets would overtake the large ones.
 #[inline(always)]
 fn must_detour(ctl: &Control, bits: &Bits, p: &Packet) -> bool {
-    !bits.and(&ctl.detour_always).is_empty()
-        || ((p.segments > 1 || p.protocol == TCP) && !bits.and(&ctl.detour_segments).is_empty())
+    bits.meets(&ctl.detour_always)
+        || ((p.segments > 1 || p.protocol == TCP) && bits.meets(&ctl.detour_segments))
 }
 
 #[inline(always)]
 fn steer(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, p: &Packet) -> i32 {
-    packet::set_mark(
-        ctx,
-        Mark::Steered {
-            direction,
-            slot: iface.slot,
-        },
-    );
     maps::add(&maps::DETOURED, 0, u64::from(p.segments));
-    // SAFETY: a helper without pointers.
-    unsafe { bpf_redirect(ctl.detour, 0) as i32 }
+    send::into(ctx, ctl.detour, direction, iface.slot)
 }
 
 /// Loses the packet as a wire does.
@@ -143,23 +155,10 @@ fn steer(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, p: &Pack
 /// sets `NET_XMIT_DROP`), TCP resends at once and nothing was lost; a redirect to no device is
 /// silent. In the detour the sender has long been told that the packet is out.
 #[inline(always)]
-fn lose(direction: u32, place: Place) -> i32 {
-    if let Place::Interface = place
-        && direction != INGRESS
-    {
+pub fn lose(direction: u32, detoured: bool) -> i32 {
+    if !detoured && direction != INGRESS {
         // SAFETY: a helper without pointers.
         return unsafe { bpf_redirect(0, 0) as i32 };
     }
     TCX_DROP
-}
-
-/// The same for both directions of a flow.
-#[inline(always)]
-pub fn flow_hash(p: &Packet) -> u32 {
-    let r = &p.flow.remote;
-    let word = |i: usize| u64::from(u32::from_ne_bytes([r[i], r[i + 1], r[i + 2], r[i + 3]]));
-    let address =
-        word(0) ^ word(4).rotate_left(21) ^ word(8).rotate_left(42) ^ word(12).rotate_left(11);
-    let ports = u64::from(p.flow.remote_port) << 16 | u64::from(p.flow.local_port);
-    decide::mix(decide::mix(address ^ u64::from(p.protocol) << 56) ^ ports) as u32
 }

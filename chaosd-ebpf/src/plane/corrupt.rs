@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    decide::mix,
+    dice::mix,
     packet::{self, ICMP, ICMP6, Packet, TCP, UDP},
 };
 

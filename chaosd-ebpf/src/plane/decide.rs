@@ -2,30 +2,44 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::{
-    helpers::generated::{bpf_get_prandom_u32, bpf_loop},
-    macros::map,
-    maps::PerCpuArray,
-};
+use aya_ebpf::{helpers::generated::bpf_loop, macros::map, maps::PerCpuArray};
 use chaosd_ebpf::{
-    Bits, Fault, INGRESS, Kind, MAX_FAULTS, ONE, RESET_LOCAL, RESET_REMOTE, SEEDED, UNDETECTED,
+    Bits, Fault, HOLDS, INGRESS, Kind, MAX_FAULTS, ONE, RESET_LOCAL, RESET_REMOTE, UNDETECTED,
 };
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use crate::{
+    dice::{Dice, mix},
+    hold::{self, Hold},
     maps,
     packet::{self, Packet, Scratch},
 };
 
-/// What all matched faults together want done, and the state of the walk over them.
+/// A packet on its way through the faults: those that match, and what they want done.
 #[repr(C)]
 pub struct Verdict {
-    left: Bits,
-    now: u64,
-    direction: u32,
-    segments: u32,
-    flow: u32,
+    /// Faults that match and are not decided yet.
+    pub left: Bits,
+    /// The coarse clock's time.
+    pub now: u64,
+    /// Draws for where the flips go.
+    pub dice: u64,
+    /// Until when to keep it.
+    pub hold: Hold,
+    /// Of the packet, seen from the target.
+    pub direction: u32,
+    /// Wire segments in it.
+    pub segments: u32,
+    /// Hash of the packet's flow.
+    pub flow: u32,
     protocol: u32,
+    /// Bytes of its frames.
+    pub len: u32,
+    /// ifindex of its interface.
+    pub index: u32,
+    /// The interface's slot.
+    pub slot: u32,
+    /// 1: it is decided in the detour, and not on its interface.
+    pub detoured: u32,
     /// Lose it.
     pub drop: u32,
     /// `RESET_LOCAL | RESET_REMOTE`
@@ -34,8 +48,9 @@ pub struct Verdict {
     pub flip_detected: u32,
     /// Bits to flip so that it does not.
     pub flip_undetected: u32,
-    /// Draws for where the flips go.
-    pub dice: u64,
+    /// How many more of it to send.
+    pub copies: u32,
+    pad: u32,
 }
 
 /// The verdict under way, per CPU: in a map, for the verifier follows what a stack holds from round
@@ -43,32 +58,29 @@ pub struct Verdict {
 #[map]
 static VERDICTS: PerCpuArray<Verdict> = PerCpuArray::with_max_entries(2, 0);
 
-/// Walks the matched faults; counts; stops at the first that loses the packet.
+/// The verdict of this CPU's packet.
 #[inline(always)]
-pub fn decide(
-    scratch: Scratch,
-    bits: Bits,
-    now: u64,
-    direction: u32,
-    p: &Packet,
-    flow: u32,
-) -> Option<&'static Verdict> {
+pub fn verdict(scratch: Scratch) -> Option<&'static mut Verdict> {
     let v = VERDICTS.get_ptr_mut(scratch as u32)?;
     // SAFETY: this CPU's own value, used by one program at a time.
-    let v = unsafe { &mut *v };
-    *v = Verdict {
-        left: bits,
-        now,
-        direction,
-        segments: p.segments,
-        flow,
-        protocol: u32::from(p.protocol) | u32::from(p.flags) << 8,
-        drop: 0,
-        reset: 0,
-        flip_detected: 0,
-        flip_undetected: 0,
-        dice: 0,
-    };
+    Some(unsafe { &mut *v })
+}
+
+/// Walks the faults of `v.left`; counts; stops at the first that loses the packet.
+#[inline(always)]
+pub fn decide(scratch: Scratch, v: &mut Verdict, now: u64, direction: u32, p: &Packet, len: u32) {
+    v.now = now;
+    v.direction = direction;
+    v.segments = p.segments;
+    v.flow = p.flow_hash();
+    v.len = len;
+    v.protocol = u32::from(p.protocol) | u32::from(p.flags) << 8;
+    v.drop = 0;
+    v.reset = 0;
+    v.flip_detected = 0;
+    v.flip_undetected = 0;
+    v.copies = 0;
+    v.hold = Hold::NONE;
     let step = match scratch {
         Scratch::Tc => step_tc as *mut c_void,
         Scratch::Cgroup => step_cgroup as *mut c_void,
@@ -78,7 +90,6 @@ pub fn decide(
     unsafe {
         bpf_loop(MAX_FAULTS as u32, step, ptr::null_mut(), 0);
     }
-    Some(v)
 }
 
 extern "C" fn step_tc(_: u32, _: *mut c_void) -> i64 {
@@ -92,11 +103,9 @@ extern "C" fn step_cgroup(_: u32, _: *mut c_void) -> i64 {
 /// One fault; returns 1 to end the walk.
 #[inline(always)]
 fn step(scratch: Scratch) -> i64 {
-    let Some(v) = VERDICTS.get_ptr_mut(scratch as u32) else {
+    let Some(v) = verdict(scratch) else {
         return 1;
     };
-    // SAFETY: the value that `decide` works on.
-    let v = unsafe { &mut *v };
     let (word, base) = if v.left.0[0] != 0 {
         (&mut v.left.0[0], 0)
     } else if v.left.0[1] != 0 {
@@ -114,7 +123,9 @@ fn step(scratch: Scratch) -> i64 {
     let Some(f) = maps::FAULTS.get(n) else {
         return 0;
     };
-    let Some(since) = active(f, v) else { return 0 };
+    let Some(since) = active(f, v.now, v.flow) else {
+        return 0;
+    };
     let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) else {
         return 0;
     };
@@ -122,8 +133,16 @@ fn step(scratch: Scratch) -> i64 {
     unsafe { (*counters).matched += u64::from(v.segments) }
 
     let mut dice = Dice::new(f, n, v.direction);
-    let intense = since >= f.ramp_ns || dice.below(intensity(since, f.ramp_ns));
-    let hit = intense && happens(f, n, v.direction, &mut dice) && outcome(scratch, f, v, &mut dice);
+    let intensity = intensity(since, f.ramp_ns);
+    // Some kinds grow by acting on more packets, the others by doing more to each.
+    let grows = f.kind == Kind::Delay as u32 || f.kind == Kind::Bandwidth as u32;
+    let hit = (grows || dice.below(intensity))
+        && happens(f, n, v.direction, &mut dice)
+        && if f.flags & HOLDS != 0 {
+            hold::hold(scratch, f, n, intensity, v, &mut dice, counters)
+        } else {
+            outcome(scratch, f, v, &mut dice)
+        };
     if hit {
         // SAFETY: this CPU's own value.
         unsafe { (*counters).affected += u64::from(v.segments) }
@@ -133,7 +152,7 @@ fn step(scratch: Scratch) -> i64 {
 
 /// Time since the fault began to act; `None` while it does not.
 #[inline(always)]
-fn active(f: &Fault, v: &Verdict) -> Option<u64> {
+pub fn active(f: &Fault, now: u64, flow: u32) -> Option<u64> {
     let run = maps::RUNS.get(f.run)?;
     // SAFETY: fields of a map value that user space writes.
     let (start, deadline) = unsafe {
@@ -142,10 +161,10 @@ fn active(f: &Fault, v: &Verdict) -> Option<u64> {
             core::ptr::read_volatile(&raw const run.deadline_ns),
         )
     };
-    if v.now >= deadline || v.now < start {
+    if now >= deadline || now < start {
         return None;
     }
-    let t = v.now - start;
+    let t = now - start;
     if t < f.after_ns || t >= f.until_ns {
         return None;
     }
@@ -153,16 +172,19 @@ fn active(f: &Fault, v: &Verdict) -> Option<u64> {
     if f.pulse_period_ns != 0 && since % f.pulse_period_ns >= f.pulse_on_ns {
         return None;
     }
-    if f.flows < ONE && u64::from(mix(u64::from(v.flow) ^ f.seed) as u32) >= f.flows {
+    if f.flows < ONE && u64::from(mix(u64::from(flow) ^ f.seed) as u32) >= f.flows {
         return None;
     }
     Some(since)
 }
 
-/// The share of full intensity, `since` into a ramp that is not over. In units of 4 us, so that an
-/// hour does not overflow.
+/// The share of full intensity, `since` into a ramp. In units of 4 us, so that an hour does not
+/// overflow.
 #[inline(always)]
 fn intensity(since: u64, ramp: u64) -> u64 {
+    if since >= ramp {
+        return ONE;
+    }
     ((since >> 12) << 32).checked_div(ramp >> 12).unwrap_or(ONE)
 }
 
@@ -226,93 +248,17 @@ fn outcome(scratch: Scratch, f: &Fault, v: &mut Verdict, dice: &mut Dice) -> boo
             return false;
         }
         v.reset |= f.flags & (RESET_LOCAL | RESET_REMOTE);
+    } else if f.kind == Kind::Duplicate as u32 {
+        // Nor can it send one.
+        if let Scratch::Cgroup = scratch {
+            return false;
+        }
+        v.copies += f.count;
+    } else if f.kind == Kind::Netem as u32 {
+        // Done on the way here.
+        return false;
     } else {
         v.drop = 1;
     }
     true
-}
-
-/// Random numbers: the kernel's, or with a seed a function of the packet's number alone.
-struct Dice {
-    seeded: bool,
-    numbered: u64,
-    state: u64,
-}
-
-/// Not yet drawn.
-const UNNUMBERED: u64 = u64::MAX;
-
-impl Dice {
-    #[inline(always)]
-    fn new(f: &Fault, n: u32, direction: u32) -> Self {
-        let mut dice = Self {
-            seeded: f.flags & SEEDED != 0,
-            numbered: UNNUMBERED,
-            state: 0,
-        };
-        if dice.seeded {
-            let number = dice.number(n, direction);
-            dice.state = f.seed ^ mix(number << 1 | u64::from(direction & 1));
-        }
-        dice
-    }
-
-    /// How many packets this fault matched before this one.
-    #[inline(always)]
-    fn number(&mut self, n: u32, direction: u32) -> u64 {
-        if self.numbered == UNNUMBERED {
-            self.numbered = maps::STATES.get_ptr_mut(n).map_or(0, |state| {
-                // `AtomicU64` has no `fetch_add` on this target, the instruction set has (v3). Relaxed would
-                // become the instruction that returns nothing.
-                // SAFETY: an aligned u64 of a map value, shared by the CPUs.
-                unsafe {
-                    atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(
-                        &raw mut (*state).packets[(direction & 1) as usize],
-                        1,
-                    )
-                }
-            });
-        }
-        self.numbered
-    }
-
-    #[inline(always)]
-    fn next(&mut self) -> u64 {
-        if self.seeded {
-            self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            mix(self.state)
-        } else {
-            // SAFETY: a helper without arguments.
-            unsafe {
-                u64::from(bpf_get_prandom_u32() as u32) << 32
-                    | u64::from(bpf_get_prandom_u32() as u32)
-            }
-        }
-    }
-
-    /// True with probability `rate / ONE`.
-    #[inline(always)]
-    fn below(&mut self, rate: u64) -> bool {
-        if rate >= ONE {
-            return true;
-        }
-        if rate == 0 {
-            return false;
-        }
-        let draw = if self.seeded {
-            self.next() >> 32
-        } else {
-            // SAFETY: a helper without arguments.
-            unsafe { u64::from(bpf_get_prandom_u32() as u32) }
-        };
-        draw < rate
-    }
-}
-
-/// The finalizer of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit.
-#[inline(always)]
-pub const fn mix(x: u64) -> u64 {
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -3,9 +3,12 @@
 //! ```text
 //! eth0 egress/ingress ─ egress, ingress: classify ─┬─ no fault: TCX_NEXT
 //!                                                  ├─ decided in place: drop, or pass
+//!                                                  ├─ to be held: a clone to the hold queue
 //!                                                  └─ needs a lone segment or a real checksum:
 //!                                                     redirect to the detour's sending end
-//! detour's receiving end ─ detour: classify, decide ── redirect back to eth0, marked
+//! detour's receiving end ─ detour: classify, decide ─┬─ redirect back to eth0, marked
+//!                                                    └─ to be held: a clone to the hold queue
+//! hold queue's far end ─ release ── redirect back to eth0, marked; or round again
 //! cgroup ingress ─ cgroup_ingress: first packet of a socket not yet tagged
 //! ```
 //!
@@ -46,17 +49,18 @@ mod act;
 mod classify;
 mod corrupt;
 mod decide;
+mod dice;
+mod hold;
 mod maps;
+mod netem;
 mod packet;
+mod release;
 mod reset;
+mod send;
 mod socket;
 
 use aya_ebpf::{
-    bindings::{
-        BPF_F_INGRESS,
-        tcx_action_base::{TCX_DROP, TCX_NEXT},
-    },
-    helpers::generated::{bpf_redirect, bpf_skb_change_type},
+    bindings::tcx_action_base::{TCX_DROP, TCX_NEXT},
     macros::{cgroup_skb, classifier},
     programs::{SkBuffContext, TcContext},
 };
@@ -127,44 +131,58 @@ fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
     act::run(ctx, ctl, iface, direction, Place::Interface)
 }
 
-/// `linux/if_packet.h`
-const PACKET_HOST: u32 = 0;
-
 /// Packets that took the detour, one wire segment each, with real checksums.
 ///
 /// A packet that cannot be sent back has nowhere to go on to: it is lost. That takes an interface
 /// which disappeared meanwhile.
 #[classifier]
 pub fn detour(ctx: TcContext) -> i32 {
-    let Mark::Steered { direction, slot } = packet::mark(&ctx) else {
+    let Mark::Steered {
+        direction, slot, ..
+    } = packet::mark(&ctx)
+    else {
+        return TCX_DROP;
+    };
+    let Some(ctl) = maps::control() else {
         return TCX_DROP;
     };
     let Some(index) = maps::slot(slot) else {
         return TCX_DROP;
     };
-    let segments = packet::segments(ctx.skb.skb).max(1);
-    maps::add(&maps::DETOURED, 1, u64::from(segments));
-    let plane = maps::plane();
-    packet::set_mark(&ctx, Mark::Returned(plane));
-    // The detour's address is not the packet's, so that it is another host's here
-    // (net/ethernet/eth.c, `eth_type_trans`), and lo, which it may leave by, takes that over.
-    // SAFETY: the context and a number.
-    unsafe {
-        bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+    let past = netem::past(ctl, packet::ifindex(&ctx));
+    if past == 0 {
+        count_out(&ctx);
     }
-    if let (Some(ctl), Some(iface)) = (maps::armed(), maps::iface(index)) {
-        let verdict = act::run(&ctx, ctl, iface, direction, Place::Detour { index });
+    packet::set_mark(&ctx, Mark::Returned(ctl.plane));
+    if maps::is_armed(ctl)
+        && let Some(iface) = maps::iface(index)
+    {
+        let verdict = act::run(&ctx, ctl, iface, direction, Place::Detour { index, past });
         if verdict != TCX_NEXT {
             return verdict;
         }
     }
-    let flags = if direction == INGRESS {
-        u64::from(BPF_F_INGRESS)
-    } else {
-        0
-    };
-    // SAFETY: a helper without pointers.
-    unsafe { bpf_redirect(index, flags) as i32 }
+    send::back(&ctx, index, direction)
+}
+
+/// By itself: a program may not keep addresses of context fields, which the compiler does when two
+/// places read the same ones.
+#[inline(never)]
+fn count_out(ctx: &TcContext) {
+    let segments = packet::segments(ctx.skb.skb).max(1);
+    maps::add(&maps::DETOURED, 1, u64::from(segments));
+}
+
+/// Packets that are to be held, or sent more than once; behind the faults.
+#[classifier]
+pub fn send(ctx: TcContext) -> i32 {
+    send::send(&ctx)
+}
+
+/// Packets whose time in the hold queue is over. Decides nothing: that was done before.
+#[classifier]
+pub fn release(ctx: TcContext) -> i32 {
+    release::release(&ctx)
 }
 
 /// Packets on their way into a socket of a target cgroup, when tcx ingress did not know the

@@ -11,8 +11,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
 };
 use chaosd_ebpf::{
-    Bits, Control, Counters, Fault, FaultState, FlowKey, Iface, MAX_FAULTS, MAX_RUNS, MAX_SLOTS,
-    Run, SockTag,
+    Bits, Control, Counters, FLOW_BUCKETS, Fault, FaultState, FlowKey, Iface, MAX_FAULTS, MAX_RUNS,
+    MAX_SLOTS, MAX_TABLES, Run, SockTag, TABLE_LEN,
 };
 
 const FAULTS_LEN: u32 = MAX_FAULTS as u32;
@@ -22,7 +22,7 @@ static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The programs behind the gate, by direction. The kernel empties a program array when its last
 /// descriptor closes (kernel/bpf/arraymap.c, `prog_array_map_clear`).
 #[map]
-pub static STAGES: ProgramArray = ProgramArray::with_max_entries(2, 0);
+pub static STAGES: ProgramArray = ProgramArray::with_max_entries(3, 0);
 #[map]
 pub static RUNS: Array<Run> = Array::with_max_entries(MAX_RUNS, BPF_F_MMAPABLE);
 #[map]
@@ -37,6 +37,21 @@ pub static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SLOTS * 2,
 /// Segments that went into the detour, and those that came out: a difference is loss nobody asked for.
 #[map]
 pub static DETOURED: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+/// Buffers that went into the hold queue, and those that left it.
+#[map]
+pub static HELD: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+/// When the last packet of a flow leaves (`CLOCK_MONOTONIC` ns), by a hash of the flow.
+#[map]
+pub static FLOWS: Array<u64> = Array::with_max_entries(FLOW_BUCKETS, 0);
+/// Quantiles of the distributions of jitter.
+#[map]
+pub static TABLES: Array<[i32; TABLE_LEN]> = Array::with_max_entries(MAX_TABLES, 0);
+/// By fault: ifindex of the sending end of its netem; 0: none.
+#[map]
+pub static NETEMS: Array<u32> = Array::with_max_entries(FAULTS_LEN, 0);
+/// ifindex of the receiving end of a netem -> its fault.
+#[map]
+pub static NETEM_ENDS: HashMap<u32, u32> = HashMap::with_max_entries(FAULTS_LEN, 0);
 
 #[map]
 static IFACES: Array<Iface> = Array::with_max_entries(MAX_SLOTS, BPF_F_MMAPABLE);
@@ -100,12 +115,6 @@ pub fn vouched(ctl: &Control) -> Option<u64> {
 #[inline(always)]
 pub fn control() -> Option<&'static Control> {
     CONTROL.get(0)
-}
-
-/// This plane's number.
-#[inline(always)]
-pub fn plane() -> u32 {
-    CONTROL.get(0).map_or(0, |c| c.plane)
 }
 
 /// `CLOCK_MONOTONIC`, in steps of a jiffy: 5 ns instead of 32.

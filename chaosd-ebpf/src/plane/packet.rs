@@ -8,6 +8,8 @@ use aya_ebpf::{
 };
 use chaosd_ebpf::{FlowKey, INGRESS, Mark};
 
+use crate::dice::mix;
+
 /// TCP flags (RFC 9293 §3.1).
 pub const SYN: u8 = 2;
 /// See [`SYN`].
@@ -358,6 +360,28 @@ impl Packet {
             self.flow.remote_port = destination;
             self.flow.local_port = source;
         }
+    }
+}
+
+impl Packet {
+    /// The same for both directions of a flow.
+    #[inline(always)]
+    pub fn flow_hash(&self) -> u32 {
+        let r = &self.flow.remote;
+        let word = |i: usize| u64::from(u32::from_ne_bytes([r[i], r[i + 1], r[i + 2], r[i + 3]]));
+        let address =
+            word(0) ^ word(4).rotate_left(21) ^ word(8).rotate_left(42) ^ word(12).rotate_left(11);
+        let ports = u64::from(self.flow.remote_port) << 16 | u64::from(self.flow.local_port);
+        mix(mix(address ^ u64::from(self.protocol) << 56) ^ ports) as u32
+    }
+
+    /// Bytes of the frames that a buffer becomes: each segment but the first repeats the headers.
+    #[inline(always)]
+    pub fn frame_bytes<C: EbpfContext>(&self, ctx: &C) -> u32 {
+        // SAFETY: a context field.
+        let len = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).len };
+        let headers = self.l4 + if self.protocol == TCP { 20 } else { 8 };
+        len + (self.segments - 1) * headers
     }
 }
 

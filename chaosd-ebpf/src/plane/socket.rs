@@ -18,7 +18,7 @@ use aya_ebpf::{
 use chaosd_ebpf::{Bits, CGROUP_LEVELS, Control, INGRESS, Mark, SockTag};
 
 use crate::{
-    act, classify, decide, maps,
+    classify, decide, maps,
     packet::{self, Packet, Scratch, TCP, UDP},
 };
 
@@ -176,26 +176,31 @@ pub fn first_packet(ctx: &SkBuffContext) -> i32 {
     let Some(p) = Packet::parse(Scratch::Cgroup, ctx, false, INGRESS) else {
         return 1;
     };
-    let mut bits = classify::candidates(
+    let Some(v) = decide::verdict(Scratch::Cgroup) else {
+        return 1;
+    };
+    v.left = classify::candidates(
         ctl,
         &iface.bits[INGRESS as usize].without(&ctl.any_cgroup),
         p,
     );
-    if bits.is_empty() {
+    if v.left.is_empty() {
         return 1;
     }
     // SAFETY: the context and a number.
-    bits = bits.and(&classify::by_cgroup(ctl, |level| unsafe {
+    v.left.keep(&classify::by_cgroup(ctl, |level| unsafe {
         bpf_skb_ancestor_cgroup_id(skb, level as i32)
     }));
-    // What this hook cannot do (write the packet) is left to the packets after this one.
-    bits = bits.without(&ctl.detour_always);
-    if bits.is_empty() {
+    // What this hook cannot do (write the packet, or send it elsewhere) is left to the packets after
+    // this one.
+    v.left.remove(&ctl.detour_always);
+    v.left.remove(&ctl.holds);
+    if v.left.is_empty() {
         return 1;
     }
     let Some(now) = maps::vouched(ctl) else {
         return 1;
     };
-    let verdict = decide::decide(Scratch::Cgroup, bits, now, INGRESS, p, act::flow_hash(p));
-    i32::from(verdict.is_none_or(|v| v.drop == 0))
+    decide::decide(Scratch::Cgroup, v, now, INGRESS, p, p.frame_bytes(ctx));
+    i32::from(v.drop == 0)
 }

@@ -31,6 +31,10 @@ pub struct Matcher {
     pub unprotected: bool,
     /// Which packets it needs to see in the detour.
     pub steering: Steering,
+    /// Sends packets into the hold queue.
+    pub holds: bool,
+    /// Sends packets through a netem.
+    pub netem: bool,
 }
 
 /// Which matched packets take the detour.

@@ -7,11 +7,11 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
     programs::{CgroupSkb, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
-use chaosd_ebpf::{EGRESS, INGRESS};
+use chaosd_ebpf::{EGRESS, INGRESS, SEND};
 
 use crate::sys::{
     bpf as pod,
@@ -43,6 +43,10 @@ pub(super) struct Object {
     pub counters: PerCpuArray<MapData, pod::Counters>,
     pub seen: PerCpuArray<MapData, u64>,
     pub detoured: PerCpuArray<MapData, u64>,
+    pub held: PerCpuArray<MapData, u64>,
+    pub quantiles: Array<MapData, pod::Quantiles>,
+    pub netems: Array<MapData, u32>,
+    pub netem_ends: HashMap<MapData, u32, u32>,
     /// The control map's id, by which another process can fence the plane.
     pub control_id: u32,
     /// Holds the programs behind the gate in place.
@@ -71,6 +75,8 @@ impl Object {
             "egress_faults",
             "ingress_faults",
             "detour",
+            "send",
+            "release",
         ] {
             classifier(&mut ebpf, name)?
                 .load()
@@ -109,6 +115,10 @@ impl Object {
             counters: typed(&mut ebpf, "COUNTERS")?,
             seen: typed(&mut ebpf, "SEEN")?,
             detoured: typed(&mut ebpf, "DETOURED")?,
+            held: typed(&mut ebpf, "HELD")?,
+            quantiles: typed(&mut ebpf, "TABLES")?,
+            netems: typed(&mut ebpf, "NETEMS")?,
+            netem_ends: typed(&mut ebpf, "NETEM_ENDS")?,
             logger,
             _stages: stages,
             ebpf,
@@ -144,13 +154,17 @@ fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
     let wrong = |e| PlaneError::Map(name, io::Error::other(e));
     let mut map = take(ebpf, name)?;
     let mut stages = ProgramArray::try_from(&mut map).map_err(wrong)?;
-    for (direction, program) in [(EGRESS, "egress_faults"), (INGRESS, "ingress_faults")] {
+    for (stage, program) in [
+        (EGRESS, "egress_faults"),
+        (INGRESS, "ingress_faults"),
+        (SEND, "send"),
+    ] {
         let refused = |source| PlaneError::Program {
             name: program,
             source,
         };
         let program = classifier(ebpf, program)?.fd().map_err(refused)?;
-        stages.set(direction, program, 0).map_err(wrong)?;
+        stages.set(stage, program, 0).map_err(wrong)?;
     }
     let Map::ProgramArray(data) = &map else {
         return Err(PlaneError::Missing(name));

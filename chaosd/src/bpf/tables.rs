@@ -118,6 +118,8 @@ impl Tables {
         c.unprotected = Bits::NONE;
         c.detour_always = Bits::NONE;
         c.detour_segments = Bits::NONE;
+        c.holds = Bits::NONE;
+        c.netem = Bits::NONE;
         for (&n, m) in &self.matchers {
             put(&mut c.any_peer, n, m.peers.is_none());
             put(&mut c.any_port, n, m.ports.is_none());
@@ -126,6 +128,8 @@ impl Tables {
             put(&mut c.unprotected, n, m.unprotected);
             put(&mut c.detour_always, n, m.steering == Steering::Always);
             put(&mut c.detour_segments, n, m.steering == Steering::Segments);
+            put(&mut c.holds, n, m.holds);
+            put(&mut c.netem, n, m.netem);
         }
         let (v4, v6) = self.peers.families();
         for (used, flag) in [

@@ -6,6 +6,7 @@
 
 mod clock;
 mod hooks;
+mod pairs;
 mod planes;
 mod run;
 mod worker;

@@ -8,17 +8,21 @@ use std::{
 };
 
 use crate::{
-    bpf::{LEASE_NS, Mechanism, Plane, PlaneError, Spare, Steering},
+    bpf::{LEASE_NS, Matcher, Mechanism, Plane, PlaneError, Spare, Steering},
     instance::Instance,
     journal::JournalError,
-    netlink::{self, Monitor, NetlinkError, PLANES, detour},
+    netlink::{self, Monitor, NetlinkError, PLANES, detour::Role},
     plan::{Interface, Netns, Plan},
     txn::{Applied, Txn, TxnError},
-    undo::{Link, Map, NetnsId, RevertReport, Sysctl, System, Undo},
+    undo::{Map, NetnsId, RevertReport, Sysctl, System, Undo},
     watchdog::Watchdog,
 };
 
-use super::{Command, clock::now_ns};
+use super::{
+    Command,
+    clock::now_ns,
+    pairs::{Maker, Pairs},
+};
 
 /// What the stack needs to take loopback packets that come without a route, as they do from the
 /// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
@@ -52,7 +56,7 @@ pub(super) struct Held {
     record: Applied,
     /// What hangs at interfaces in the place of links, by index.
     pub(super) filters: BTreeMap<u32, Applied>,
-    detour: Option<Applied>,
+    pairs: Pairs,
     loopback: Option<Applied>,
     _monitor: Monitor,
     /// Holds the plane's number; last, for the number is free once nothing of the plane is left.
@@ -176,7 +180,7 @@ impl Planes {
             idle: Some(Instant::now()),
             record: txn.commit()?,
             filters: BTreeMap::new(),
-            detour: None,
+            pairs: Pairs::default(),
             loopback: None,
             _monitor: monitor,
             _claim: claim,
@@ -213,14 +217,22 @@ impl Planes {
                     .any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
             })
             .collect();
-        let detour = plan
-            .faults
-            .iter()
-            .any(|f| f.rule.matcher.steering != Steering::Never)
-            && wanted.iter().any(|i| i.ethernet);
-        if detour && held.plane.detour().is_none() {
-            let mtu = interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500);
-            held.detour = Some(make_detour(&mut held.plane, instance, mtu, system.clone())?);
+        let ethernet = wanted.iter().any(|i| i.ethernet);
+        let any = |needs: fn(&Matcher) -> bool| {
+            ethernet && plan.faults.iter().any(|f| needs(&f.rule.matcher))
+        };
+        let (segment, hold) = (any(|m| m.steering != Steering::Never), any(|m| m.holds));
+        let detour = segment || hold || any(|m| m.netem);
+        let maker = Maker {
+            instance,
+            system: &system,
+            mtu: interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500),
+        };
+        if segment {
+            held.pairs.want_segment(&mut held.plane, &maker)?;
+        }
+        if hold {
+            held.pairs.want_hold(&mut held.plane, &maker)?;
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
             held.loopback = Some(open_loopback(&held.plane, instance, &system)?);
@@ -253,29 +265,23 @@ impl Planes {
         }
     }
 
-    /// Looks at the interfaces of a plane again. False when its detour is gone: somebody deleted it,
-    /// and nothing is steered there any more.
-    pub fn reconcile(&mut self, number: u32, instance: &Instance) -> bool {
+    /// Looks at the interfaces of a plane again. Returns the pairs that are gone: somebody deleted
+    /// them, and nothing is steered there any more.
+    pub fn reconcile(&mut self, number: u32, instance: &Instance) -> Vec<Role> {
         let system = Arc::clone(&self.system);
         let Some(held) = self.get_mut(number) else {
-            return true;
+            return Vec::new();
         };
         let there = match netlink::interfaces(held.plane.netns().fd.as_fd()) {
             Ok(there) => there,
             Err(e) => {
                 tracing::warn!("failed to look at the interfaces again: {e}");
-                return true;
+                return Vec::new();
             }
         };
         let gone = |index: u32| there.iter().all(|i| i.index != index);
-        // The detour is no interface of the target's: it is found by its name and alias.
-        let tx = detour::names(number / PLANES, number % PLANES).tx;
-        let detour_is_gone = held.plane.detour().is_some()
-            && netlink::leftovers(held.plane.netns().fd.as_fd())
-                .is_ok_and(|ours| ours.iter().all(|(name, _)| *name != tx));
-        if detour_is_gone {
-            held.plane.lose_detour();
-        }
+        // They are no interfaces of the target's: they are found by their names and alias.
+        let lost = held.pairs.lost(&mut held.plane);
         let attached: Vec<u32> = held.plane.attached().map(|(i, _)| i).collect();
         for index in attached.into_iter().filter(|i| gone(*i)) {
             tracing::info!(index, "an interface is gone");
@@ -301,7 +307,7 @@ impl Planes {
                 Err(e) => tracing::warn!("{e}"),
             }
         }
-        !detour_is_gone
+        lost
     }
 
     /// Takes a plane down, and everything it changed.
@@ -311,6 +317,8 @@ impl Planes {
             return report;
         };
         let mut held = self.held.swap_remove(i);
+        held.plane.stop_steering();
+        held.pairs.drain(&held.plane, || self.vouch());
         while held.plane.shut_one() {
             self.vouch();
         }
@@ -320,12 +328,11 @@ impl Planes {
             report.merge(held.take_off(index));
         }
         // The newest first.
-        for applied in [held.loopback.take(), held.detour.take(), Some(held.record)]
-            .into_iter()
-            .flatten()
-        {
-            report.merge(applied.revert());
+        if let Some(loopback) = held.loopback.take() {
+            report.merge(loopback.revert());
         }
+        report.merge(held.pairs.revert());
+        report.merge(held.record.revert());
         report
     }
 
@@ -342,36 +349,6 @@ impl Planes {
     pub fn numbers(&self) -> Vec<u32> {
         self.held.iter().map(|h| h.plane.number()).collect()
     }
-}
-
-/// The device, then the program at its far end: no packet is steered before both stand.
-fn make_detour(
-    plane: &mut Plane,
-    instance: &Instance,
-    mtu: u32,
-    system: Arc<dyn System>,
-) -> Result<Applied, OpenError> {
-    let netns = plane.netns().clone();
-    let (high, low) = (plane.number() / PLANES, plane.number() % PLANES);
-    let names = detour::names(high, low);
-    let journal = instance.journal(&format!("plane-{}-detour", plane.number()))?;
-    let mut txn = Txn::begin(journal, system);
-    let link = Link {
-        netns: NetnsId::from(&netns),
-        name: names.tx.clone(),
-        alias: names.alias.clone(),
-    };
-    txn.step(
-        Undo::Link(link),
-        || {
-            let made = detour::create(netns.fd.as_fd(), high, low, mtu)?;
-            plane.use_detour(made.tx, &made.rx_name)?;
-            Ok(())
-        },
-        // Both verify what they did themselves: offloads, addresses, the program at the hook.
-        |()| Ok(()),
-    )?;
-    Ok(txn.commit()?)
 }
 
 fn open_loopback(

@@ -6,8 +6,9 @@ use chaosd_ebpf::{EGRESS, INGRESS};
 use tokio::sync::oneshot;
 
 use crate::{
-    bpf::{Plane, PlaneError},
+    bpf::{Plane, PlaneError, Steering},
     fault,
+    netlink::detour::Role,
     plan::Plan,
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
 };
@@ -90,7 +91,7 @@ impl Run {
         for planned in &self.plan.faults {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(planned.rule.matcher.clone(), fault)?;
+            let number = plane.install(planned.rule.matcher.clone(), fault, None)?;
             self.installed.push(Installed {
                 number,
                 base: [0; 2],
@@ -101,6 +102,18 @@ impl Run {
             installed.base = plane.seen(installed.number)?;
         }
         Ok(())
+    }
+
+    /// True when its packets go through such a pair.
+    pub fn needs(&self, role: Role) -> bool {
+        self.plan.faults.iter().any(|f| {
+            let m = &f.rule.matcher;
+            match role {
+                Role::Segment => m.steering != Steering::Never,
+                Role::Hold => m.holds,
+                Role::Netem(_) => m.netem,
+            }
+        })
     }
 
     /// Replaces the peers of one fault.

@@ -386,8 +386,8 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        if !self.planes.reconcile(plane, &self.instance) {
-            for id in self.ids(|r| r.plane == plane && r.plan.faults.iter().any(|f| f.detour)) {
+        for role in self.planes.reconcile(plane, &self.instance) {
+            for id in self.ids(|r| r.plane == plane && r.needs(role)) {
                 self.target_gone(&id, "the detour device it needs was deleted");
             }
         }

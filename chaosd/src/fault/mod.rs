@@ -5,6 +5,7 @@
 //! and its tests.
 
 mod corrupt;
+pub(crate) mod distribution;
 mod drop;
 mod matching;
 mod partition;

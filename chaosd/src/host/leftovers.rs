@@ -12,7 +12,8 @@ use std::{
 
 use super::{Leftover, LiveInstance};
 use crate::{
-    bpf, netlink,
+    bpf,
+    netlink::{self, detour},
     undo::{Filters, Link, NetnsId, RevertReport, System, Undo},
 };
 
@@ -28,7 +29,7 @@ pub(super) fn all(live: &[LiveInstance]) -> Vec<Leftover> {
     let mut orphans = orphans();
     // An instance that is just making one has no program there yet.
     orphans.retain(|orphan| {
-        let number = netlink::detour::instance_of(&orphan.alias);
+        let number = detour::instance_of(&orphan.alias);
         !live.iter().any(|instance| Some(instance.number) == number)
     });
     let filters = places().into_iter().flat_map(|place| filters_in(&place));
@@ -62,7 +63,7 @@ pub fn delete_orphans(system: &dyn System) -> RevertReport {
         }
     }
     for orphan in orphans() {
-        let owner = netlink::detour::process_of(&orphan.alias);
+        let owner = detour::process_of(&orphan.alias);
         if owner.is_some_and(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(true)) {
             continue;
         }
@@ -206,13 +207,13 @@ fn in_namespace(place: &Place) -> Vec<Orphan> {
         let devices = devices.iter().map(|(device, _)| device);
         devices
             .filter(in_use)
-            .map(|device| pair(device).to_owned())
+            .map(|device| detour::tx_of(device))
             .collect()
     })
     .unwrap_or_default();
     devices
         .into_iter()
-        .filter(|(device, _)| !used.contains(pair(device)))
+        .filter(|(device, _)| !used.contains(&detour::tx_of(device)))
         .map(|(device, alias)| Orphan {
             place: place.clone(),
             device,
@@ -223,14 +224,10 @@ fn in_namespace(place: &Place) -> Vec<Orphan> {
 
 /// The number of the plane that a device is named for: `chaosd1-6a` is of plane 70.
 fn plane(device: &str) -> Option<u32> {
-    let (high, low) = pair(device).strip_prefix("chaosd")?.split_once('-')?;
+    let (high, low) = device.strip_prefix("chaosd")?.split_once('-')?;
+    let low = &low[..low.find(|c: char| !c.is_ascii_digit())?];
     let (high, low): (u32, u32) = (high.parse().ok()?, low.parse().ok()?);
     high.checked_mul(netlink::PLANES)?.checked_add(low)
-}
-
-/// What the names of both ends of a pair begin with.
-fn pair(device: &str) -> &str {
-    device.trim_end_matches(['a', 'b'])
 }
 
 fn leftover(orphan: &Orphan) -> Leftover {
@@ -249,18 +246,13 @@ fn leftover(orphan: &Orphan) -> Leftover {
 
 #[cfg(test)]
 mod tests {
-    use super::{pair, plane};
+    use super::plane;
 
     #[test]
     fn a_device_tells_the_plane_it_serves() {
         assert_eq!(plane("chaosd1-6a"), Some(70));
         assert_eq!(plane("chaosd1-6b"), Some(70));
+        assert_eq!(plane("chaosd1-6a12"), Some(70));
         assert_eq!(plane("chaosd9"), None);
-    }
-
-    #[test]
-    fn both_ends_of_a_detour_are_one_pair() {
-        assert_eq!(pair("chaosd0-0a"), pair("chaosd0-0b"));
-        assert_ne!(pair("chaosd0-0a"), pair("chaosd0-1a"));
     }
 }

@@ -1,7 +1,8 @@
 //! What this kernel can do: probes, each made once and kept.
 //!
 //! A probe changes nothing that lasts: it reads files, asks the kernel, or tries a thing in a
-//! network namespace of its own that is gone a moment later. `chaosd doctor` prints all of them;
+//! network namespace of its own that is gone a moment later; a module that the kernel loads for
+//! that stays loaded. `chaosd doctor` prints all of them;
 //! a run asks for those it needs before it changes anything.
 
 mod bpf;
@@ -113,6 +114,8 @@ fn listed(missing: &[Capability]) -> String {
 pub struct Host {
     required: OnceLock<Vec<Capability>>,
     detour: OnceLock<Capability>,
+    hold: OnceLock<Capability>,
+    netem: OnceLock<Capability>,
     others: OnceLock<Vec<Capability>>,
 }
 
@@ -122,6 +125,8 @@ impl Host {
         Self {
             required: OnceLock::new(),
             detour: OnceLock::new(),
+            hold: OnceLock::new(),
+            netem: OnceLock::new(),
             others: OnceLock::new(),
         }
     }
@@ -137,10 +142,21 @@ impl Host {
         all_there(std::slice::from_ref(self.detour()))
     }
 
+    /// Fails when packets cannot be held here: no delay, reorder, duplicate or bandwidth. It tries
+    /// the queue out, which takes a few milliseconds the first time.
+    pub fn require_hold(&self) -> Result<(), Missing> {
+        all_there(std::slice::from_ref(self.hold()))
+    }
+
+    /// Fails when this kernel has no netem. As [`Self::require_hold`].
+    pub fn require_netem(&self) -> Result<(), Missing> {
+        all_there(std::slice::from_ref(self.netem()))
+    }
+
     /// Everything that was probed, required things first.
     pub fn capabilities(&self) -> Vec<Capability> {
         let mut all = self.required().to_vec();
-        all.push(self.detour().clone());
+        all.extend([self.detour(), self.hold(), self.netem()].map(Capability::clone));
         all.extend_from_slice(self.others.get_or_init(|| {
             let mut others = system::optional();
             others.extend(bpf::optional());
@@ -173,6 +189,14 @@ impl Host {
 
     fn detour(&self) -> &Capability {
         self.detour.get_or_init(modules::detour)
+    }
+
+    fn hold(&self) -> &Capability {
+        self.hold.get_or_init(modules::hold)
+    }
+
+    fn netem(&self) -> &Capability {
+        self.netem.get_or_init(modules::netem)
     }
 }
 
@@ -239,6 +263,7 @@ mod tests {
             "tcx",
             "detour",
             "cgroup v2",
+            "hold queue (fq)",
             "netem",
         ] {
             assert!(named.contains(&name), "{name} is not among {named:?}");

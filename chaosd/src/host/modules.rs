@@ -1,8 +1,8 @@
 //! Parts of the kernel that may be built in, be a module, or be missing.
 //!
-//! Files are asked first. Only a kernel that has neither a configuration nor a module directory to
-//! show is tried, in a network namespace that is gone a moment later: trying could load a module,
-//! and a host that has its modules here can say so itself.
+//! What a fault may need is tried, in a network namespace that is gone a moment later; that loads
+//! its module if there is one, as the fault would. For the rest files are asked first, and only a
+//! kernel that has neither a configuration nor a module directory to show is tried.
 
 use std::{
     fs,
@@ -17,19 +17,10 @@ use crate::netlink::{
 
 /// The detour is tried for real, with all that is asked of it.
 pub(super) fn detour() -> Capability {
-    let found = match trial::detour() {
-        Ok(()) => (
-            State::Available,
-            "tried: a veth pair without offloads".to_owned(),
-        ),
-        // Without the right to try it nothing is known of the kernel.
-        Err(NetlinkError::Enter(error)) => (State::Unknown, format!("could not be tried: {error}")),
-        Err(error) => (State::Missing, format!("tried: {}", chain(&error))),
-    };
     capability(
         "detour",
         "deciding per wire segment; corrupt with mode: detected",
-        found,
+        made(trial::detour(), "a veth pair without offloads"),
         "the kernel needs CONFIG_VETH=m or =y (modprobe veth)",
     )
 }
@@ -53,31 +44,56 @@ pub(super) fn clsact() -> (State, String) {
     missing.unwrap_or(&found[0]).clone()
 }
 
-/// What later kinds and older kernels use.
+/// The queue that holds packets: tried for real, with the limits that are asked of it.
+pub(super) fn hold() -> Capability {
+    queue(
+        "hold queue (fq)",
+        "delay, reorder, duplicate, bandwidth",
+        trial::hold(),
+        ("sch_fq", "CONFIG_NET_SCH_FQ"),
+    )
+}
+
+/// The kernel's emulator, tried for real.
+pub(super) fn netem() -> Capability {
+    queue(
+        "netem",
+        "the fault netem",
+        trial::netem(),
+        ("sch_netem", "CONFIG_NET_SCH_NETEM"),
+    )
+}
+
+fn queue(
+    name: &str,
+    needed_for: &str,
+    tried: Result<(), NetlinkError>,
+    (module, option): (&str, &str),
+) -> Capability {
+    let lacking = matches!(tried, Err(NetlinkError::NoQueue { .. }));
+    let (state, mut detail) = made(tried, "a veth pair with this queue");
+    // Files can tell a kernel that was built without it from one whose modules are not installed.
+    if lacking && let Some((State::Missing, said)) = Files::of_this_kernel().say(module, option) {
+        detail = format!("{detail}; {said}");
+    }
+    let fix = format!("modprobe {module}, or a kernel with {option}=m or =y");
+    capability(name, needed_for, (state, detail), &fix)
+}
+
+/// From an attempt to make `what`.
+fn made(attempt: Result<(), NetlinkError>, what: &str) -> (State, String) {
+    match attempt {
+        Ok(()) => (State::Available, format!("tried: {what}")),
+        // Without the right to try it nothing is known of the kernel.
+        Err(NetlinkError::Enter(error)) => (State::Unknown, format!("could not be tried: {error}")),
+        Err(error) => (State::Missing, format!("tried: {}", chain(&error))),
+    }
+}
+
+/// What older kernels use.
 pub(super) fn optional() -> Vec<Capability> {
     let files = Files::of_this_kernel();
     [
-        (
-            "netem",
-            Part::Qdisc("netem"),
-            "sch_netem",
-            "CONFIG_NET_SCH_NETEM",
-            "delay, reorder, bandwidth",
-        ),
-        (
-            "fq",
-            Part::Qdisc("fq"),
-            "sch_fq",
-            "CONFIG_NET_SCH_FQ",
-            "many distinct delays in one queue",
-        ),
-        (
-            "prio",
-            Part::Qdisc("prio"),
-            "sch_prio",
-            "CONFIG_NET_SCH_PRIO",
-            "delay on kernels without fq",
-        ),
         (
             "clsact",
             Part::Qdisc("clsact"),
@@ -199,6 +215,27 @@ fn lists_module(line: &str, module: &str) -> bool {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_queue_names_the_faults_and_the_kernel_option() {
+        let lacking = || {
+            Err(NetlinkError::NoQueue {
+                kind: "fq",
+                option: "CONFIG_NET_SCH_FQ (module sch_fq)",
+            })
+        };
+        let row = queue("hold", "delay", lacking(), ("sch_no", "CONFIG_NO"));
+        assert_eq!(row.state, State::Missing);
+        assert!(row.detail.starts_with(
+            "tried: the kernel has no fq: it needs CONFIG_NET_SCH_FQ (module sch_fq)"
+        ));
+        assert_eq!(
+            row.fix,
+            "modprobe sch_no, or a kernel with CONFIG_NO=m or =y"
+        );
+        let row = queue("hold", "delay", Ok(()), ("sch_no", "CONFIG_NO"));
+        assert_eq!((row.state, row.fix.as_str()), (State::Available, ""));
+    }
 
     fn files(config: Option<&str>, lists: &[&str], complete: bool) -> Files {
         Files {

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn an_interface_is_a_default_one_from_when_it_is_up_and_has_a_global_address() {
         let netns = scratch_netns();
-        detour::create(netns.as_fd(), 1, 1, 1500).unwrap();
+        detour::create(netns.as_fd(), 1, 1, &detour::Spec::segment(1500)).unwrap();
         block_on_in(netns.as_fd(), async |handle| {
             let pair = LinkVeth::new("plain", "peer").build();
             handle.link().add(pair).execute().await.unwrap();

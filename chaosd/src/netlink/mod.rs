@@ -15,6 +15,7 @@ mod leftovers;
 mod monitor;
 mod netns;
 mod offloads;
+pub mod qdisc;
 mod socket;
 mod sysctl;
 pub mod trial;
@@ -78,6 +79,14 @@ pub enum NetlinkError {
         device: String,
         /// By what it is taken.
         what: String,
+    },
+    /// The kernel lacks a queueing discipline.
+    #[error("the kernel has no {kind}: it needs {option}")]
+    NoQueue {
+        /// Which one.
+        kind: &'static str,
+        /// What brings it.
+        option: &'static str,
     },
     /// `chaosd{instance}-{plane}a` is longer than an interface name may be.
     #[error("the device name {0} is longer than the 15 characters the kernel allows")]

@@ -138,7 +138,7 @@ mod tests {
         })
         .unwrap();
         assert!(changes.try_recv().is_err());
-        detour::create(netns.as_fd(), 1, 1, 1500).unwrap();
+        detour::create(netns.as_fd(), 1, 1, &detour::Spec::segment(1500)).unwrap();
         assert!(changes.recv_timeout(Duration::from_secs(5)).unwrap());
         drop(monitor);
         // The thread is joined, so the sender is gone: what follows the queue is the end of it.

@@ -1,5 +1,5 @@
-//! Switches offloads of the detour off, so that each wire segment crosses it alone and with a
-//! real checksum.
+//! Offloads of the detours: off, so that each wire segment crosses alone and with a real checksum,
+//! or on, so that a packet crosses as it is.
 
 use std::{io, sync::OnceLock};
 
@@ -40,6 +40,31 @@ pub(super) fn switch_off(
     let mut on = active(ethtool, device)?;
     on.retain(|name| unwanted(name));
     Ok(on)
+}
+
+/// What must be on at a sending end that packets cross as they are: a device that lacks one of
+/// these has the packet split, or its checksum made, before it is handed over
+/// (`net/core/dev.c`: `validate_xmit_skb`).
+const STAY_WHOLE: [&str; 7] = [
+    "tx-scatter-gather",
+    "tx-checksum-ip-generic",
+    "tx-generic-segmentation",
+    "tx-tcp-segmentation",
+    "tx-tcp-ecn-segmentation",
+    "tx-tcp6-segmentation",
+    "tx-udp-segmentation",
+];
+
+/// Those of [`STAY_WHOLE`] that are not in force on `device`.
+pub(super) fn missing_to_stay_whole(
+    ethtool: &Ethtool,
+    device: &str,
+) -> io::Result<Vec<&'static str>> {
+    let on = active(ethtool, device)?;
+    let missing = STAY_WHOLE.into_iter();
+    Ok(missing
+        .filter(|name| !on.iter().any(|feature| feature == name))
+        .collect())
 }
 
 /// The features of `device` that are in force.

@@ -7,7 +7,8 @@ use std::{io, os::fd::BorrowedFd};
 
 use rtnetlink::{
     packet_core::{
-        NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+        NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
+        NetlinkPayload,
     },
     packet_route::{
         RouteNetlinkMessage,
@@ -36,8 +37,8 @@ impl Request {
     }
 }
 
-/// What the kernel said to one request: the link asked for, if one was.
-pub(super) type Answer = io::Result<Option<LinkMessage>>;
+/// What the kernel said to one request: the link or queue asked for, if one was.
+pub(super) type Answer = io::Result<Option<RouteNetlinkMessage>>;
 
 /// A route socket of one network namespace; works from any thread.
 pub(super) struct RouteSocket {
@@ -75,7 +76,7 @@ impl RouteSocket {
         }
         self.socket.send(&bytes, 0)?;
         let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
-        let mut links: Vec<Option<LinkMessage>> = requests.iter().map(|_| None).collect();
+        let mut replies: Vec<Option<RouteNetlinkMessage>> = requests.iter().map(|_| None).collect();
         while answers.iter().any(Option::is_none) {
             let (datagram, _from) = self.socket.recv_from_full()?;
             for message in messages(&datagram) {
@@ -87,13 +88,14 @@ impl RouteSocket {
                 match message.payload {
                     NetlinkPayload::Error(error) => {
                         answers[at] = Some(match error.code {
-                            None => Ok(links[at].take()),
+                            None => Ok(replies[at].take()),
                             Some(_) => Err(error.to_io()),
                         });
                     }
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                        links[at] = Some(link);
-                    }
+                    NetlinkPayload::InnerMessage(
+                        reply @ (RouteNetlinkMessage::NewLink(_)
+                        | RouteNetlinkMessage::NewQueueDiscipline(_)),
+                    ) => replies[at] = Some(reply),
                     _ => {}
                 }
             }
@@ -101,11 +103,20 @@ impl RouteSocket {
         Ok(answers.into_iter().flatten().collect())
     }
 
-    /// As [`Self::send`], and the first refusal is the error.
+    /// As [`Self::send`], and the first refusal is the error: the links asked for.
     pub(super) fn send_all(
         &mut self,
         requests: &[Request],
     ) -> Result<Vec<Option<LinkMessage>>, NetlinkError> {
+        let replies = self.replies(requests)?;
+        Ok(replies.into_iter().map(|reply| link_of(reply?)).collect())
+    }
+
+    /// As [`Self::send_all`], whatever was asked for.
+    pub(super) fn replies(
+        &mut self,
+        requests: &[Request],
+    ) -> Result<Vec<Option<RouteNetlinkMessage>>, NetlinkError> {
         let Some(first) = requests.first() else {
             return Ok(Vec::new());
         };
@@ -128,6 +139,13 @@ impl RouteSocket {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+fn link_of(reply: RouteNetlinkMessage) -> Option<LinkMessage> {
+    match reply {
+        RouteNetlinkMessage::NewLink(link) => Some(link),
+        _ => None,
     }
 }
 
@@ -161,6 +179,13 @@ fn append(bytes: &mut Vec<u8>, sequence: u32, message: &RouteNetlinkMessage) {
     ) = &message.payload
     {
         message.header.flags |= NLM_F_CREATE | NLM_F_EXCL;
+    }
+    // Linux 6.1 tells a queue that is asked for to those who listen to changes, and to the asker
+    // only with this (`net/sched/sch_api.c`: qdisc_notify).
+    if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::GetQueueDiscipline(_)) =
+        &message.payload
+    {
+        message.header.flags |= NLM_F_ECHO;
     }
     message.header.sequence_number = sequence;
     message.finalize();

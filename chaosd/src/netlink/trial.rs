@@ -9,7 +9,9 @@ use rtnetlink::packet_route::{
 };
 
 use super::{
-    NetlinkError, detour,
+    NetlinkError,
+    detour::{self, Spec},
+    qdisc::{Fq, Netem},
     socket::{Request, RouteSocket},
 };
 
@@ -24,7 +26,33 @@ pub enum Part {
 
 /// Makes a detour and lets it go.
 pub fn detour() -> Result<(), NetlinkError> {
-    in_scratch(|netns| detour::create(netns, 0, 0, 0).map(drop))
+    made(&Spec::segment(0))
+}
+
+/// Makes a pair with the queue that holds packets, and lets it go. Loads the queue's module if the
+/// kernel has one.
+///
+/// # Errors
+/// [`NetlinkError::NoQueue`] when the kernel does not have it.
+pub fn hold() -> Result<(), NetlinkError> {
+    made(&Spec::hold(0, Fq::default()))
+}
+
+/// The same with the kernel's emulator.
+///
+/// # Errors
+/// As [`hold`].
+pub fn netem() -> Result<(), NetlinkError> {
+    let netem = Netem {
+        limit: 1000,
+        delay_ns: 1_000_000,
+        ..Netem::default()
+    };
+    made(&Spec::netem(0, 0, netem))
+}
+
+fn made(spec: &Spec) -> Result<(), NetlinkError> {
+    in_scratch(|netns| detour::create(netns, 0, 0, spec).map(drop))
 }
 
 /// True when the kernel has it, or has a module of it and loaded that.

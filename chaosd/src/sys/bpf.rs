@@ -21,8 +21,15 @@ mod pod {
         )*};
     }
     pod!(Bits, Counters, FlowKey);
+
+    /// A table of quantiles as a value of an aya map.
+    #[derive(Clone, Copy)]
+    #[repr(transparent)]
+    pub struct Quantiles(pub [i32; chaosd_ebpf::TABLE_LEN]);
+    // SAFETY: an array of integers.
+    unsafe impl aya::Pod for Quantiles {}
 }
-pub use pod::{Bits, Counters, FlowKey};
+pub use pod::{Bits, Counters, FlowKey, Quantiles};
 
 /// The same file under a descriptor numbered `at_least` or higher; close-on-exec.
 pub fn renumber(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {

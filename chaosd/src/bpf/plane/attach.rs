@@ -11,9 +11,8 @@ use chaosd_ebpf::{Bits, MAX_SLOTS};
 use super::{Object, Plane, PlaneError, map_error};
 use crate::{
     bpf::{Mechanism, object},
-    netlink::{filters, in_netns},
+    netlink::in_netns,
     plan::{Cgroup, Interface, Netns},
-    undo::Hook,
 };
 
 /// An interface with our programs on it.
@@ -29,65 +28,9 @@ pub(super) struct Attached {
     _links: Option<[SchedClassifierLink; 2]>,
 }
 
-/// The program at the detour's receiving end.
-#[derive(Debug)]
-pub(super) enum DetourHook {
-    Link {
-        _link: SchedClassifierLink,
-    },
-    /// It goes with the device, which is ours.
-    Filter,
-}
-
 impl Plane {
-    /// Attaches to the detour's receiving end and steers to its sending end from now on.
-    pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let hook = match self.mechanism {
-            Mechanism::Tcx => DetourHook::Link {
-                _link: attach(
-                    &mut self.object,
-                    &self.netns,
-                    "detour",
-                    rx_name,
-                    TcAttachType::Ingress,
-                )?,
-            },
-            Mechanism::Clsact => {
-                self.hang_at_detour(rx_name)?;
-                DetourHook::Filter
-            }
-        };
-        self.detour = Some(hook);
-        self.steer_to(tx);
-        Ok(())
-    }
-
-    /// On a device of our own nothing has to be recorded: what hangs there goes with it.
-    fn hang_at_detour(&self, device: &str) -> Result<(), PlaneError> {
-        let netns = self.netns.fd.as_fd();
-        let wrong = |source| PlaneError::Hang {
-            interface: device.into(),
-            source,
-        };
-        let index = in_netns(netns, || nix::net::if_::if_nametoindex(device))
-            .map_err(PlaneError::Netns)?
-            .map_err(|errno| PlaneError::Netns(errno.into()))?;
-        let program = [self.program_at(Hook::Ingress, "detour")?];
-        let prepared =
-            filters::prepare(netns, index, device, self.number, &program).map_err(wrong)?;
-        let ours = prepared.filters().to_vec();
-        prepared.make().map_err(wrong)?;
-        if filters::all_hang(netns, index, &ours).map_err(wrong)? {
-            Ok(())
-        } else {
-            Err(PlaneError::NotAttached {
-                interface: device.into(),
-            })
-        }
-    }
-
-    /// Puts the programs on `interface`, and the faults that want it. Idempotent. Where links are not to be had,
-    /// [`Plane::programs`] hang there already.
+    /// Puts the programs on `interface`, and the faults that want it. Idempotent. Where links are not
+    /// to be had, [`Plane::programs`] hang there already.
     pub fn attach(&mut self, interface: &Interface) -> Result<(), PlaneError> {
         if let Some(a) = self.attached.get_mut(&interface.index) {
             a.name.clone_from(&interface.name);
@@ -201,7 +144,7 @@ impl Plane {
 
 /// Attaches first in the tcx order, so that nobody's verdict hides packets from us, and reads back
 /// that the kernel lists the program.
-fn attach(
+pub(super) fn attach(
     object: &mut Object,
     netns: &Netns,
     program: &'static str,

@@ -1,5 +1,7 @@
 //! What the programs counted.
 
+use aya::maps::{MapData, PerCpuArray};
+
 use super::{Plane, PlaneError, map_error};
 use crate::{report::Count, sys::bpf as pod};
 
@@ -54,15 +56,12 @@ impl Plane {
 
     /// Segments that went into the detour and came out of it.
     pub fn detoured(&self) -> Result<(u64, u64), PlaneError> {
-        let sum = |i: u32| {
-            let values = self
-                .object
-                .detoured
-                .get(&i, 0)
-                .map_err(map_error("DETOURED"))?;
-            Ok::<u64, PlaneError>(values.iter().sum())
-        };
-        Ok((sum(0)?, sum(1)?))
+        both(&self.object.detoured, "DETOURED")
+    }
+
+    /// Buffers that went into the hold queue and left it.
+    pub fn held(&self) -> Result<(u64, u64), PlaneError> {
+        both(&self.object.held, "HELD")
     }
 
     /// Starts the counters of fault `n` at 0.
@@ -78,6 +77,16 @@ impl Plane {
         }
         Ok(())
     }
+}
+
+fn both(map: &PerCpuArray<MapData, u64>, name: &'static str) -> Result<(u64, u64), PlaneError> {
+    let sum = |i: u32| {
+        let values = map.get(&i, 0).map_err(map_error(name))?;
+        Ok::<u64, PlaneError>(values.iter().sum())
+    };
+    // What left is read first: it has gone in before.
+    let left = sum(1)?;
+    Ok((sum(0)?, left))
 }
 
 fn cpus() -> Result<usize, PlaneError> {

@@ -10,7 +10,7 @@ use aya::{
     maps::MapError,
     programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
 };
-use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run};
+use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN};
 
 use crate::{
     netlink::{NetlinkError, filters::Program},
@@ -23,13 +23,17 @@ use crate::bpf::{
     Mechanism,
     matcher::{Matcher, PeerSet},
     object::Object,
-    tables::{Tables, write_control},
+    tables::Tables,
 };
 
 mod attach;
 mod counters;
+mod devices;
+mod quantiles;
 
-use attach::{Attached, DetourHook};
+use attach::Attached;
+use devices::Devices;
+use quantiles::Quantiles;
 
 /// What failed on the way to the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -110,10 +114,11 @@ pub struct Plane {
     // own program goes.
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
-    detour: Option<DetourHook>,
+    devices: Devices,
     mechanism: Mechanism,
     object: Object,
     tables: Tables,
+    quantiles: Quantiles,
     runs: [bool; MAX_RUNS as usize],
     lease_ns: u64,
 }
@@ -127,8 +132,9 @@ impl Plane {
             netns,
             attached: BTreeMap::new(),
             cgroups: BTreeMap::new(),
-            detour: None,
+            devices: Devices::default(),
             mechanism: Mechanism::of_this_kernel(),
+            quantiles: Quantiles::default(),
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
@@ -146,42 +152,6 @@ impl Plane {
     /// How its programs come onto interfaces.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
-    }
-
-    /// Takes the programs off one interface; false when there is none left. Steering stops first.
-    pub fn shut_one(&mut self) -> bool {
-        self.lease(0);
-        self.steer_to(0);
-        self.attached.pop_first().is_some()
-    }
-
-    /// Takes everything off: first nothing is steered any more, then the detour's program goes.
-    pub fn shut(&mut self) {
-        self.lease(0);
-        self.steer_to(0);
-        self.attached.clear();
-        self.cgroups.clear();
-        self.detour = None;
-    }
-
-    /// Steers into this device from now on; 0: nowhere, what needs the detour passes.
-    fn steer_to(&mut self, detour: u32) {
-        let mut control = self.object.control.get(0);
-        control.detour = detour;
-        write_control(&mut self.object.control, control);
-    }
-
-    /// Forgets a detour that somebody deleted.
-    pub fn lose_detour(&mut self) {
-        self.steer_to(0);
-        self.detour = None;
-    }
-
-    /// The detour's sending end, if there is one.
-    pub fn detour(&self) -> Option<u32> {
-        self.detour
-            .as_ref()
-            .map(|_| self.object.control.get(0).detour)
     }
 
     /// Its number.
@@ -224,7 +194,13 @@ impl Plane {
     }
 
     /// Writes a fault into the tables. It acts once its run is armed and [`Plane::refresh`] was called.
-    pub fn install(&mut self, matcher: Matcher, fault: Fault) -> Result<u8, PlaneError> {
+    /// `quantiles`: the distribution of its jitter, when it brings one of its own.
+    pub fn install(
+        &mut self,
+        matcher: Matcher,
+        mut fault: Fault,
+        quantiles: Option<&[i32; TABLE_LEN]>,
+    ) -> Result<u8, PlaneError> {
         let n = (0..=u8::MAX)
             .find(|n| !self.tables.matchers().contains_key(n))
             .ok_or(PlaneError::Full {
@@ -233,10 +209,13 @@ impl Plane {
             })?;
         self.object.states.set(n.into(), FaultState::default());
         self.reset_counts(n)?;
+        self.quantiles
+            .provide(&mut self.object, n, &mut fault.hold, quantiles)?;
         self.object.faults.set(n.into(), fault);
         if let Err(e) = self.tables.add(&mut self.object, n, matcher) {
             self.object.faults.set(n.into(), Fault::default());
             self.tables.remove(&mut self.object, n).ok();
+            self.quantiles.forget(n);
             return Err(e);
         }
         Ok(n)
@@ -247,6 +226,7 @@ impl Plane {
         let result = self.tables.remove(&mut self.object, n);
         self.refresh();
         self.object.faults.set(n.into(), Fault::default());
+        self.quantiles.forget(n);
         result
     }
 

@@ -110,7 +110,10 @@ impl Bench {
     /// Puts a fault in.
     fn install(&mut self, matcher: Matcher, fault: Fault) -> u8 {
         let run = self.run;
-        let n = self.plane.install(matcher, Fault { run, ..fault }).unwrap();
+        let n = self
+            .plane
+            .install(matcher, Fault { run, ..fault }, None)
+            .unwrap();
         self.plane.refresh();
         n
     }

@@ -1,0 +1,170 @@
+//! Sending a packet elsewhere: into a detour, into the hold queue, back to its interface.
+
+use aya_ebpf::{
+    bindings::{
+        _bindgen_ty_28::BPF_SKB_TSTAMP_DELIVERY_MONO, BPF_F_INGRESS, tcx_action_base::TCX_NEXT,
+    },
+    helpers::generated::{
+        bpf_clone_redirect, bpf_redirect, bpf_skb_change_type, bpf_skb_set_tstamp,
+        bpf_skb_vlan_push,
+    },
+    programs::TcContext,
+};
+use chaosd_ebpf::{CHUNKS_NS, Control, FEW_CHUNKS, INGRESS, LONG_NS, Mark, SLACK_NS};
+
+use crate::{
+    act,
+    decide::{self, Verdict},
+    hold::{self, Departure},
+    maps,
+    packet::{self, Scratch},
+};
+
+/// `linux/if_packet.h`
+const PACKET_HOST: u32 = 0;
+/// `linux/if_ether.h`, in network byte order. Any protocol does: nobody but us sees the tag.
+pub const ETH_P_8021Q: u16 = 0x8100_u16.to_be();
+/// Chunks that a tag can count.
+const MOST_CHUNKS: u64 = 255;
+
+/// Into a detour: the verdict that does it.
+#[inline(always)]
+pub fn into(ctx: &TcContext, device: u32, direction: u32, slot: u32) -> i32 {
+    packet::set_mark(
+        ctx,
+        Mark::Steered {
+            direction,
+            slot,
+            chunk: 0,
+        },
+    );
+    // SAFETY: a helper without pointers.
+    unsafe { bpf_redirect(device, 0) as i32 }
+}
+
+/// Back to the interface that it came from, in its direction: the verdict that does it.
+#[inline(always)]
+pub fn back(ctx: &TcContext, index: u32, direction: u32) -> i32 {
+    // The detour's address is not the packet's, so that it is another host's here
+    // (net/ethernet/eth.c, `eth_type_trans`), and lo, which it may leave by, takes that over.
+    // SAFETY: the context and a number.
+    unsafe {
+        bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+    }
+    // SAFETY: a helper without pointers.
+    unsafe { bpf_redirect(index, flags(direction)) as i32 }
+}
+
+/// The way a packet goes on, as the redirecting helpers want it.
+#[inline(always)]
+fn flags(direction: u32) -> u64 {
+    if direction == INGRESS {
+        u64::from(BPF_F_INGRESS)
+    } else {
+        0
+    }
+}
+
+/// Copies, and the hold: what the packet under way was decided to.
+#[inline(always)]
+pub fn send(ctx: &TcContext) -> i32 {
+    let (Some(v), Some(ctl)) = (decide::verdict(Scratch::Tc), maps::control()) else {
+        return TCX_NEXT;
+    };
+    let copies = v.copies;
+    if let Some(when) = hold::departure(v) {
+        prepare(ctx, v, when);
+        let mut sent = 0;
+        while sent <= copies && sent <= MOST_COPIES {
+            into_hold(ctx, ctl, v);
+            sent += 1;
+        }
+        return act::lose(v.direction, v.detoured != 0);
+    }
+    packet::set_mark(ctx, Mark::Returned(ctl.plane));
+    // SAFETY: the context and a number, as in `back`.
+    unsafe {
+        bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+    }
+    let mut sent = 0;
+    while sent < copies && sent < MOST_COPIES {
+        // SAFETY: the context and numbers.
+        unsafe {
+            bpf_clone_redirect(ctx.skb.skb, v.index, flags(v.direction));
+        }
+        sent += 1;
+    }
+    if v.detoured != 0 {
+        return back(ctx, v.index, v.direction);
+    }
+    packet::set_mark(ctx, Mark::None);
+    TCX_NEXT
+}
+
+/// Of one packet, by several faults together; a bound for the verifier.
+const MOST_COPIES: u32 = 64;
+
+/// Writes onto the packet what the hold queue and its far end read.
+#[inline(always)]
+fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
+    let skb = ctx.skb.skb;
+    let held = when.at - when.now;
+    let mut chunk = 0;
+    let mut at = when.at;
+    if held > LONG_NS {
+        chunk = if held <= LONG_NS * FEW_CHUNKS {
+            1
+        } else if held <= CHUNKS_NS[2] * FEW_CHUNKS * 2 {
+            2
+        } else {
+            3
+        };
+        let length = CHUNKS_NS[chunk as usize & 3].max(1);
+        let count = (held / length).min(MOST_CHUNKS);
+        at = when.at - count * length;
+        let tci = (v.hold.run as u16) << 8 | count as u16;
+        // SAFETY: the context and numbers.
+        if unsafe { bpf_skb_vlan_push(skb, ETH_P_8021Q, tci) } != 0 {
+            // In one go then: it cannot be called back.
+            chunk = 0;
+            at = when.at;
+        }
+    }
+    // A timer with slack fires at the end of it, unless another one fires within.
+    at = at.saturating_sub(SLACK_NS);
+    packet::set_mark(
+        ctx,
+        Mark::Steered {
+            direction: v.direction,
+            slot: v.slot,
+            chunk,
+        },
+    );
+    leave_at(ctx, at);
+}
+
+/// Writes down when the hold queue lets it go.
+#[inline(always)]
+pub fn leave_at(ctx: &TcContext, at: u64) {
+    // SAFETY: the context and numbers.
+    unsafe {
+        bpf_skb_set_tstamp(ctx.skb.skb, at, BPF_SKB_TSTAMP_DELIVERY_MONO);
+    }
+}
+
+/// A clone, for it has no socket: TCP Small Queues would stall a sender whose packets stay charged
+/// to it (net/ipv4/tcp_output.c, `tcp_small_queue_check`), and UDP would run out of its buffer.
+#[inline(always)]
+fn into_hold(ctx: &TcContext, ctl: &Control, v: &Verdict) {
+    // SAFETY: the context and numbers.
+    let refused = unsafe { bpf_clone_redirect(ctx.skb.skb, ctl.hold, 0) } != 0;
+    if !refused {
+        maps::add(&maps::HELD, 0, 1);
+        return;
+    }
+    let n = v.hold.holder.saturating_sub(1);
+    if let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) {
+        // SAFETY: this CPU's own value.
+        unsafe { (*counters).overflow += u64::from(v.segments) }
+    }
+}

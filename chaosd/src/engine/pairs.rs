@@ -1,0 +1,260 @@
+//! The devices of a plane: made in transactions of their own, drained, undone.
+//!
+//! Invariant: a packet that is in one comes out before it is deleted, as far as that can be waited
+//! for.
+
+use std::{
+    os::fd::AsFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    bpf::Plane,
+    instance::Instance,
+    netlink::{
+        self, PLANES,
+        detour::{self, Detour, Role, Spec},
+        qdisc::{self, Fq},
+    },
+    plan::Netns,
+    txn::{Applied, Txn},
+    undo::{Link, NetnsId, RevertReport, System, Undo},
+};
+
+use super::planes::OpenError;
+
+/// How often a queue that drains is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// What the slowest look at a queue, and a late clock, may add to the time that it should take.
+const GRACE: Duration = Duration::from_millis(300);
+/// The longest that the queue of a netem is waited for: it cannot be told to let go.
+const NETEM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pairs of one plane.
+#[derive(Default)]
+pub(super) struct Pairs {
+    segment: Option<Applied>,
+    hold: Option<Applied>,
+    netems: Vec<Netem>,
+}
+
+/// The netem of one fault.
+struct Netem {
+    number: u8,
+    device: Detour,
+    applied: Applied,
+}
+
+/// Who makes a pair, and where.
+pub(super) struct Maker<'a> {
+    pub instance: &'a Instance,
+    pub system: &'a Arc<dyn System>,
+    /// Of the largest interface, in bytes.
+    pub mtu: u32,
+}
+
+impl Pairs {
+    /// The pair that splits super-packets, unless it is there.
+    pub fn want_segment(&mut self, plane: &mut Plane, maker: &Maker) -> Result<(), OpenError> {
+        if !plane.has_detour() {
+            let spec = Spec::segment(maker.mtu);
+            let (_, applied) = make(plane, maker, "detour", &spec, |plane, made| {
+                plane.use_detour(made.tx, &made.rx_name)
+            })?;
+            self.segment = Some(applied);
+        }
+        Ok(())
+    }
+
+    /// The hold queue, unless it is there.
+    pub fn want_hold(&mut self, plane: &mut Plane, maker: &Maker) -> Result<(), OpenError> {
+        if !plane.has_hold() {
+            let spec = Spec::hold(maker.mtu, Fq::holding(capacity()));
+            let (_, applied) = make(plane, maker, "hold", &spec, |plane, made| {
+                plane.use_hold(made.tx, &made.rx_name)
+            })?;
+            self.hold = Some(applied);
+        }
+        Ok(())
+    }
+
+    /// A netem of its own; nothing is steered into it yet. Returns its device.
+    pub fn add_netem(
+        &mut self,
+        plane: &mut Plane,
+        maker: &Maker,
+        netem: qdisc::Netem,
+    ) -> Result<Detour, OpenError> {
+        let number = (0..=u8::MAX)
+            .find(|n| self.netems.iter().all(|netem| netem.number != *n))
+            .ok_or(OpenError::Full)?;
+        let spec = Spec::netem(number, maker.mtu, netem);
+        let name = format!("netem-{number}");
+        let (device, applied) = make(plane, maker, &name, &spec, |_, _| Ok(()))?;
+        self.netems.push(Netem {
+            number,
+            device: device.clone(),
+            applied,
+        });
+        Ok(device)
+    }
+
+    /// Which of the pairs somebody deleted. `plane` steers nothing into them any more.
+    pub fn lost(&mut self, plane: &mut Plane) -> Vec<Role> {
+        let Ok(ours) = netlink::leftovers(plane.netns().fd.as_fd()) else {
+            return Vec::new();
+        };
+        let gone = |role| {
+            let tx = detour::names(plane.number() / PLANES, plane.number() % PLANES, role).tx;
+            ours.iter().all(|(name, _)| *name != tx)
+        };
+        let mut lost = Vec::new();
+        if plane.has_detour() && gone(Role::Segment) {
+            lost.push(Role::Segment);
+        }
+        if plane.has_hold() && gone(Role::Hold) {
+            lost.push(Role::Hold);
+        }
+        let netems = self.netems.iter().map(|netem| Role::Netem(netem.number));
+        lost.extend(netems.filter(|role| gone(*role)));
+        for role in &lost {
+            match role {
+                Role::Segment => plane.lose_detour(),
+                Role::Hold => plane.lose_hold(),
+                Role::Netem(_) => {}
+            }
+        }
+        lost
+    }
+
+    /// Waits until the netems at these devices are empty, and deletes them. `vouch` is called all
+    /// the while.
+    pub fn drop_netems(
+        &mut self,
+        plane: &mut Plane,
+        devices: &[Detour],
+        mut vouch: impl FnMut(),
+    ) -> RevertReport {
+        let netns = plane.netns().clone();
+        let until = Instant::now() + NETEM_PATIENCE;
+        for device in devices {
+            let left = drained(until, &mut vouch, || {
+                qdisc::backlog(netns.fd.as_fd(), device.tx).map_or(0, |q| u64::from(q.packets))
+            });
+            tell(left, &device.tx_name);
+        }
+        let mut report = RevertReport::default();
+        for device in devices {
+            plane.lose_netem(device.rx);
+            let at = self.netems.iter().position(|n| n.device.tx == device.tx);
+            if let Some(at) = at {
+                report.merge(self.netems.swap_remove(at).applied.revert());
+            }
+        }
+        report
+    }
+
+    /// Waits until the hold queue is empty: its packets leave at the end of their chunk, since
+    /// nobody vouches for the plane. Nothing may be steered into it any more.
+    pub fn drain(&self, plane: &Plane, vouch: impl FnMut()) {
+        if self.hold.is_none() {
+            return;
+        }
+        let held = || plane.held().map_or(0, |(entered, left)| entered - left);
+        let longest = chaosd_ebpf::CHUNKS_NS[3];
+        let until = Instant::now() + Duration::from_nanos(longest) + GRACE;
+        let name = detour::names(plane.number() / PLANES, plane.number() % PLANES, Role::Hold).tx;
+        let netns = plane.netns();
+        let waiting = || {
+            if held() == 0 {
+                return 0;
+            }
+            // What the network lost on its way out is not waited for.
+            index_of(netns, &name).map_or(0, |index| {
+                qdisc::backlog(netns.fd.as_fd(), index).map_or(0, |q| u64::from(q.packets))
+            })
+        };
+        let left = drained(until, vouch, waiting);
+        tell(left, &name);
+    }
+
+    /// Deletes every pair, the newest first.
+    pub fn revert(self) -> RevertReport {
+        let mut report = RevertReport::default();
+        let netems = self.netems.into_iter().rev().map(|netem| netem.applied);
+        for applied in netems.chain(self.hold).chain(self.segment) {
+            report.merge(applied.revert());
+        }
+        report
+    }
+}
+
+/// The device, then the program at its far end: no packet is steered before both stand.
+fn make(
+    plane: &mut Plane,
+    maker: &Maker,
+    journal: &str,
+    spec: &Spec,
+    equip: impl FnOnce(&mut Plane, &Detour) -> Result<(), crate::bpf::PlaneError>,
+) -> Result<(Detour, Applied), OpenError> {
+    let netns = plane.netns().clone();
+    let (high, low) = (plane.number() / PLANES, plane.number() % PLANES);
+    let names = detour::names(high, low, spec.role);
+    let journal = maker
+        .instance
+        .journal(&format!("plane-{}-{journal}", plane.number()))?;
+    let mut txn = Txn::begin(journal, Arc::clone(maker.system));
+    let link = Link {
+        netns: NetnsId::from(&netns),
+        name: names.tx,
+        alias: names.alias,
+    };
+    let made = txn.step(
+        Undo::Link(link),
+        || {
+            let made = detour::create(netns.fd.as_fd(), high, low, spec)?;
+            equip(plane, &made)?;
+            Ok(made)
+        },
+        // Both verify what they did themselves: offloads, addresses, the queue, the program.
+        |_| Ok(()),
+    )?;
+    Ok((made, txn.commit()?))
+}
+
+/// Looks until nothing is left or it is too late; returns what is left.
+fn drained(until: Instant, mut vouch: impl FnMut(), left: impl Fn() -> u64) -> u64 {
+    loop {
+        let now = left();
+        if now == 0 || Instant::now() >= until {
+            return now;
+        }
+        vouch();
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn tell(left: u64, device: &str) {
+    if left > 0 {
+        tracing::warn!(device, "{left} packets are lost with their queue");
+    }
+}
+
+fn index_of(netns: &Netns, name: &str) -> Option<u32> {
+    netlink::in_netns(netns.fd.as_fd(), || {
+        nix::net::if_::if_nametoindex(name).ok()
+    })
+    .ok()
+    .flatten()
+}
+
+/// Packets that the hold queue takes: as many as fit an eighth of the memory, at 2 KiB for a packet
+/// of 1500 bytes with what the kernel adds to it (`skb->truesize`).
+fn capacity() -> u32 {
+    const PACKET: u64 = 2048;
+    const LEAST: u64 = 1 << 16;
+    let memory = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total());
+    let packets = (memory / 8 / PACKET).clamp(LEAST, 1 << 24);
+    u32::try_from(packets).unwrap_or(u32::MAX)
+}
