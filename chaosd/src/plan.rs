@@ -10,7 +10,7 @@ use chaosd_ebpf::FlowKey;
 
 use crate::{
     bpf::Steering,
-    fault::{self, ResolveError, Rule},
+    fault::{self, Rule, RuleError},
     profile::{FaultSpec, Profile, Target},
     target::{self, TargetError},
 };
@@ -136,9 +136,9 @@ pub enum PlanError {
     /// The target does not exist, or not as asked.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A peer has no address.
+    /// A peer has no address, or a distribution no table.
     #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    Rule(#[from] RuleError),
     /// An interface does not exist.
     #[error("fault `{fault}`: there is no interface `{name}` in {scope}; there are: {there}")]
     Interface {
@@ -185,6 +185,7 @@ impl Plan {
             let rule = fault::rule(spec, &scope, seed, profile.seed.is_some(), salt)?;
             check_interfaces(spec, &rule, &scope, &mut notes)?;
             let kind = fault::packet(&spec.kind);
+            notes.extend(fault::notes(spec));
             let steering = rule.matcher.steering;
             faults.push(PlannedFault {
                 spec: spec.clone(),
@@ -224,6 +225,12 @@ fn hits_everything(spec: &FaultSpec) -> bool {
 fn undo(rule: &Rule, scope: &Scope) -> String {
     let detour = rule.matcher.steering != Steering::Never;
     let mut text = String::from("one store disarms it; the links close with chaosd's descriptors");
+    if rule.matcher.holds {
+        text += "; packets held leave at once, then the queue's device is deleted";
+    }
+    if rule.matcher.netem {
+        text += "; the device of its netem is deleted";
+    }
     if detour {
         text += "; the detour device is deleted";
     }
@@ -263,18 +270,19 @@ fn check_interfaces(
         });
     }
     if let Some(bare) = wanted.find(|i| !i.ethernet) {
+        let bare_error = || PlanError::NoEthernet {
+            fault: spec.name.clone(),
+            interface: bare.name.clone(),
+        };
+        let queues = rule.matcher.holds || rule.matcher.netem;
         match rule.matcher.steering {
+            Steering::Always => return Err(bare_error()),
+            _ if queues => return Err(bare_error()),
             Steering::Never => {}
             Steering::Segments => notes.push(format!(
                 "fault `{}` decides per whole buffer on {}, which has no Ethernet header: losses come in bursts",
                 spec.name, bare.name
             )),
-            Steering::Always => {
-                return Err(PlanError::NoEthernet {
-                    fault: spec.name.clone(),
-                    interface: bare.name.clone(),
-                });
-            }
         }
     }
     Ok(())

@@ -52,10 +52,14 @@ pub enum Verdict {
     Ineffective,
     /// No packet was seen.
     NoTraffic,
+    /// It acted on packets, and chaosd's own queue lost some that it was to hold: what was measured
+    /// is not what was asked for.
+    Overflow,
 }
 
 /// Packets (wire segments) of one direction since the fault was armed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Count {
     /// Passed the fault's interfaces.
     pub seen: u64,
@@ -63,6 +67,10 @@ pub struct Count {
     pub matched: u64,
     /// It acted on.
     pub affected: u64,
+    /// Of those, the ones that the full queue of a `bandwidth` dropped, as a bottleneck does.
+    pub tail_dropped: u64,
+    /// Held packets that chaosd's own queue refused: lost, though nobody asked for it.
+    pub overflow: u64,
 }
 
 /// One fault of a run.
@@ -92,6 +100,8 @@ impl FaultReport {
             seen: self.ingress.seen + self.egress.seen,
             matched: self.ingress.matched + self.egress.matched,
             affected: self.ingress.affected + self.egress.affected,
+            tail_dropped: self.ingress.tail_dropped + self.egress.tail_dropped,
+            overflow: self.ingress.overflow + self.egress.overflow,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn text(status: &Status) -> String {
     );
     page.sample("chaosd_faults_armed", &[], &armed);
 
-    let counters: [Counter; 3] = [
+    let counters: [Counter; 5] = [
         (
             "seen",
             "Wire segments that passed the interfaces of the fault",
@@ -39,6 +39,16 @@ pub(super) fn text(status: &Status) -> String {
         ("affected", "Wire segments the fault acted on", |c| {
             c.affected
         }),
+        (
+            "tail_dropped",
+            "Of those, wire segments that the full queue of a bandwidth dropped",
+            |c| c.tail_dropped,
+        ),
+        (
+            "overflow",
+            "Held wire segments lost because chaosd's own queue was full",
+            |c| c.overflow,
+        ),
     ];
     for (what, help, value) in counters {
         let name = format!("chaosd_packets_{what}_total");

@@ -7,6 +7,10 @@ use ipnet::IpNet;
 use crate::profile::units::{PortSet, TcpFlags};
 
 /// What a fault matches. `None`: any.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a bit of the programs' control entry, independent of the others"
+)]
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     /// Egress, ingress.
@@ -31,9 +35,9 @@ pub struct Matcher {
     pub unprotected: bool,
     /// Which packets it needs to see in the detour.
     pub steering: Steering,
-    /// Sends packets into the hold queue.
+    /// Holds packets or copies them: needs the hold queue's device.
     pub holds: bool,
-    /// Sends packets through a netem.
+    /// A netem does it: needs a netem device of its own.
     pub netem: bool,
 }
 

@@ -15,6 +15,8 @@ pub enum Exit {
     Host,
     /// 5: a fault had no effect.
     NoEffect,
+    /// 5: a packet that was to be held was lost by our own queue: not the effect asked for.
+    Overflow,
     /// 6: something could not be reverted.
     NotReverted,
     /// 130: interrupted and reverted.
@@ -34,7 +36,7 @@ impl Exit {
     }
 
     /// What a run that is over comes to. The worst news wins: left-overs, then an interruption,
-    /// then a failed command, then a fault without effect.
+    /// then a failed command, then a fault without effect or with another than was asked for.
     pub(super) fn of_run(report: &RunReport, interrupted: bool, command: Option<u8>) -> Self {
         let no_effect = |verdict| matches!(verdict, Verdict::Ineffective | Verdict::NoTraffic);
         let cut_short = matches!(
@@ -45,6 +47,7 @@ impl Exit {
             _ if report.phase == Phase::Failed => Self::NotReverted,
             _ if interrupted || cut_short => Self::Interrupted,
             Some(code) if code != 0 => Self::Command(code),
+            _ if report.faults.iter().any(|f| f.verdict == Verdict::Overflow) => Self::Overflow,
             _ if report.faults.iter().any(|f| no_effect(f.verdict)) => Self::NoEffect,
             _ => Self::Done,
         }
@@ -56,7 +59,7 @@ impl Exit {
             Self::Done => 0,
             Self::Usage => 2,
             Self::Host => 3,
-            Self::NoEffect => 5,
+            Self::NoEffect | Self::Overflow => 5,
             Self::NotReverted => 6,
             Self::Interrupted => 130,
             Self::Command(code) => code,
@@ -120,10 +123,17 @@ mod tests {
             &[Verdict::Effective, Verdict::NoTraffic],
         );
         let missed = over(Phase::Reverted, Ended::Deadline, &[Verdict::Ineffective]);
+        let spilt = over(
+            Phase::Reverted,
+            Ended::Deadline,
+            &[Verdict::Effective, Verdict::Overflow],
+        );
         let stuck = over(Phase::Failed, Ended::Deadline, &[Verdict::Ineffective]);
         assert_eq!(code(&good, false, None), 0);
         assert_eq!(code(&good, false, Some(0)), 0);
         assert_eq!(code(&idle, false, None), 5);
+        assert_eq!(code(&spilt, false, None), 5);
+        assert_eq!(code(&spilt, false, Some(7)), 7);
         assert_eq!(code(&missed, false, Some(0)), 5);
         assert_eq!(code(&missed, false, Some(7)), 7);
         assert_eq!(code(&missed, true, Some(7)), 130);

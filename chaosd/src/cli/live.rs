@@ -155,6 +155,7 @@ mod tests {
                 seen: 1000,
                 matched,
                 affected: matched / 2,
+                ..Count::default()
             },
             egress: Count::default(),
             verdict: Verdict::Effective,

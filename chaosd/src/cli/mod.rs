@@ -45,7 +45,7 @@ const EXIT_CODES: &str = "Exit codes:
   0    done and reverted
   2    bad usage or profile
   3    this host cannot do it
-  5    a fault had no effect
+  5    a fault had no effect, or lost packets that it was to hold
   6    something could not be reverted (and what, and how to do it by hand)
   130  interrupted and reverted
   else that of the command after --";

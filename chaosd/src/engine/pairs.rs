@@ -22,7 +22,7 @@ use crate::{
     undo::{Link, NetnsId, RevertReport, System, Undo},
 };
 
-use super::planes::OpenError;
+use super::planes::{NetemOf, OpenError};
 
 /// How often a queue that drains is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -133,19 +133,21 @@ impl Pairs {
     pub fn drop_netems(
         &mut self,
         plane: &mut Plane,
-        devices: &[Detour],
-        mut vouch: impl FnMut(),
+        netems: &[NetemOf],
+        mut vouch: impl FnMut(&mut Plane),
     ) -> RevertReport {
         let netns = plane.netns().clone();
         let until = Instant::now() + NETEM_PATIENCE;
-        for device in devices {
-            let left = drained(until, &mut vouch, || {
-                qdisc::backlog(netns.fd.as_fd(), device.tx).map_or(0, |q| u64::from(q.packets))
-            });
+        for NetemOf { device, .. } in netems {
+            let left = drained(
+                until,
+                || vouch(plane),
+                || qdisc::backlog(netns.fd.as_fd(), device.tx).map_or(0, |q| u64::from(q.packets)),
+            );
             tell(left, &device.tx_name);
         }
         let mut report = RevertReport::default();
-        for device in devices {
+        for NetemOf { device, .. } in netems {
             plane.lose_netem(device.rx);
             let at = self.netems.iter().position(|n| n.device.tx == device.tx);
             if let Some(at) = at {

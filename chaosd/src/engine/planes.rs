@@ -11,7 +11,10 @@ use crate::{
     bpf::{LEASE_NS, Matcher, Mechanism, Plane, PlaneError, Spare, Steering},
     instance::Instance,
     journal::JournalError,
-    netlink::{self, Monitor, NetlinkError, PLANES, detour::Role},
+    netlink::{
+        self, Monitor, NetlinkError, PLANES,
+        detour::{Detour, Role},
+    },
     plan::{Interface, Netns, Plan},
     txn::{Applied, Txn, TxnError},
     undo::{Map, NetnsId, RevertReport, Sysctl, System, Undo},
@@ -61,6 +64,20 @@ pub(super) struct Held {
     _monitor: Monitor,
     /// Holds the plane's number; last, for the number is free once nothing of the plane is left.
     _claim: UnixDatagram,
+}
+
+/// A plane that is ready for a plan.
+pub(super) struct Ready {
+    pub number: u32,
+    /// The plan's own.
+    pub netems: Vec<NetemOf>,
+}
+
+/// The netem of a fault.
+pub(super) struct NetemOf {
+    /// Its place in the plan.
+    pub fault: usize,
+    pub device: Detour,
 }
 
 /// All planes.
@@ -129,18 +146,41 @@ impl Planes {
 
     /// The plane of a plan's namespace, with its programs on every interface the plan wants, and
     /// the detour if it wants one.
-    pub fn prepare(&mut self, plan: &Plan, instance: &Instance) -> Result<u32, OpenError> {
+    pub fn prepare(&mut self, plan: &Plan, instance: &Instance) -> Result<Ready, OpenError> {
         let number = self.open(&plan.scope.netns, instance)?;
-        if let Err(e) = self.equip(number, plan, instance) {
+        let mut netems = Vec::new();
+        if let Err(e) = self.equip(number, plan, instance, &mut netems) {
+            let mut undone = self.drop_netems(number, &netems);
             if self.get(number).is_some_and(|h| h.plane.is_idle()) {
-                let undone = self.close(number);
-                if !undone.is_clean() {
-                    tracing::error!("{undone}");
-                }
+                undone.merge(self.close(number));
+            }
+            if !undone.is_clean() {
+                tracing::error!("{undone}");
             }
             return Err(e);
         }
-        Ok(number)
+        Ok(Ready { number, netems })
+    }
+
+    /// Drains and deletes these netems of a plane.
+    pub fn drop_netems(&mut self, number: u32, devices: &[NetemOf]) -> RevertReport {
+        let Some(i) = self.held.iter().position(|h| h.plane.number() == number) else {
+            return RevertReport::default();
+        };
+        if devices.is_empty() {
+            return RevertReport::default();
+        }
+        // Out of the list while it is waited for: the others are vouched for all the while.
+        let mut held = self.held.swap_remove(i);
+        let until = |plane: &mut Plane| plane.lease(now_ns() + LEASE_NS);
+        let report = held.pairs.drop_netems(&mut held.plane, devices, |plane| {
+            if !plane.is_idle() {
+                until(plane);
+            }
+            self.vouch();
+        });
+        self.held.push(held);
+        report
     }
 
     fn open(&mut self, netns: &Netns, instance: &Instance) -> Result<u32, OpenError> {
@@ -205,7 +245,13 @@ impl Planes {
         Err(OpenError::Full)
     }
 
-    fn equip(&mut self, number: u32, plan: &Plan, instance: &Instance) -> Result<(), OpenError> {
+    fn equip(
+        &mut self,
+        number: u32,
+        plan: &Plan,
+        instance: &Instance,
+        netems: &mut Vec<NetemOf>,
+    ) -> Result<(), OpenError> {
         let system = Arc::clone(&self.system);
         let held = self.get_mut(number).ok_or(OpenError::Full)?;
         let interfaces = netlink::interfaces(plan.scope.netns.fd.as_fd())?;
@@ -233,6 +279,16 @@ impl Planes {
         }
         if hold {
             held.pairs.want_hold(&mut held.plane, &maker)?;
+        }
+        let seed = plan.seeded.then_some(plan.seed);
+        for (fault, planned) in plan.faults.iter().enumerate() {
+            if let Some(netem) = &planned.rule.netem
+                && ethernet
+            {
+                let queue = netem.queue(seed);
+                let device = held.pairs.add_netem(&mut held.plane, &maker, queue)?;
+                netems.push(NetemOf { fault, device });
+            }
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
             held.loopback = Some(open_loopback(&held.plane, instance, &system)?);

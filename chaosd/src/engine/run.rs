@@ -13,7 +13,7 @@ use crate::{
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
 };
 
-use super::{EngineError, clock::now_ns};
+use super::{EngineError, clock::now_ns, planes::NetemOf};
 
 /// A run that is armed.
 pub(super) struct Run {
@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub deadline_ns: u64,
     /// Asked for its names last.
     pub resolved: Instant,
+    /// Deleted when it is over.
+    pub netems: Vec<NetemOf>,
     pub waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
     slot: u32,
     started: String,
@@ -47,6 +49,7 @@ impl Run {
         id: RunId,
         plan: Plan,
         plane: &mut Plane,
+        netems: &[NetemOf],
         since: Instant,
     ) -> Result<Self, PlaneError> {
         let slot = plane.reserve_run()?;
@@ -55,6 +58,7 @@ impl Run {
             plane: plane.number(),
             deadline_ns: 0,
             resolved: Instant::now(),
+            netems: Vec::new(),
             waiting: Vec::new(),
             slot,
             started: jiff::Timestamp::now()
@@ -67,7 +71,7 @@ impl Run {
             problems: Vec::new(),
             plan,
         };
-        match run.install(plane) {
+        match run.install(plane, netems) {
             Ok(()) => {
                 let start = now_ns();
                 let length = u64::try_from(run.plan.run_for.as_nanos()).unwrap_or(u64::MAX);
@@ -83,19 +87,26 @@ impl Run {
         }
     }
 
-    fn install(&mut self, plane: &mut Plane) -> Result<(), PlaneError> {
+    fn install(&mut self, plane: &mut Plane, netems: &[NetemOf]) -> Result<(), PlaneError> {
         if let Some(cgroup) = &self.plan.scope.cgroup {
             plane.attach_cgroup(cgroup)?;
             self.cgroup = Some(cgroup.id);
         }
-        for planned in &self.plan.faults {
+        for (place, planned) in self.plan.faults.iter().enumerate() {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(planned.rule.matcher.clone(), fault, None)?;
+            let number = plane.install(
+                planned.rule.matcher.clone(),
+                fault,
+                planned.rule.table.as_deref(),
+            )?;
             self.installed.push(Installed {
                 number,
                 base: [0; 2],
             });
+            for NetemOf { device, .. } in netems.iter().filter(|n| n.fault == place) {
+                plane.use_netem(number, device.tx, device.rx, &device.rx_name)?;
+            }
         }
         plane.refresh();
         for installed in &mut self.installed {
@@ -151,6 +162,7 @@ impl Run {
     fn take_out(&mut self, plane: &mut Plane) {
         plane.disarm(self.slot);
         for installed in self.installed.drain(..).rev() {
+            plane.leave_netem(installed.number);
             if let Err(e) = plane.uninstall(installed.number) {
                 self.problems.push(format!(
                     "{e}; the fault is disarmed all the same, and goes when chaosd ends"
@@ -224,6 +236,7 @@ impl Run {
 
 fn verdict(total: Count) -> Verdict {
     match total {
+        Count { overflow: 1.., .. } => Verdict::Overflow,
         Count { affected: 1.., .. } => Verdict::Effective,
         Count { matched: 1.., .. } => Verdict::Spared,
         Count { seen: 1.., .. } => Verdict::Ineffective,

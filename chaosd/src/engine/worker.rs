@@ -23,7 +23,10 @@ use crate::{
 };
 
 use super::{
-    Command, EngineError, Options, StartError, TICK, clock::now_ns, planes::Planes, run::Run,
+    Command, EngineError, Options, StartError, TICK,
+    clock::now_ns,
+    planes::{Planes, Ready},
+    run::Run,
 };
 
 /// Runs that are over and still told of.
@@ -166,21 +169,24 @@ impl Worker {
             ));
         }
         let id = self.new_id();
-        let number = self
+        let Ready { number, netems } = self
             .planes
             .prepare(&plan, &self.instance)
             .map_err(|e| EngineError::Refused(e.to_string()))?;
         // Watched and vouched for before the store that arms.
-        if let Some(watchdog) = &self.planes.watchdog {
-            watchdog
-                .armed()
-                .map_err(|e| EngineError::Refused(e.to_string()))?;
+        if let Some(watchdog) = &self.planes.watchdog
+            && let Err(e) = watchdog.armed()
+        {
+            let undone = self.planes.drop_netems(number, &netems);
+            self.note(&undone);
+            return Err(EngineError::Refused(e.to_string()));
         }
         let Some(held) = self.planes.get_mut(number) else {
             return Err(EngineError::Stopped);
         };
         held.plane.lease(now_ns() + LEASE_NS);
-        let result = Run::arm(id, plan, &mut held.plane, since).map(|run| {
+        let result = Run::arm(id, plan, &mut held.plane, &netems, since);
+        let result = result.map(|run| {
             tracing::info!(
                 run = run.id,
                 profile = run.plan.profile,
@@ -192,6 +198,17 @@ impl Worker {
             self.runs.push(run);
             report
         });
+        match &result {
+            Ok(report) => {
+                if let Some(run) = self.runs.iter_mut().find(|r| r.id == report.id) {
+                    run.netems = netems;
+                }
+            }
+            Err(_) => {
+                let undone = self.planes.drop_netems(number, &netems);
+                self.note(&undone);
+            }
+        }
         self.settle();
         if self.warm {
             self.planes.load_ahead();
@@ -261,9 +278,12 @@ impl Worker {
     /// Ends one run that is alive.
     fn end(&mut self, id: &RunId, why: Ended) -> Option<RunReport> {
         let i = self.runs.iter().position(|r| r.id == *id)?;
-        let run = self.runs.remove(i);
-        let held = self.planes.get_mut(run.plane)?;
+        let mut run = self.runs.remove(i);
+        let (plane, netems) = (run.plane, std::mem::take(&mut run.netems));
+        let held = self.planes.get_mut(plane)?;
         let report = run.end(&mut held.plane, why);
+        let undone = self.planes.drop_netems(plane, &netems);
+        self.note(&undone);
         tracing::info!(run = report.id, why = ?why, "ended");
         self.over.push_front(report.clone());
         self.over.truncate(REMEMBERED);

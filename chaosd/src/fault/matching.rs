@@ -46,8 +46,8 @@ pub(super) fn matcher(
         cgroup: scope.cgroup.as_ref().map(|c| (c.id, c.level)),
         unprotected: false,
         steering: kind.steering(),
-        holds: false,
-        netem: false,
+        holds: kind.holds(),
+        netem: kind.netem().is_some(),
     })
 }
 

@@ -4,23 +4,34 @@
 //! fills in its part of the programs' `Fault`. A new kind is one new file, a line in `KINDS` and `packet`,
 //! and its tests.
 
+mod bandwidth;
 mod corrupt;
-pub(crate) mod distribution;
+mod delay;
+pub mod distribution;
 mod drop;
+mod duplicate;
 mod matching;
+mod netem;
+mod netem_queue;
 mod partition;
+mod reorder;
 mod reset;
+mod table;
 mod timeline;
 
-use chaosd_ebpf::{Fault, ONE, SEEDED};
+use std::{sync::Arc, time::Duration};
+
+use chaosd_ebpf::{Fault, ONE, SEEDED, TABLE_LEN};
 
 use crate::{
     bpf::{Matcher, Steering},
     plan::Scope,
-    profile::{FaultSpec, Kind},
+    profile::{Distribution, FaultSpec, Kind, Netem, units::Size},
 };
 
 pub use matching::{ResolveError, resolve};
+pub use netem::NetemRule;
+pub use table::TableError;
 
 /// A fault that acts on packets.
 pub trait PacketFault {
@@ -36,6 +47,26 @@ pub trait PacketFault {
     fn protocols(&self) -> Option<&'static [u8]> {
         None
     }
+    /// True when it holds packets or copies them.
+    fn holds(&self) -> bool {
+        false
+    }
+    /// The longest it holds a packet, as good as always.
+    fn longest_hold(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// What the user should know of it, as sentences without subject.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// The law of its delays, when that is not to be had from a number in the programs' `Fault`.
+    fn distribution(&self) -> Option<&Distribution> {
+        None
+    }
+    /// What the kernel's netem does for it.
+    fn netem(&self) -> Option<&Netem> {
+        None
+    }
     /// Fills in kind, rate and what else the kind knows.
     fn program(&self, fault: &mut Fault);
 }
@@ -47,10 +78,41 @@ pub struct Rule {
     pub matcher: Matcher,
     /// What, and when. `run` is filled in by the engine.
     pub fault: Fault,
+    /// Quantiles of a user's own: `fault.hold.table` is [`chaosd_ebpf::FIRST_CUSTOM`], until the
+    /// plane gives it a number.
+    pub table: Option<Arc<[i32; TABLE_LEN]>>,
+    /// What the netem device is given.
+    pub netem: Option<NetemRule>,
 }
 
+/// Why a fault cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// A peer has no address.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A distribution's file is no table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// Kernel memory in bytes that is worth a word.
+const MUCH_MEMORY: u128 = 100_000_000;
+/// What a link of 1 Gbit/s carries.
+const BYTES_PER_MS: u128 = 125_000;
+
 /// Their keys in a profile.
-pub const KINDS: &[&str] = &["drop", "corrupt", "partition", "reset"];
+pub const KINDS: &[&str] = &[
+    "drop",
+    "corrupt",
+    "partition",
+    "reset",
+    "delay",
+    "reorder",
+    "duplicate",
+    "bandwidth",
+    "netem",
+];
 
 /// What a kind is.
 pub fn packet(kind: &Kind) -> &dyn PacketFault {
@@ -59,17 +121,22 @@ pub fn packet(kind: &Kind) -> &dyn PacketFault {
         Kind::Corrupt(corrupt) => corrupt,
         Kind::Partition => &partition::Partition,
         Kind::Reset(reset) => reset,
+        Kind::Delay(delay) => delay,
+        Kind::Reorder(reorder) => reorder,
+        Kind::Duplicate(duplicate) => duplicate,
+        Kind::Bandwidth(bandwidth) => bandwidth,
+        Kind::Netem(netem) => netem.as_ref(),
     }
 }
 
-/// Compiles one fault. `salt` makes the faults of one run decide differently from each other.
+/// Compiles one fault: resolves names, and reads the table of a distribution. `salt` makes the faults of one run decide differently from each other.
 pub fn rule(
     spec: &FaultSpec,
     scope: &Scope,
     seed: u64,
     seeded: bool,
     salt: u64,
-) -> Result<Rule, ResolveError> {
+) -> Result<Rule, RuleError> {
     let kind = packet(&spec.kind);
     let mut matcher = matching::matcher(&spec.matching, scope, kind)?;
     matcher.unprotected = spec.unprotected;
@@ -84,7 +151,38 @@ pub fn rule(
     };
     timeline::program(&spec.timeline, &mut fault);
     kind.program(&mut fault);
-    Ok(Rule { matcher, fault })
+    Ok(Rule {
+        matcher,
+        fault,
+        table: kind
+            .distribution()
+            .map(table::quantiles)
+            .transpose()?
+            .flatten(),
+        netem: kind.netem().map(NetemRule::make).transpose()?,
+    })
+}
+
+/// What the user should know of a fault before it is armed, as whole sentences.
+pub fn notes(spec: &FaultSpec) -> Vec<String> {
+    let kind = packet(&spec.kind);
+    let mut notes = kind.notes();
+    let held = kind.longest_hold();
+    let bytes = held.as_millis() * BYTES_PER_MS;
+    if bytes >= MUCH_MEMORY {
+        let bytes = u64::try_from(bytes).ok().and_then(Size::new);
+        notes.push(format!(
+            "holds a packet for up to {}: traffic of 1 Gbit/s fills {} of kernel memory in each direction",
+            humantime::format_duration(Duration::from_millis(
+                u64::try_from(held.as_millis()).unwrap_or(u64::MAX)
+            )),
+            bytes.unwrap_or(Size::MOST)
+        ));
+    }
+    for note in &mut notes {
+        note.insert_str(0, &format!("fault `{}` ", spec.name));
+    }
+    notes
 }
 
 /// `drops 2 % of packets to and from 10.0.0.7, port 5432, in and out`

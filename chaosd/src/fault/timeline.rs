@@ -6,7 +6,7 @@ use chaosd_ebpf::Fault;
 
 use crate::profile::Timeline;
 
-fn ns(d: Duration) -> u64 {
+pub(super) fn ns(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -94,6 +94,11 @@ fn kind(kind: &Kind) -> Value {
                 CorruptMode::Undetected => "undetected",
             },
         }),
+        Kind::Delay(delay) => written(delay),
+        Kind::Reorder(reorder) => written(reorder),
+        Kind::Duplicate(duplicate) => written(duplicate),
+        Kind::Bandwidth(bandwidth) => written(bandwidth),
+        Kind::Netem(netem) => written(netem),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),
@@ -103,6 +108,20 @@ fn kind(kind: &Kind) -> Value {
                 ResetEnd::Remote => "remote",
             },
         }),
+    }
+}
+
+/// The kinds whose serialized form is the form of a profile, but for `${`. It is of words and
+/// numbers under keys of our own, which is all JSON has, so that nothing can fail.
+fn written(kind: &impl serde::Serialize) -> Value {
+    serde_json::to_value(kind).map_or(Value::Null, escaped)
+}
+
+fn escaped(value: Value) -> Value {
+    match value {
+        Value::String(text) => literal(&text).into(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, escaped(v))).collect(),
+        value => value,
     }
 }
 

@@ -8,7 +8,9 @@ mod check;
 mod document;
 mod find;
 pub mod flags;
+mod holding;
 mod model;
+mod netem;
 mod parameters;
 mod problem;
 mod shipped;
@@ -21,9 +23,17 @@ mod words;
 
 pub use check::{Overrides, load};
 pub use find::{FindError, find};
+pub use holding::{
+    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_COPIES, Queue, Reorder,
+    Share,
+};
 pub use model::{
     Corrupt, CorruptMode, Direction, Drop, FaultSpec, GilbertElliott, Kind, Loss, Match, Peer,
     Profile, Protocol, Pulse, Reset, ResetEnd, Target, Timeline,
+};
+pub use netem::{
+    Correlated, FourStates, Gemodel, Interval, Netem, NetemDelay, NetemLoss, NetemRate,
+    NetemReorder, Slot,
 };
 pub use parameters::Parameter;
 pub use problem::{Mistake, Problem, Problems};

@@ -5,7 +5,11 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::units::{Percent, PortSet, TcpFlags};
+use super::{
+    holding::{Bandwidth, Delay, Duplicate, Reorder},
+    netem::Netem,
+    units::{Percent, PortSet, TcpFlags},
+};
 
 /// A profile that passed every check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,6 +73,16 @@ pub enum Kind {
     Partition,
     /// TCP connections are reset.
     Reset(Reset),
+    /// Packets arrive later.
+    Delay(Delay),
+    /// Some packets arrive after those that followed them.
+    Reorder(Reorder),
+    /// Packets arrive more than once.
+    Duplicate(Duplicate),
+    /// Packets pass through a slow link.
+    Bandwidth(Bandwidth),
+    /// The kernel's own emulator.
+    Netem(Box<Netem>),
 }
 
 /// `drop`

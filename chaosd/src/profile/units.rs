@@ -5,6 +5,9 @@ mod duration;
 mod peer;
 mod percent;
 mod ports;
+mod quantity;
+mod rate;
+mod size;
 mod tcp_flags;
 
 pub use duration::parse_duration;
@@ -12,5 +15,7 @@ pub(crate) use duration::{serialize_duration, serialize_optional_duration};
 pub use percent::Percent;
 pub use ports::PortSet;
 pub(super) use ports::parse_range;
+pub use rate::Rate;
+pub use size::Size;
 pub use tcp_flags::TcpFlags;
 pub(super) use tcp_flags::parse_flag;

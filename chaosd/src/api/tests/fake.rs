@@ -50,6 +50,8 @@ impl Fake {
                 seen: 9,
                 matched: 5,
                 affected: 2,
+                tail_dropped: 1,
+                overflow: 0,
             },
             egress: Count::default(),
             verdict: Verdict::Effective,

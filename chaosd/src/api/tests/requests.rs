@@ -145,6 +145,8 @@ async fn metrics_count_what_faults_did() {
         "chaosd_faults_armed 1",
         "# TYPE chaosd_packets_affected_total counter",
         r#"chaosd_packets_affected_total{run="r-00000001",fault="lossy",direction="in"} 2"#,
+        r#"chaosd_packets_tail_dropped_total{run="r-00000001",fault="lossy",direction="in"} 1"#,
+        r#"chaosd_packets_overflow_total{run="r-00000001",fault="lossy",direction="in"} 0"#,
         r#"chaosd_packets_seen_total{run="r-00000001",fault="lossy",direction="out"} 0"#,
         "chaosd_watchdog_up 1",
     ] {

@@ -6,7 +6,7 @@ use super::{Plane, PlaneError, map_error};
 use crate::{report::Count, sys::bpf as pod};
 
 impl Plane {
-    /// Matched and affected of a fault so far, per direction (egress, ingress); `seen` is 0.
+    /// What a fault counted so far, per direction (egress, ingress); `seen` is 0.
     pub fn counts(&self, n: u8) -> Result<[Count; 2], PlaneError> {
         let mut counts = [Count::default(); 2];
         for (direction, count) in (0..).zip(&mut counts) {
@@ -18,6 +18,8 @@ impl Plane {
             for v in values.iter() {
                 count.matched += v.0.matched;
                 count.affected += v.0.affected;
+                count.tail_dropped += v.0.tail_dropped;
+                count.overflow += v.0.overflow;
             }
         }
         Ok(counts)

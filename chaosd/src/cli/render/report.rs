@@ -81,11 +81,24 @@ fn packets(count: u64) -> String {
     }
 }
 
-/// In words, when the fault did nothing.
+/// In words, when the fault did nothing, or more than it was asked for.
 fn verdict(fault: &FaultReport) -> Option<String> {
     let total = fault.total();
     let text = match fault.verdict {
+        // A full queue is what was asked for; it is told because nobody sees it otherwise.
+        Verdict::Effective if total.tail_dropped > 0 => {
+            return Some(format!(
+                "fault {} dropped {} at the tail of its full queue, as a bottleneck does",
+                fault.name,
+                packets(total.tail_dropped),
+            ));
+        }
         Verdict::Effective => return None,
+        Verdict::Overflow => format!(
+            "fault {} lost {} that it was to hold: chaosd's own queue was full, so that this run is no measurement",
+            fault.name,
+            packets(total.overflow),
+        ),
         Verdict::Spared => format!(
             "fault {} matched {} and acted on none: the rate is low, and so was the traffic",
             fault.name,
@@ -114,7 +127,7 @@ mod tests {
     use super::*;
     use crate::report::Count;
 
-    fn fault(verdict: Verdict, seen: u64, matched: u64) -> FaultReport {
+    fn fault(verdict: Verdict, seen: u64, matched: u64, lost: u64) -> FaultReport {
         FaultReport {
             name: "slow".into(),
             kind: "drop".into(),
@@ -122,7 +135,9 @@ mod tests {
             ingress: Count {
                 seen,
                 matched,
-                affected: 0,
+                affected: matched.min(lost),
+                tail_dropped: lost,
+                overflow: lost,
             },
             egress: Count::default(),
             verdict,
@@ -130,7 +145,7 @@ mod tests {
     }
 
     fn words(verdict: Verdict, seen: u64, matched: u64) -> String {
-        let text = super::verdict(&fault(verdict, seen, matched)).unwrap_or_default();
+        let text = super::verdict(&fault(verdict, seen, matched, 0)).unwrap_or_default();
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -145,5 +160,20 @@ mod tests {
         assert!(words(Verdict::NoTraffic, 0, 0).contains("saw no packet"));
         assert!(words(Verdict::Spared, 9, 7).contains("matched 7 packets"));
         assert_eq!(words(Verdict::Effective, 9, 9), "");
+    }
+
+    #[test]
+    fn packets_that_a_queue_lost_are_told() {
+        let words = |verdict| {
+            let text = super::verdict(&fault(verdict, 9, 9, 3)).unwrap_or_default();
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        let spilt = words(Verdict::Overflow);
+        assert!(
+            spilt.contains("lost 3 packets that it was to hold"),
+            "{spilt}"
+        );
+        let tail = words(Verdict::Effective);
+        assert!(tail.contains("dropped 3 packets at the tail"), "{tail}");
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn verdict(verdict: Verdict) -> Cell {
         Verdict::Effective => ("effective", Color::Green),
         Verdict::Spared => ("spared all", Color::Yellow),
         Verdict::Ineffective => ("INEFFECTIVE", Color::Red),
+        Verdict::Overflow => ("OVERFLOW", Color::Red),
         Verdict::NoTraffic => ("NO TRAFFIC", Color::Red),
     };
     coloured(word, color)

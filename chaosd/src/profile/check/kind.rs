@@ -22,6 +22,11 @@ impl Kind {
             Self::Corrupt(_) => "corrupt",
             Self::Partition => "partition",
             Self::Reset(_) => "reset",
+            Self::Delay(_) => "delay",
+            Self::Reorder(_) => "reorder",
+            Self::Duplicate(_) => "duplicate",
+            Self::Bandwidth(_) => "bandwidth",
+            Self::Netem(_) => "netem",
         }
     }
 }
@@ -33,6 +38,13 @@ impl Found {
             "corrupt" => self.corrupt(key, node).map(Kind::Corrupt),
             "partition" => self.partition(node),
             "reset" => self.reset(node).map(Kind::Reset),
+            "delay" => self.delay(key, node).map(Kind::Delay),
+            "reorder" => self.reorder(key, node).map(Kind::Reorder),
+            "duplicate" => self.duplicate(key, node).map(Kind::Duplicate),
+            "bandwidth" => self.bandwidth(key, node).map(Kind::Bandwidth),
+            "netem" => self
+                .netem(key, node)
+                .map(|netem| Kind::Netem(Box::new(netem))),
             _ => None,
         }
     }
@@ -87,7 +99,7 @@ impl Found {
         let written;
         let node = match &node.value {
             Value::Text(text) => {
-                written = self.pairs(node, text)?;
+                written = self.pairs(node, text, "p=1%,r=10%")?;
                 &written
             }
             _ => node,
@@ -121,11 +133,12 @@ impl Found {
         Some(model)
     }
 
-    fn pairs(&mut self, node: &Node, text: &str) -> Option<Node> {
+    /// The map that a flag writes as `NAME=VALUE,NAME=VALUE`.
+    pub(super) fn pairs(&mut self, node: &Node, text: &str, such_as: &str) -> Option<Node> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
         for pair in text.split(',') {
             let Some((name, value)) = pair.split_once('=') else {
-                let what = format!("{} is not NAME=SHARE, as in p=1%,r=10%", quote(pair));
+                let what = format!("{} is not NAME=VALUE, as in {such_as}", quote(pair));
                 self.say(&node.at, what);
                 return None;
             };
@@ -244,7 +257,7 @@ impl Found {
     }
 
     /// The settings of a kind that cannot do without.
-    fn settings<'t>(
+    pub(super) fn settings<'t>(
         &mut self,
         key: &Key,
         node: &'t Node,

@@ -1,8 +1,10 @@
 //! From the tree to a checked profile. Every check runs, whatever the others found.
 
 mod fault;
+mod hold;
 mod kind;
 mod matching;
+mod netem;
 mod read;
 mod target;
 mod timeline;
@@ -47,6 +49,34 @@ const FAULT_KEYS: &[&str] = &[
 const DROP_KEYS: &[&str] = &["rate", "every", "gilbert-elliott", "whole-skb"];
 const CORRUPT_KEYS: &[&str] = &["rate", "bits", "mode"];
 const RESET_KEYS: &[&str] = &["rate", "to"];
+const DELAY_KEYS: &[&str] = &[
+    "time",
+    "jitter",
+    "distribution",
+    "correlation",
+    "keep-order",
+];
+const REORDER_KEYS: &[&str] = &["rate", "by"];
+const DUPLICATE_KEYS: &[&str] = &["rate", "copies"];
+const BANDWIDTH_KEYS: &[&str] = &["rate", "burst", "queue", "per"];
+const NETEM_KEYS: &[&str] = &[
+    "delay",
+    "jitter",
+    "delay-correlation",
+    "distribution",
+    "loss",
+    "ecn",
+    "duplicate",
+    "corrupt",
+    "reorder",
+    "gap",
+    "rate",
+    "packet-overhead",
+    "cell-size",
+    "cell-overhead",
+    "slot",
+    "limit",
+];
 const MATCH_KEYS: &[&str] = &[
     "peers",
     "not-peers",

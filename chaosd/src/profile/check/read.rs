@@ -9,7 +9,10 @@ use crate::profile::{
     words,
 };
 
-use super::{CORRUPT_KEYS, DROP_KEYS, FAULT_KEYS, MATCH_KEYS, RESET_KEYS, ROOT_KEYS};
+use super::{
+    BANDWIDTH_KEYS, CORRUPT_KEYS, DELAY_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS,
+    NETEM_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
+};
 use crate::fault::KINDS;
 
 /// Where keys belong, for those who wrote a good key in another place.
@@ -20,6 +23,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("drop", DROP_KEYS),
     ("corrupt", CORRUPT_KEYS),
     ("reset", RESET_KEYS),
+    ("delay", DELAY_KEYS),
+    ("reorder", REORDER_KEYS),
+    ("duplicate", DUPLICATE_KEYS),
+    ("bandwidth", BANDWIDTH_KEYS),
+    ("netem", NETEM_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 

@@ -1,0 +1,36 @@
+//! `duplicate`: packets arrive more than once.
+
+use chaosd_ebpf::{Fault, Kind, PER_SEGMENT};
+
+use crate::{bpf::Steering, profile::Duplicate};
+
+use super::PacketFault;
+
+impl PacketFault for Duplicate {
+    fn name(&self) -> &'static str {
+        "duplicate"
+    }
+
+    fn what(&self) -> String {
+        match self.copies {
+            1 => format!("sends {} of packets twice", self.rate),
+            copies => format!("sends {} of packets {} times", self.rate, copies + 1),
+        }
+    }
+
+    fn mechanism(&self) -> String {
+        "tcx clones the packet; TCP and super-packets one wire segment at a time through the detour"
+            .into()
+    }
+
+    fn steering(&self) -> Steering {
+        Steering::Segments
+    }
+
+    fn program(&self, fault: &mut Fault) {
+        fault.kind = Kind::Duplicate as u32;
+        fault.rate = self.rate.fixed_point();
+        fault.count = self.copies;
+        fault.flags |= PER_SEGMENT;
+    }
+}

@@ -1,0 +1,47 @@
+//! `reorder`: some packets arrive after those that followed them.
+
+use std::time::Duration;
+
+use chaosd_ebpf::{Fault, HOLDS, Kind, PER_SEGMENT};
+use humantime::format_duration;
+
+use crate::{bpf::Steering, profile::Reorder};
+
+use super::{PacketFault, delay::QUEUE, timeline::ns};
+
+impl PacketFault for Reorder {
+    fn name(&self) -> &'static str {
+        "reorder"
+    }
+
+    fn what(&self) -> String {
+        format!(
+            "holds {} of packets back by {} while others pass",
+            self.rate,
+            format_duration(self.by)
+        )
+    }
+
+    fn mechanism(&self) -> String {
+        format!("{QUEUE}; TCP and super-packets one wire segment at a time through the detour")
+    }
+
+    fn steering(&self) -> Steering {
+        Steering::Segments
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn longest_hold(&self) -> Duration {
+        self.by
+    }
+
+    fn program(&self, fault: &mut Fault) {
+        fault.kind = Kind::Reorder as u32;
+        fault.rate = self.rate.fixed_point();
+        fault.flags |= HOLDS | PER_SEGMENT;
+        fault.hold.time_ns = ns(self.by);
+    }
+}
