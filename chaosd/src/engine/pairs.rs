@@ -13,7 +13,7 @@ use crate::{
     bpf::Plane,
     instance::Instance,
     netlink::{
-        self,
+        self, PLANES,
         detour::{self, Detour, Role, Spec},
         qdisc::{self, Fq},
     },
@@ -22,7 +22,7 @@ use crate::{
     undo::{Link, NetnsId, RevertReport, System, Undo},
 };
 
-use super::planes::{NetemOf, OpenError, PLANES};
+use super::planes::{NetemOf, OpenError};
 
 /// How often a queue that drains is looked at.
 const LOOK: Duration = Duration::from_millis(5);

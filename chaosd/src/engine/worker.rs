@@ -59,6 +59,7 @@ impl Worker {
         let mut planes = Planes::new(
             options.instance.number(),
             options.system,
+            options.mechanism,
             commands.clone(),
             watchdog,
         );
@@ -405,7 +406,7 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        for role in self.planes.reconcile(plane) {
+        for role in self.planes.reconcile(plane, &self.instance) {
             for id in self.ids(|r| r.plane == plane && r.needs(role)) {
                 self.target_gone(&id, "the detour device it needs was deleted");
             }
