@@ -27,6 +27,9 @@ use super::{
     pairs::{Maker, Pairs},
 };
 
+/// Of a veth pair, in bytes: an interface that comes later may have any MTU.
+const LARGEST_MTU: u32 = 65_535;
+
 /// What the stack needs to take loopback packets that come without a route, as they do from the
 /// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
 /// packets that arrive on lo, which only this namespace can send.
@@ -272,7 +275,7 @@ impl Planes {
         let maker = Maker {
             instance,
             system: &system,
-            mtu: interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500),
+            mtu: LARGEST_MTU,
         };
         if segment {
             held.pairs.want_segment(&mut held.plane, &maker)?;

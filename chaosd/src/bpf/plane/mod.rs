@@ -120,6 +120,7 @@ pub struct Plane {
     tables: Tables,
     quantiles: Quantiles,
     runs: [bool; MAX_RUNS as usize],
+    next_run: usize,
     lease_ns: u64,
 }
 
@@ -138,6 +139,7 @@ impl Plane {
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
+            next_run: 0,
             lease_ns: 0,
         }
     }
@@ -171,15 +173,17 @@ impl Plane {
 
     /// Reserves a run: its faults refer to it, [`Plane::arm`] arms them all.
     pub fn reserve_run(&mut self) -> Result<u32, PlaneError> {
-        let run = self
-            .runs
-            .iter()
-            .position(|used| !used)
+        // Each in its turn: held packets know their run by its place, which is not to be another's soon.
+        let runs = self.runs.len();
+        let run = (self.next_run..self.next_run + runs)
+            .map(|place| place % runs)
+            .find(|place| !self.runs[*place])
             .ok_or(PlaneError::Full {
                 what: "runs",
                 max: MAX_RUNS as usize,
             })?;
         self.runs[run] = true;
+        self.next_run = run + 1;
         self.object.runs.set(run, Run::default());
         u32::try_from(run).map_err(|_| PlaneError::Full {
             what: "runs",
@@ -209,6 +213,10 @@ impl Plane {
             })?;
         self.object.states.set(n.into(), FaultState::default());
         self.reset_counts(n)?;
+        if matcher.holds && !self.tables.matchers().values().any(|m| m.holds) {
+            // What packets of an earlier run were to leave at is nothing to those of this one.
+            self.object.flows()?.zero();
+        }
         self.quantiles
             .provide(&mut self.object, n, &mut fault.hold, quantiles)?;
         self.object.faults.set(n.into(), fault);
