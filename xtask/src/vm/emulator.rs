@@ -57,7 +57,7 @@ impl Emulator {
         lock.lock().context("failed to lock the emulator")?;
         let newer = Self::at(&lab.join("qemu"));
         let there = newer.program.exists()
-            || match step::quiet("a newer QEMU: fetched from Debian", || fetch(lab)) {
+            || match step::quiet("fetching a newer QEMU from Debian", || fetch(lab)) {
                 Ok(()) => true,
                 Err(error) => {
                     step::note(&format!("{error:#}"));

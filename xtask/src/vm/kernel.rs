@@ -39,7 +39,7 @@ impl Kernel {
         {
             return Ok(kernel.clone());
         }
-        let label = format!("kernel {series}: fetched from Debian");
+        let label = format!("fetching kernel {series} from Debian");
         match step::quiet(&label, || fetch(&all, series)) {
             Ok(version) => Ok(Self::at(&all, version)),
             Err(error) => match cached {

@@ -21,6 +21,9 @@ mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 mount -t securityfs securityfs /sys/kernel/security
 ip link set lo up
+# What PID 1 starts with (1024 files) is less than a login or a service gets.
+ulimit -n 1048576
+ulimit -l unlimited
 port() {
     for port in /sys/class/virtio-ports/*; do
         [ "$(cat "$port/name")" = "$1" ] && echo "/dev/${port##*/}"
