@@ -270,8 +270,8 @@ impl Planes {
         let any = |needs: fn(&Matcher) -> bool| {
             ethernet && plan.faults.iter().any(|f| needs(&f.rule.matcher))
         };
-        let (segment, hold) = (any(|m| m.steering != Steering::Never), any(|m| m.holds));
-        let detour = segment || hold || any(|m| m.netem);
+        let (segment, queue) = (any(|m| m.steering != Steering::Never), any(|m| m.holds));
+        let detour = segment || queue || any(|m| m.netem);
         let maker = Maker {
             instance,
             system: &system,
@@ -280,7 +280,7 @@ impl Planes {
         if segment {
             held.pairs.want_segment(&mut held.plane, &maker)?;
         }
-        if hold {
+        if queue {
             held.pairs.want_hold(&mut held.plane, &maker)?;
         }
         let seed = plan.seeded.then_some(plan.seed);

@@ -198,16 +198,12 @@ impl Worker {
             self.runs.push(run);
             report
         });
-        match &result {
-            Ok(report) => {
-                if let Some(run) = self.runs.iter_mut().find(|r| r.id == report.id) {
-                    run.netems = netems;
-                }
-            }
-            Err(_) => {
-                let undone = self.planes.drop_netems(number, &netems);
-                self.note(&undone);
-            }
+        let armed = result.as_ref().ok().map(|report| &report.id);
+        if let Some(run) = self.runs.iter_mut().find(|r| Some(&r.id) == armed) {
+            run.netems = netems;
+        } else {
+            let undone = self.planes.drop_netems(number, &netems);
+            self.note(&undone);
         }
         self.settle();
         if self.warm {

@@ -127,7 +127,7 @@ impl Plane {
     fn steer(&mut self, change: impl FnOnce(&mut Control)) {
         let mut control = self.object.control.get(0);
         change(&mut control);
-        write_control(&mut self.object.control, control);
+        write_control(&mut self.object.control, &control);
     }
 
     /// Takes the programs off one interface; false when there is none left. Steering stops first.
