@@ -8,6 +8,7 @@ mod cgroup;
 mod corrupt;
 mod counters;
 mod drop;
+mod hooks;
 mod interfaces;
 mod loopback;
 mod matching;
