@@ -1,19 +1,26 @@
 //! Integration tests, one binary: a file for each theme.
 
+mod held;
 mod laboratory;
 mod scene;
 
+mod bandwidth;
 mod bystander;
 mod cgroup;
+mod compose;
 mod corrupt;
 mod counters;
+mod delay;
 mod drop;
+mod duplicate;
+mod hold;
 mod interfaces;
 mod loopback;
 mod matching;
 mod partition;
 mod profiles;
 mod protected;
+mod reorder;
 mod reset;
 mod timeline;
 
