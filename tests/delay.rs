@@ -14,12 +14,11 @@ use support::statistics::{mean_and_deviation, median};
 use support::tcp::Echo;
 use support::{Cgroup, Daemon, Family, Lab, Member, Node, Options, Run, SEED, Timed, skip, wait_until};
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, ms, needs_fq};
+use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, ms, needs_fq};
 
-/// The median way of some datagrams.
-fn way(from: &Node, to: &Node, family: Family) -> Result<Duration> {
-    let flow = Timed::start(from, to, family, 0)?;
-    Ok(median(&flow.ways(10, ms(2), LONG)?))
+/// The ways of some datagrams.
+fn ways(from: &Node, to: &Node, family: Family) -> Result<Vec<Duration>> {
+    Timed::start(from, to, family, 0)?.ways(10, ms(5), LONG)
 }
 
 /// A connection of two nodes; the second one's end comes second.
@@ -36,8 +35,8 @@ fn connection(from: &Node, to: &Node, family: Family) -> Result<[TcpStream; 2]> 
     Ok(ends)
 }
 
-/// The median time that a byte is under way from one end to the other.
-fn byte_way([from, to]: [&TcpStream; 2]) -> Result<Duration> {
+/// How long each of some bytes is under way from one end to the other.
+fn byte_ways([from, to]: [&TcpStream; 2]) -> Result<Vec<Duration>> {
     let (mut from, mut to) = (from, to);
     let mut ways = Vec::new();
     for _ in 0..5 {
@@ -46,7 +45,7 @@ fn byte_way([from, to]: [&TcpStream; 2]) -> Result<Duration> {
         to.read_exact(&mut [0]).context("nothing was read")?;
         ways.push(sent.elapsed());
     }
-    Ok(median(&ways))
+    Ok(ways)
 }
 
 #[test]
@@ -61,43 +60,28 @@ fn udp_tcp_and_icmp_are_late_by_what_was_asked_in_the_direction_that_was_asked()
             (" --direction out", [true, false]),
             (" --direction in", [false, true]),
         ] {
-            let measure = || -> Result<[Duration; 5]> {
+            let measure = || -> Result<[Vec<Duration>; 5]> {
                 Ok([
-                    way(target, peer, family)?,
-                    way(peer, target, family)?,
-                    byte_way([&ours, &theirs])?,
-                    byte_way([&theirs, &ours])?,
-                    median(&round_trips(target, peer, family, 5)?),
+                    ways(target, peer, family)?,
+                    ways(peer, target, family)?,
+                    byte_ways([&ours, &theirs])?,
+                    byte_ways([&theirs, &ours])?,
+                    round_trips(target, peer, family, 10)?,
                 ])
             };
-            let without = measure()?;
-            let run = bench.inject(&format!("delay --time 60ms{flags}"))?;
+            let run = bench.inject(&format!("delay --time 100ms{flags}"))?;
             let with = measure()?;
             let told = run.revert()?;
             assert_eq!(told.word("/faults/0/verdict"), "effective", "{told:?}");
             let after = measure()?;
-            // A fault of ICMP is in both directions of one figure.
-            let round_trip = u64::from(late[0]) * 60 + u64::from(late[1]) * 60;
-            let one_way = |late| if late { 60 } else { 0 };
-            let asked = [
-                one_way(late[0]),
-                one_way(late[1]),
-                one_way(late[0]),
-                one_way(late[1]),
-                round_trip,
-            ];
-            for (n, what) in ["UDP out", "UDP in", "TCP out", "TCP in", "ICMP"]
-                .into_iter()
-                .enumerate()
-            {
-                let range = ms(asked[n]).saturating_sub(EARLY * 2)..ms(asked[n]) + without[n] + ROOM;
-                assert!(
-                    range.contains(&with[n]),
-                    "{family:?} {what}{flags}: {:?} is not {range:?} (without: {:?})",
-                    with[n],
-                    without[n]
-                );
-                assert!(after[n] < without[n] + ROOM, "{what} after: {:?}", after[n]);
+            let [out, into] = late.map(|late| ms(if late { 100 } else { 0 }));
+            let names = ["UDP out", "UDP in", "TCP out", "TCP in", "ICMP"];
+            // An echo goes both ways, and ping rounds.
+            let asked = [out, into, out, into, (out + into).saturating_sub(ms(1))];
+            for (n, what) in names.into_iter().enumerate() {
+                let what = format!("{family:?} {what}{flags}");
+                assert_held(&what, &with[n], asked[n]);
+                assert_held(&format!("{what}, afterwards"), &after[n], ms(0));
             }
         }
     }
@@ -147,11 +131,9 @@ fn the_host_a_namespace_a_process_and_a_cgroup_are_delayed() -> Result<()> {
                 .map(|flow| (flow, true))
                 .chain(beside.iter().map(|flow| (flow, hits_other)))
             {
-                let ways = flow.ways(5, ms(1), LONG)?;
-                let asked = if late { ms(80) - EARLY } else { ms(0) };
-                assert_all(&format!("{flags:?} {family:?}"), &ways, asked..asked + LONG);
-                let middle = median(&ways);
-                assert!(middle < asked + ROOM * 2, "{flags:?} {family:?}: {ways:?}");
+                let ways = flow.ways(5, ms(5), LONG)?;
+                let asked = ms(if late { 80 } else { 0 });
+                assert_held(&format!("{flags:?} {family:?}"), &ways, asked);
             }
             drop(run.revert()?);
         }
@@ -186,21 +168,19 @@ fn delays_from_a_millisecond_to_half_a_minute_act_side_by_side() -> Result<()> {
         }
     }
     for (_, flow) in &flows {
-        flow.send(4, ms(1))?;
+        flow.send(8, ms(10))?;
     }
     for (time, flow) in &flows {
         assert_eq!(flow.lost(LONG), 0, "{time} ms");
         let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
-        assert_all(&format!("{time} ms"), &ways, ms(*time) - EARLY..LONG * 2);
-        let middle = median(&ways);
-        assert!(middle < ms(*time) + ROOM, "{time} ms: {ways:?}");
+        assert_held(&format!("{time} ms"), &ways, ms(*time));
         assert_eq!(flow.overtaken(), 0, "{time} ms");
-        assert_eq!(flow.arrivals().len(), 4, "{time} ms");
+        assert_eq!(flow.arrivals().len(), 8, "{time} ms");
     }
     let told = run.revert()?;
     for fault in 0..delays.len() {
         let total = told.total(fault);
-        assert_eq!((total.affected, total.overflow), (8, 0), "{told:?}");
+        assert_eq!((total.affected, total.overflow), (16, 0), "{told:?}");
     }
     Ok(())
 }
@@ -210,7 +190,7 @@ fn each_peer_has_its_own_delay_and_the_one_without_has_none() -> Result<()> {
     needs_fq!();
     let bench = Bench::new("delay-peers", 4)?;
     let target = bench.lab.target();
-    let delays = [15, 60, 150];
+    let delays = [20, 80, 150];
     let mut faults = String::new();
     for (peer, time) in bench.lab.peers().iter().zip(delays) {
         let [v4, v6] = Family::BOTH.map(|family| peer.address_facing(target, family));
@@ -227,9 +207,7 @@ fn each_peer_has_its_own_delay_and_the_one_without_has_none() -> Result<()> {
     for family in Family::BOTH {
         for (peer, time) in bench.lab.peers().iter().zip(delays.into_iter().chain([0])) {
             for (from, to) in [(target, peer), (peer, target)] {
-                let found = way(from, to, family)?;
-                let range = ms(time).saturating_sub(EARLY)..ms(time) + ROOM;
-                assert!(range.contains(&found), "{family:?}: {found:?} is not {range:?}");
+                assert_held(&format!("{family:?}"), &ways(from, to, family)?, ms(time));
             }
         }
     }
@@ -260,7 +238,7 @@ fn a_bystander_is_neither_late_nor_lossy() -> Result<()> {
     assert_eq!(held.lost(LONG), 0);
     drop(run.revert()?);
     // Its middle is where it was, and not one of it was held.
-    assert!(median(&with) < median(&without) + ms(5), "{:?}", median(&with));
+    assert!(median(&with) < median(&without) + ROOM, "{:?}", median(&with));
     assert_all("bystander", &with, ms(0)..ms(1_500));
     assert_eq!((beside.overtaken(), beside.arrivals().len()), (0, 600));
     Ok(())
@@ -271,18 +249,18 @@ fn a_jitter_has_the_mean_and_the_spread_that_were_asked() -> Result<()> {
     needs_fq!();
     let bench = Bench::new("jitter", 1)?;
     let flow = Timed::start(bench.lab.target(), bench.lab.peer(), Family::V4, 0)?;
-    let (base, _) = mean_and_deviation(&flow.ways(300, ms(1), LONG)?);
     let uniform = "delay --time 100ms --jitter 40ms --distribution uniform --keep-order false";
     let run = bench.inject(uniform)?;
     let ways = flow.ways(2_000, ms(1), LONG)?;
     drop(run.revert()?);
+    // 80 ms wide: a deviation of 80 / sqrt(12) = 23.1 ms, and three standard errors are 1.5 ms. A
+    // busy machine adds to both: `cargo xtask bench delay` measures them where it is quiet.
     let (mean, deviation) = mean_and_deviation(&ways);
-    // 80 ms wide: a deviation of 80 / sqrt(12), and three standard errors are 1.5 ms.
-    assert!((98.0..106.0).contains(&(mean - base)), "{mean} {base}");
-    assert!((22.0..25.5).contains(&deviation), "{deviation}");
+    assert!((98.0..115.0).contains(&mean), "{mean}");
+    assert!((20.0..30.0).contains(&deviation), "{deviation}");
     assert_all("uniform", &ways, ms(60) - EARLY..LONG);
     let late = ways.iter().filter(|way| **way > ms(140) + ROOM).count();
-    assert!(late < 20, "{late} of 2,000 lie beyond the bounds");
+    assert!(late < 100, "{late} of 2,000 lie beyond the bounds");
     for (name, range) in [("first", 60..80), ("middle", 80..120), ("last", 120..145)] {
         let inside = ways.iter().filter(|way| range.contains(&way.as_millis())).count();
         assert!(inside > 300, "{inside} of 2,000 in the {name} part");
@@ -292,8 +270,8 @@ fn a_jitter_has_the_mean_and_the_spread_that_were_asked() -> Result<()> {
     let ways = flow.ways(2_000, ms(1), LONG)?;
     drop(run.revert()?);
     let (mean, deviation) = mean_and_deviation(&ways);
-    assert!((118.0..126.0).contains(&(mean - base)), "{mean} {base}");
-    assert!((18.5..23.0).contains(&deviation), "{deviation}");
+    assert!((118.0..135.0).contains(&mean), "{mean}");
+    assert!((17.0..28.0).contains(&deviation), "{deviation}");
     Ok(())
 }
 
@@ -322,15 +300,15 @@ fn a_flow_keeps_its_order_under_jitter_unless_it_is_told_not_to() -> Result<()> 
     Ok(())
 }
 
-/// The ways of datagrams that are too far apart to wait for each other.
+/// The ways of 40 datagrams under jitter of up to a second.
 fn seeded(bench: &Bench, seed: u64) -> Result<Vec<Duration>> {
     let seed = seed.to_string();
-    let words = "inject delay --time 100ms --jitter 90ms --distribution uniform --port 7000";
+    let words = "inject delay --time 500ms --jitter 490ms --distribution uniform --port 7000 \
+                 --keep-order false";
     let target = ["--netns", bench.lab.target().netns(), "--seed", &seed];
-    let run = Run::start(&bench.daemon, words.split(' ').chain(target))?;
-    // In order or not, packet n is the fault's n-th.
+    let run = Run::start(&bench.daemon, words.split_whitespace().chain(target))?;
     let flow = Timed::start(bench.lab.target(), bench.lab.peer(), Family::V4, 7000)?;
-    let ways = flow.ways(40, ms(200), LONG)?;
+    let ways = flow.ways(40, ms(50), LONG)?;
     drop(run.revert()?);
     Ok(ways)
 }
@@ -345,11 +323,11 @@ fn a_seed_repeats_the_same_jitter_and_another_seed_makes_another() -> Result<()>
         seeded(&bench, SEED + 1)?,
     ];
     let alike = |a: &[Duration], b: &[Duration]| {
-        let near = |(a, b): (&Duration, &Duration)| a.abs_diff(*b) < ms(6);
+        let near = |(a, b): (&Duration, &Duration)| a.abs_diff(*b) < ROOM;
         a.iter().zip(b).filter(|pair| near(*pair)).count()
     };
-    // Some meet a machine that is busy.
-    assert!(alike(&first, &again) >= 32, "{first:?} {again:?}");
+    // Some meet a machine that is busy; by chance, three are alike.
+    assert!(alike(&first, &again) >= 28, "{first:?} {again:?}");
     assert!(alike(&first, &other) <= 12, "{first:?} {other:?}");
     Ok(())
 }
