@@ -25,7 +25,7 @@ const DEATHS: [Signal; 6] = [
 #[test]
 fn whatever_kills_the_daemon_its_faults_are_gone_within_a_second_and_so_is_all_else() -> Result<()>
 {
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         let scene = Scene::new("daemon", fault)?;
         for signal in DEATHS {
             let mut daemon = scene.daemon()?;
@@ -54,7 +54,7 @@ fn whatever_kills_the_daemon_its_faults_are_gone_within_a_second_and_so_is_all_e
 #[test]
 fn whatever_kills_a_foreground_run_its_faults_are_gone_within_a_second_and_so_is_all_else()
 -> Result<()> {
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         let scene = Scene::new("foreground", fault)?;
         for signal in DEATHS {
             let mut run = scene.foreground(Instance::new()?)?;
@@ -121,7 +121,7 @@ fn with_daemon_and_watchdog_killed_in_the_same_instant_the_fault_is_gone_at_once
 
 #[test]
 fn with_a_foreground_run_and_its_watchdog_killed_the_next_run_puts_everything_back() -> Result<()> {
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         let scene = Scene::new("fgboth", fault)?;
         let mut instance = Instance::new()?;
         for _ in 0..3 {

@@ -1,26 +1,35 @@
 //! Integration tests, one binary: a file for each theme.
 
+mod held;
 mod laboratory;
 mod scene;
 
+mod bandwidth;
 mod bystander;
 mod cgroup;
+mod compose;
 mod corrupt;
 mod counters;
+mod delay;
 mod drop;
+mod duplicate;
+mod hold;
 mod hooks;
 mod interfaces;
 mod loopback;
 mod matching;
+mod netem;
 mod partition;
 mod profiles;
 mod protected;
+mod reorder;
 mod reset;
 mod timeline;
 
 mod api;
 mod crash;
 mod held_profiles;
+mod hold_crash;
 mod idle;
 mod leftovers;
 mod refusals;

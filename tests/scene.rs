@@ -25,10 +25,19 @@ pub enum Fault {
     Drop,
     /// The same on `lo`: sysctls too.
     Loopback,
+    /// Held for longer than the stream waits: programs and the hold queue's device.
+    Hold,
 }
 
 impl Fault {
-    pub const ALL: [Self; 3] = [Self::Partition, Self::Drop, Self::Loopback];
+    /// Those that this kernel is capable of.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::Partition, Self::Drop, Self::Loopback];
+        if support::queue::no_fq().is_none() {
+            all.push(Self::Hold);
+        }
+        all
+    }
 }
 
 /// Dropped, its namespaces go.
@@ -46,6 +55,7 @@ impl Scene {
             Fault::Partition => Stream::start(lab.peer(), lab.target(), Family::V4)?,
             Fault::Drop => Stream::start(lab.target(), lab.peer(), Family::V6)?,
             Fault::Loopback => Stream::loopback(lab.target())?,
+            Fault::Hold => Stream::start(lab.target(), lab.peer(), Family::V4)?,
         };
         // The kernel looks for duplicates of its link-local addresses for a second or two.
         let mut before = Snapshot::take(lab.target())?;
@@ -77,6 +87,7 @@ impl Scene {
             Fault::Partition => format!("partition --local-port {port}"),
             Fault::Drop => format!("drop --rate 50% --port {port}"),
             Fault::Loopback => format!("drop --rate 50% --port {port} --interface lo"),
+            Fault::Hold => format!("delay --time 9s --port {port}"),
         };
         format!(
             "inject {fault} --netns {} --for {time}",

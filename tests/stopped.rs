@@ -14,7 +14,7 @@ const LEASE: Duration = Duration::from_millis(2_250);
 #[test]
 fn a_stopped_daemon_s_fault_is_gone_within_the_lease_and_reported_as_fenced_when_it_wakes()
 -> Result<()> {
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         let scene = Scene::new("stopped", fault)?;
         let daemon = scene.daemon()?;
         daemon.kill(Signal::SIGSTOP)?;

@@ -280,7 +280,7 @@ fn check_interfaces(
             _ if queues => return Err(bare_error()),
             Steering::Never => {}
             Steering::Segments => notes.push(format!(
-                "fault `{}` decides per whole buffer on {}, which has no Ethernet header: losses come in bursts",
+                "fault `{}` decides per whole buffer on {}, which has no Ethernet header: what it hits comes in bursts",
                 spec.name, bare.name
             )),
         }
@@ -341,7 +341,6 @@ mod tests {
         for fault in [
             "delay: 5ms",
             "reorder: 5%",
-            "duplicate: 5%",
             "bandwidth: 5mbit",
             "netem: {loss: 5%}",
             "corrupt: 5%",
@@ -353,6 +352,8 @@ mod tests {
             );
         }
         assert!(on_a_tunnel("partition: {}").unwrap().is_empty());
-        assert!(on_a_tunnel("drop: 5%").unwrap()[0].contains("losses come in bursts"));
+        for fault in ["drop: 5%", "duplicate: 5%"] {
+            assert!(on_a_tunnel(fault).unwrap()[0].contains("per whole buffer"));
+        }
     }
 }

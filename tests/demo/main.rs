@@ -6,6 +6,7 @@
 
 mod corrupt;
 mod crash;
+mod hold;
 mod interrupt;
 mod loss;
 mod partition;
@@ -70,6 +71,9 @@ fn run(args: &Args) -> Result<bool> {
         partition::datagrams(),
         partition::connections(),
         reset::connections(),
+        hold::delays(),
+        hold::jitter(),
+        hold::bandwidth(),
         crash::deaths(),
     ];
     let rows = groups.iter().map(|group| group.rows.len()).sum();
@@ -81,7 +85,10 @@ fn run(args: &Args) -> Result<bool> {
             if interrupt::came() {
                 return Ok(false);
             }
-            table.row(&row, || row.show(&mut scene))?;
+            match row.needs {
+                Some(what) => table.lacking(&row, what),
+                None => table.row(&row, || row.show(&mut scene))?,
+            }
         }
     }
     let aftermath = table.setting_up(|| scene.end())?;

@@ -23,6 +23,8 @@ pub struct Row {
     pub direction: &'static str,
     /// Its size, or the limit.
     pub asked: String,
+    /// What this kernel lacks for it.
+    pub needs: Option<&'static str>,
     show: Show,
 }
 
@@ -53,8 +55,14 @@ impl Row {
             ip,
             direction,
             asked: asked.into(),
+            needs: None,
             show: Box::new(show),
         }
+    }
+
+    /// The same, not to be shown when this kernel lacks something.
+    pub fn needing(self, needs: Option<&'static str>) -> Self {
+        Self { needs, ..self }
     }
 
     /// One row for each family and direction.

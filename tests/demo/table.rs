@@ -29,6 +29,7 @@ pub struct Table {
     rows: Vec<Value>,
     group: &'static str,
     failed: usize,
+    lacking: usize,
 }
 
 impl Table {
@@ -42,6 +43,7 @@ impl Table {
             rows: Vec::new(),
             group: "",
             failed: 0,
+            lacking: 0,
         };
         table.say(&format!(
             "\n  {BOLD}{:<15}{:<4}{:<5}{:<8}{:<29}{:<7}{}{BOLD:#}",
@@ -110,6 +112,23 @@ impl Table {
         Ok(())
     }
 
+    /// Prints a row that this kernel cannot show: neither a success nor a failure.
+    pub fn lacking(&mut self, row: &Row, what: &str) {
+        self.say(&format!(
+            "{DIM}- {:<15}{:<4}{:<5}{:<8}{what}{DIM:#}",
+            row.fault, row.ip, row.direction, row.asked
+        ));
+        self.lacking += 1;
+        self.rows.push(json!({
+            "measures": self.group,
+            "fault": row.fault,
+            "ip": row.ip,
+            "direction": row.direction,
+            "asked": row.asked,
+            "lacking": what,
+        }));
+    }
+
     pub fn holds(&self) -> bool {
         self.failed == 0 && self.rows.len() == self.total
     }
@@ -134,7 +153,7 @@ impl Table {
             return;
         }
         self.say(&format!(
-            "\n{DIM}off by     standard deviations from what was asked; a row holds up to 3\n\
+            "\n{DIM}off by     standard deviations (or as it says) from what was asked; up to 3\n\
              bystander  datagrams lost of those sent to a peer that no fault names\n\
              --seed     {seed}: hits the same packets again, so that what holds holds each time{DIM:#}\n"
         ));
@@ -158,9 +177,13 @@ impl Table {
         self.verdict(
             self.holds(),
             &format!(
-                "{} of {} rows hold, in {seconds:.0} s",
-                self.rows.len() - self.failed,
-                self.total
+                "{} of {} rows hold, in {seconds:.0} s{}",
+                self.rows.len() - self.failed - self.lacking,
+                self.total - self.lacking,
+                match self.lacking {
+                    0 => String::new(),
+                    n => format!("; {n} more need what this kernel lacks"),
+                }
             ),
         );
     }

@@ -27,6 +27,10 @@ pub struct Count {
     pub matched: u64,
     /// It acted on.
     pub affected: u64,
+    /// Of those, the ones that a full link dropped.
+    pub tail_dropped: u64,
+    /// Those that chaosd's own queue refused.
+    pub overflow: u64,
 }
 
 /// What chaosd says of a run.
@@ -50,6 +54,8 @@ impl Told {
                 seen: get("seen"),
                 matched: get("matched"),
                 affected: get("affected"),
+                tail_dropped: get("tail-dropped"),
+                overflow: get("overflow"),
             }
         })
     }
@@ -65,6 +71,8 @@ impl Told {
             seen: a.seen + b.seen,
             matched: a.matched + b.matched,
             affected: a.affected + b.affected,
+            tail_dropped: a.tail_dropped + b.tail_dropped,
+            overflow: a.overflow + b.overflow,
         }
     }
 

@@ -1,4 +1,5 @@
-//! The kernel's protocol counters of a namespace: `/proc/net/snmp` and `/proc/net/snmp6`.
+//! The kernel's protocol counters of a namespace: `/proc/net/snmp`, `netstat`
+//! and `snmp6`.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,8 @@ use anyhow::{Context as _, Result};
 
 use crate::node::Node;
 
-/// All counters at one moment, as `TcpInCsumErrors`, `UdpRcvbufErrors`, `Udp6InCsumErrors`.
+/// All counters at one moment, as `TcpInCsumErrors`, `UdpRcvbufErrors`, `Udp6InCsumErrors`,
+/// `TcpExtTCPDSACKOldSent`.
 /// TCP counts both families together under `Tcp`.
 #[derive(Clone, Debug)]
 pub struct Counters(BTreeMap<String, u64>);
@@ -16,10 +18,11 @@ impl Counters {
     pub fn read(node: &Node) -> Result<Self> {
         // `/proc/net` is a link to the main thread's namespace, not to the calling thread's.
         let read = |name| std::fs::read_to_string(format!("/proc/thread-self/net/{name}"));
-        let (v4, v6) = node
-            .enter(|| std::io::Result::Ok((read("snmp")?, read("snmp6")?)))?
+        let (v4, more, v6) = node
+            .enter(|| std::io::Result::Ok((read("snmp")?, read("netstat")?, read("snmp6")?)))?
             .with_context(|| format!("failed to read the counters of {}", node.netns()))?;
-        Ok(Self(parse_pairs(&v4).chain(parse_lines(&v6)).collect()))
+        let pairs = parse_pairs(&v4).chain(parse_pairs(&more));
+        Ok(Self(pairs.chain(parse_lines(&v6)).collect()))
     }
 
     /// One counter.

@@ -5,7 +5,7 @@
 //! counts what it really saw.
 //!
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
-//! [`Stream`] (traffic through it), [`counters`] and [`statistics`] (what it came to),
+//! [`Stream`] and [`Timed`] (traffic through it), [`queue`] (what the kernel has), [`counters`] and [`statistics`] (what it came to),
 //! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
 
 mod lab;
@@ -18,12 +18,15 @@ pub use node::{Family, Node};
 pub mod ping;
 mod probe;
 mod stream;
+mod timed;
 pub mod tcp;
 pub mod udp;
 pub use probe::{Probe, Sample};
 pub use stream::Stream;
+pub use timed::{Arrival, Timed};
 
 pub mod counters;
+pub mod queue;
 pub mod statistics;
 
 mod armed;

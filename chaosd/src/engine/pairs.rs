@@ -119,10 +119,22 @@ impl Pairs {
         let netems = self.netems.iter().map(|netem| Role::Netem(netem.number));
         lost.extend(netems.filter(|role| gone(*role)));
         for role in &lost {
-            match role {
-                Role::Segment => plane.lose_detour(),
-                Role::Hold => plane.lose_hold(),
-                Role::Netem(_) => {}
+            let pair = match role {
+                Role::Segment => {
+                    plane.lose_detour();
+                    self.segment.take()
+                }
+                Role::Hold => {
+                    plane.lose_hold();
+                    self.hold.take()
+                }
+                // With the run that it is of.
+                Role::Netem(_) => None,
+            };
+            // Its journal makes room for that of the next one.
+            let report = pair.map(Applied::revert).unwrap_or_default();
+            if !report.is_clean() {
+                tracing::error!("{report}");
             }
         }
         lost

@@ -113,7 +113,8 @@ fn what_holds_packets_tells_the_programs_for_how_long() {
 
     let copied = compile("duplicate: {rate: 5%, copies: 3}");
     assert_eq!((copied.fault.count, copied.fault.flags), (3, PER_SEGMENT));
-    assert!(copied.matcher.holds);
+    // A copy needs no queue.
+    assert!(!copied.matcher.holds);
 
     let f = compile("bandwidth: {rate: 8mbit, burst: 10KB, queue: 20KB, per: flow}").fault;
     assert_eq!(f.flags, HOLDS | PER_SEGMENT | PER_FLOW);

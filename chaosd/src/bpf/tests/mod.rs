@@ -7,6 +7,7 @@
 mod corruption;
 mod counting;
 mod decisions;
+mod holding;
 mod matching;
 mod packets;
 mod parsing;
