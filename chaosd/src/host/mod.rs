@@ -142,7 +142,7 @@ impl Host {
         all_there(std::slice::from_ref(self.detour()))
     }
 
-    /// Fails when packets cannot be held here: no delay, reorder, duplicate or bandwidth. It tries
+    /// Fails when packets cannot be held here: no delay, reorder or bandwidth. It tries
     /// the queue out, which takes a few milliseconds the first time.
     pub fn require_hold(&self) -> Result<(), Missing> {
         all_there(std::slice::from_ref(self.hold()))

@@ -48,7 +48,7 @@ pub(super) fn clsact() -> (State, String) {
 pub(super) fn hold() -> Capability {
     queue(
         "hold queue (fq)",
-        "delay, reorder, duplicate, bandwidth",
+        "delay, reorder, bandwidth",
         trial::hold(),
         ("sch_fq", "CONFIG_NET_SCH_FQ"),
     )
