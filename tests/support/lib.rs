@@ -43,7 +43,7 @@ mod run;
 mod skip;
 mod sys;
 mod wait;
-pub use run::run;
+pub use run::{run, run_with_input};
 pub use skip::record as record_skip;
 pub use wait::wait_until;
 
