@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Instance, wait_until};
+use support::{Instance, hangs_filters, wait_until};
 
-use crate::scene::{Fault, LONG, Scene, files, watchdog};
+use crate::scene::{Fault, LONG, Scene, files, runs, watchdog};
 
 /// A change, and how it is seen from outside.
 type Seen<'a> = (&'static str, Box<dyn FnMut() -> bool + 'a>);
@@ -23,14 +23,28 @@ type Seen<'a> = (&'static str, Box<dyn FnMut() -> bool + 'a>);
 fn doctor_and_status_list_what_a_double_kill_left_until_it_is_reverted() -> Result<()> {
     let scene = Scene::new("doctor", Fault::Loopback)?;
     let instance = doubly_killed(&scene)?;
+    let netns = format!("netns {}", scene.lab.target().netns());
     let of_ours = |text: &str| {
-        let netns = format!("netns {}", scene.lab.target().netns());
         let state = instance.state_dir().display().to_string();
         (text.matches(&netns).count(), text.matches(&state).count())
     };
     let doctor = instance.cli(["doctor"])?;
-    let (devices, journals) = of_ours(&doctor.stdout);
-    ensure!(devices == 2 && journals >= 1, "{doctor:?}");
+    let (_, journals) = of_ours(&doctor.stdout);
+    let left = |what: &str| {
+        let lines = doctor.stdout.lines();
+        lines
+            .filter(|l| l.contains(what) && l.contains(&netns))
+            .count()
+    };
+    ensure!(
+        left("the device chaosd") == 2 && journals >= 1,
+        "{doctor:?}"
+    );
+    // Links go with the process, filters do not.
+    ensure!(
+        left("filter(s) at lo") == usize::from(hangs_filters()),
+        "{doctor:?}"
+    );
     let status = instance.cli(["status"])?;
     ensure!(status.stdout.contains("revert --all"), "{status:?}");
 
@@ -250,9 +264,12 @@ fn with_no_room_for_a_journal_nothing_is_changed() -> Result<()> {
 /// An instance whose foreground run and watchdog were killed in mid-fault.
 fn doubly_killed(scene: &Scene) -> Result<Instance> {
     let mut run = scene.foreground(Instance::new()?)?;
-    kill(run.watchdog()?, Signal::SIGKILL)?;
+    let watchdog = run.watchdog()?;
+    kill(watchdog, Signal::SIGKILL)?;
     run.kill(Signal::SIGKILL)?;
     run.wait()?;
+    // Both hold the instance's lock until the last of them is gone.
+    ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog lives");
     Ok(run.into_instance())
 }
 

@@ -297,3 +297,62 @@ fn draw() -> u64 {
 fn serialize_flows<S: serde::Serializer>(flows: &[FlowKey], s: S) -> Result<S::Ok, S::Error> {
     s.collect_seq(flows.iter().map(crate::target::protected::label))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::profile::{self, Overrides};
+
+    /// What is said of a fault on a tunnel, which has no Ethernet header.
+    fn on_a_tunnel(fault: &str) -> Result<Vec<String>, PlanError> {
+        let text = format!("version: 1\nfaults:\n  - {fault}\n");
+        let profile = profile::load("test", &text, &Overrides::default()).unwrap();
+        let scope = Scope {
+            label: "test".into(),
+            netns: Netns {
+                path: "/proc/self/ns/net".into(),
+                dev: 0,
+                ino: 0,
+                fd: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
+            },
+            interfaces: vec![Interface {
+                index: 7,
+                name: "tun0".into(),
+                mtu: 1500,
+                ethernet: false,
+                loopback: false,
+                default: true,
+            }],
+            cgroup: None,
+            pid: None,
+            process: None,
+            notes: Vec::new(),
+            protected: Vec::new(),
+        };
+        let spec = &profile.faults[0];
+        let rule = fault::rule(spec, &scope, 1, false, 0).unwrap();
+        let mut notes = Vec::new();
+        check_interfaces(spec, &rule, &scope, &mut notes).map(|()| notes)
+    }
+
+    #[test]
+    fn what_takes_a_device_of_ours_needs_an_ethernet_header() {
+        for fault in [
+            "delay: 5ms",
+            "reorder: 5%",
+            "duplicate: 5%",
+            "bandwidth: 5mbit",
+            "netem: {loss: 5%}",
+            "corrupt: 5%",
+        ] {
+            let refused = on_a_tunnel(fault);
+            assert!(
+                matches!(&refused, Err(PlanError::NoEthernet { interface, .. }) if interface == "tun0"),
+                "{fault}: {refused:?}"
+            );
+        }
+        assert!(on_a_tunnel("partition: {}").unwrap().is_empty());
+        assert!(on_a_tunnel("drop: 5%").unwrap()[0].contains("losses come in bursts"));
+    }
+}

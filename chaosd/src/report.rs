@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::bpf::Mechanism;
+
 /// Names a run: `r-` and eight hexadecimal digits.
 pub type RunId = String;
 
@@ -155,4 +157,7 @@ pub struct Daemon {
     pub watchdog_pid: u32,
     /// chaosd's version.
     pub version: String,
+    /// How its programs come onto interfaces.
+    #[serde(default)]
+    pub attach: Mechanism,
 }

@@ -12,6 +12,7 @@ mod setup;
 mod step;
 mod test;
 mod tree;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -34,29 +35,37 @@ enum Verb {
     Build(build::Args),
     /// Show each fault at work: what was asked, and what a peer measured.
     Demo(demo::Args),
-    /// Run every test this kernel can run, and count them.
+    /// Run every test that this kernel, or another, can run, and count them.
     Test(test::Args),
     /// Measure what chaosd costs and how fast it is.
     Bench(bench::Args),
     /// Formatting, lints, documentation and the rules of the tree.
     Lint(lint::Args),
+    /// Run a command under another kernel, in a machine that is thrown away.
+    Vm(vm::Args),
+    /// What a guest of the laboratory is told to do.
+    #[command(hide = true)]
+    RunTests(test::runner::Args),
 }
 
-fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<()> {
+fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
+        Verb::Vm(args) => return Ok(vm::run(tree, args)),
         Verb::Setup(args) => setup::run(tree, args),
         Verb::Build(args) => build::run(tree, args),
         Verb::Demo(args) => demo::run(tree, args),
         Verb::Test(args) => test::run(tree, args),
         Verb::Bench(args) => bench::run(tree, args),
         Verb::Lint(args) => lint::run(tree, args),
+        Verb::RunTests(args) => test::runner::run(args),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match Tree::find().and_then(|tree| dispatch(&tree, &cli.verb)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             step::failure(&format!("{error:#}"));
             ExitCode::FAILURE

@@ -104,6 +104,11 @@ pub fn end(label: &str, started: Instant, well: bool) {
     }
 }
 
+/// What the developer should know, and what did not end the verb.
+pub fn note(message: &str) {
+    anstream::eprintln!("{DIM}note{DIM:#}: {message}");
+}
+
 /// What ended the verb.
 pub fn failure(message: &str) {
     anstream::eprintln!("{BAD}error{BAD:#}: {message}");

@@ -29,6 +29,8 @@ pub struct Hold {
     delay: u64,
     /// Others may overtake it for this long.
     late: u64,
+    /// Sets the flows of the first fault that holds it apart from those of other runs.
+    salt: u64,
     /// It does not overtake its flow.
     keep_order: u32,
     /// It may.
@@ -46,6 +48,7 @@ impl Hold {
         sent: 0,
         delay: 0,
         late: 0,
+        salt: 0,
         keep_order: 0,
         loose: 0,
         holder: 0,
@@ -116,6 +119,7 @@ pub fn hold(
     if v.hold.holder == 0 {
         v.hold.holder = n + 1;
         v.hold.run = f.run;
+        v.hold.salt = f.seed;
     }
     true
 }
@@ -130,7 +134,7 @@ pub fn departure(v: &mut Verdict) -> Option<Departure> {
     let mut at = v.hold.sent.max(now) + v.hold.delay;
     if v.hold.keep_order != 0
         && v.hold.late == 0
-        && let Some(last) = flow_bucket(v.flow, v.direction)
+        && let Some(last) = flow_bucket(v.flow, v.hold.salt ^ u64::from(v.direction))
     {
         // SAFETY: a map value. A flow's packets come one after another, on one CPU at a time.
         unsafe {
@@ -146,8 +150,8 @@ pub fn departure(v: &mut Verdict) -> Option<Departure> {
 /// Where it stands when the last packet of a flow leaves. Two flows that share a bucket wait for
 /// each other: with a thousand flows, one in sixty-five does.
 #[inline(always)]
-fn flow_bucket(flow: u32, salt: u32) -> Option<*mut u64> {
-    let hash = mix(u64::from(flow) | u64::from(salt) << 32) as u32;
+fn flow_bucket(flow: u32, salt: u64) -> Option<*mut u64> {
+    let hash = mix(u64::from(flow) ^ mix(salt)) as u32;
     maps::FLOWS.get_ptr_mut(hash & (FLOW_BUCKETS - 1))
 }
 
@@ -169,7 +173,7 @@ fn share(time: u64, part: u64) -> u64 {
 fn link(f: &Fault, n: u32, intensity: u64, v: &mut Verdict) -> Option<bool> {
     let direction = v.direction & 1;
     let free = if f.flags & PER_FLOW != 0 {
-        flow_bucket(v.flow, direction | (n + 1) << 1)?
+        flow_bucket(v.flow, f.seed ^ u64::from(direction | (n + 1) << 1))?
     } else {
         let state = maps::STATES.get_ptr_mut(n)?;
         // SAFETY: within a map value.

@@ -42,7 +42,7 @@ pub static DETOURED: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 pub static HELD: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 /// When the last packet of a flow leaves (`CLOCK_MONOTONIC` ns), by a hash of the flow.
 #[map]
-pub static FLOWS: Array<u64> = Array::with_max_entries(FLOW_BUCKETS, 0);
+pub static FLOWS: Array<u64> = Array::with_max_entries(FLOW_BUCKETS, BPF_F_MMAPABLE);
 /// Quantiles of the distributions of jitter.
 #[map]
 pub static TABLES: Array<[i32; TABLE_LEN]> = Array::with_max_entries(MAX_TABLES, 0);

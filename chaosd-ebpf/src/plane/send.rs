@@ -1,12 +1,15 @@
 //! Sending a packet elsewhere: into a detour, into the hold queue, back to its interface.
 
+use core::{ffi::c_void, ptr};
+
 use aya_ebpf::{
     bindings::{
-        _bindgen_ty_28::BPF_SKB_TSTAMP_DELIVERY_MONO, BPF_F_INGRESS, tcx_action_base::TCX_NEXT,
+        __sk_buff, _bindgen_ty_28::BPF_SKB_TSTAMP_DELIVERY_MONO, BPF_F_INGRESS,
+        tcx_action_base::TCX_NEXT,
     },
     helpers::generated::{
-        bpf_clone_redirect, bpf_get_prandom_u32, bpf_redirect, bpf_set_hash, bpf_skb_change_type,
-        bpf_skb_set_tstamp, bpf_skb_vlan_push,
+        bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_set_hash,
+        bpf_skb_change_type, bpf_skb_set_tstamp, bpf_skb_vlan_push,
     },
     programs::TcContext,
 };
@@ -74,11 +77,7 @@ pub fn send(ctx: &TcContext) -> i32 {
     let copies = v.copies;
     if let Some(when) = hold::departure(v) {
         prepare(ctx, v, when);
-        let mut sent = 0;
-        while sent <= copies && sent <= MOST_COPIES {
-            into_hold(ctx, ctl, v);
-            sent += 1;
-        }
+        repeat(ctx, copies + 1, clone_into_hold);
         return act::lose(v.direction, v.detoured != 0);
     }
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
@@ -86,14 +85,7 @@ pub fn send(ctx: &TcContext) -> i32 {
     unsafe {
         bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
     }
-    let mut sent = 0;
-    while sent < copies && sent < MOST_COPIES {
-        // SAFETY: the context and numbers.
-        unsafe {
-            bpf_clone_redirect(ctx.skb.skb, v.index, flags(v.direction));
-        }
-        sent += 1;
-    }
+    repeat(ctx, copies, clone_back);
     if v.detoured != 0 {
         return back(ctx, v.index, v.direction);
     }
@@ -101,8 +93,50 @@ pub fn send(ctx: &TcContext) -> i32 {
     TCX_NEXT
 }
 
-/// Of one packet, by several faults together; a bound for the verifier.
+/// Of one packet, by several faults together.
 const MOST_COPIES: u32 = 64;
+
+/// What the rounds of [`repeat`] share: the packet. The rest they read again.
+#[repr(C)]
+struct Rounds {
+    skb: *mut __sk_buff,
+}
+
+/// A loop that the verifier reads once (5.17): it follows every round of a `while`, whose counter a
+/// compiler may run downwards from a number that 6.1 takes for unbounded.
+#[inline(always)]
+fn repeat(ctx: &TcContext, times: u32, round: unsafe extern "C" fn(u32, *mut Rounds) -> i64) {
+    let mut rounds = Rounds { skb: ctx.skb.skb };
+    // SAFETY: the callback has the helper's signature and the context outlives the call.
+    unsafe {
+        bpf_loop(
+            times.min(MOST_COPIES + 1),
+            round as *mut c_void,
+            ptr::from_mut(&mut rounds).cast(),
+            0,
+        );
+    }
+}
+
+unsafe extern "C" fn clone_into_hold(_: u32, rounds: *mut Rounds) -> i64 {
+    let (Some(v), Some(ctl)) = (decide::verdict(Scratch::Tc), maps::control()) else {
+        return 1;
+    };
+    // SAFETY: `repeat` passes its own.
+    into_hold(unsafe { (*rounds).skb }, ctl, v);
+    0
+}
+
+unsafe extern "C" fn clone_back(_: u32, rounds: *mut Rounds) -> i64 {
+    let Some(v) = decide::verdict(Scratch::Tc) else {
+        return 1;
+    };
+    // SAFETY: `repeat` passes its own; the context and numbers.
+    unsafe {
+        bpf_clone_redirect((*rounds).skb, v.index, flags(v.direction));
+    }
+    0
+}
 
 /// Writes onto the packet what the hold queue and its far end read.
 #[inline(always)]
@@ -170,9 +204,9 @@ pub fn leave_at(ctx: &TcContext, at: u64) {
 /// A clone, for it has no socket: TCP Small Queues would stall a sender whose packets stay charged
 /// to it (net/ipv4/tcp_output.c, `tcp_small_queue_check`), and UDP would run out of its buffer.
 #[inline(always)]
-fn into_hold(ctx: &TcContext, ctl: &Control, v: &Verdict) {
+fn into_hold(skb: *mut __sk_buff, ctl: &Control, v: &Verdict) {
     // SAFETY: the context and numbers.
-    let refused = unsafe { bpf_clone_redirect(ctx.skb.skb, ctl.hold, 0) } != 0;
+    let refused = unsafe { bpf_clone_redirect(skb, ctl.hold, 0) } != 0;
     if !refused {
         maps::add(&maps::HELD, 0, 1);
         return;

@@ -10,6 +10,7 @@ use super::{
     request::RunRequest,
 };
 use crate::{
+    bpf::Mechanism,
     engine::{EngineError, Handle},
     host::Doctor,
     instance::StateDir,
@@ -37,6 +38,8 @@ pub trait Runs: Send + Sync + 'static {
     fn revert(&self, id: RunId, why: Ended) -> Answer<'_, Result<RunReport, EngineError>>;
     /// Ends every run; returns those it ended.
     fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
+    /// How programs come onto interfaces.
+    fn mechanism(&self) -> Mechanism;
     /// 0 while the watchdog is being replaced.
     fn watchdog_pid(&self) -> u32;
     /// What this host can do.
@@ -50,6 +53,7 @@ pub trait Runs: Send + Sync + 'static {
                     pid: std::process::id(),
                     watchdog_pid: self.watchdog_pid(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
+                    attach: self.mechanism(),
                 }),
                 runs: self.reports().await?,
             })
@@ -134,6 +138,10 @@ impl Runs for Service {
 
     fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
         Box::pin(self.engine.revert_all(why))
+    }
+
+    fn mechanism(&self) -> Mechanism {
+        self.engine.mechanism()
     }
 
     fn watchdog_pid(&self) -> u32 {

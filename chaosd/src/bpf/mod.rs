@@ -2,10 +2,12 @@
 //!
 //! A `Plane` is one network namespace: the programs, their maps, their links. It is opened when a
 //! fault first needs the namespace, kept for a while after the last one, and arms and disarms by
-//! writing memory. Links are never pinned: they die with the process.
+//! writing memory. Links are never pinned: they die with the process. On a kernel without tcx the
+//! engine hangs filters in their place ([`Mechanism`]).
 
 mod fence;
 mod matcher;
+mod mechanism;
 mod object;
 mod peers;
 mod plane;
@@ -16,6 +18,7 @@ mod tests;
 
 pub use fence::fence;
 pub use matcher::{Matcher, PeerSet, Steering};
+pub use mechanism::Mechanism;
 pub use plane::{Plane, PlaneError, Spare};
 
 /// The lease: how long programs go on without hearing from the daemon.

@@ -34,6 +34,7 @@ pub(super) struct Object {
     pub flags: Mapped<chaosd_ebpf::Bits>,
     ports: MapData,
     local_ports: MapData,
+    flows: MapData,
     pub peers4: LpmTrie<MapData, [u8; 4], pod::Bits>,
     pub peers6: LpmTrie<MapData, [u8; 16], pod::Bits>,
     pub cgroups: HashMap<MapData, u64, pod::Bits>,
@@ -106,6 +107,7 @@ impl Object {
             flags: mapped(&mut ebpf, "FLAGS", 256)?,
             ports: array(&mut ebpf, "PORTS")?,
             local_ports: array(&mut ebpf, "LOCAL_PORTS")?,
+            flows: array(&mut ebpf, "FLOWS")?,
             peers4: typed(&mut ebpf, "PEERS4")?,
             peers6: typed(&mut ebpf, "PEERS6")?,
             cgroups: typed(&mut ebpf, "CGROUPS")?,
@@ -133,6 +135,11 @@ impl Object {
     /// The table of local ports, likewise.
     pub fn local_ports(&self) -> Result<Mapped<chaosd_ebpf::Bits>, PlaneError> {
         mapped_data(&self.local_ports, "LOCAL_PORTS", 65536)
+    }
+
+    /// When the last packets of flows leave, likewise.
+    pub fn flows(&self) -> Result<Mapped<u64>, PlaneError> {
+        mapped_data(&self.flows, "FLOWS", chaosd_ebpf::FLOW_BUCKETS as usize)
     }
 
     /// Hands the programs' log lines to `tracing`.

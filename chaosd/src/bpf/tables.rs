@@ -146,14 +146,14 @@ impl Tables {
         }
         c.uses = uses;
         c.cgroup_levels = levels;
-        write_control(control, c);
+        write_control(control, &c);
     }
 }
 
 /// Writes the control entry but for the lease and the fence, which belong to others: written back
 /// from a copy they could undo what the watchdog has written meanwhile.
-pub(super) fn write_control(control: &mut Mapped<Control>, value: Control) {
-    control.set_from(0, offset_of!(Control, any_peer), value);
+pub(super) fn write_control(control: &mut Mapped<Control>, value: &Control) {
+    control.set_from(0, offset_of!(Control, any_peer), *value);
 }
 
 fn put(bits: &mut Bits, n: u8, on: bool) {

@@ -113,6 +113,7 @@ async fn here(
         system: Arc::new(machine()),
         linger: Duration::ZERO,
         warm: false,
+        mechanism: global.mechanism(),
     })?;
     let side = Side::Here(Service {
         engine: engine.handle(),

@@ -110,6 +110,14 @@ fn filled(report: &RunReport) -> usize {
 }
 
 fn rates(now: Count, n: usize, before: Option<&(Vec<Count>, f64)>) -> String {
+    let text = acting(now, n, before);
+    if now.overflow == 0 {
+        return text;
+    }
+    format!("{text}, {} OVERFLOW", render::grouped(now.overflow))
+}
+
+fn acting(now: Count, n: usize, before: Option<&(Vec<Count>, f64)>) -> String {
     let past = before.and_then(|(counts, seconds)| Some((counts.get(n)?, *seconds)));
     let Some((past, seconds)) = past.filter(|(_, seconds)| *seconds > 0.0) else {
         return format!(
@@ -196,6 +204,17 @@ mod tests {
             let length = plain(width, Some(&past)).chars().count();
             assert!(length <= width.max(43), "{length} cells for {width}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_lost_packets_is_shown_at_once() {
+        let now = Count {
+            overflow: 1234,
+            ..Count::default()
+        };
+        assert_eq!(rates(now, 0, None), "0 matched, 0 affected, 1,234 OVERFLOW");
+        let calm = Count::default();
+        assert_eq!(rates(calm, 0, None), "0 matched, 0 affected");
     }
 
     #[test]

@@ -7,5 +7,8 @@ pub(super) fn machine() -> Real {
     Real::new(
         |netns, name, alias| Ok(netlink::delete_link(netns, name, alias)?),
         |map, _| Ok(bpf::fence(map)?),
+        |netns, index, filters, clsact| {
+            Ok(netlink::filters::remove(netns, index, filters, clsact)?)
+        },
     )
 }

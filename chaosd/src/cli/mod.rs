@@ -33,7 +33,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::instance::{DEFAULT_STATE_DIR, StateDir};
+use crate::{
+    bpf::Mechanism,
+    instance::{DEFAULT_STATE_DIR, StateDir},
+};
 
 pub use exit::Exit;
 use failure::CliError;
@@ -84,6 +87,17 @@ struct Global {
     /// Log more (-vv: still more); the variable `CHAOSD_LOG` chooses by module
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global")]
     verbose: u8,
+    /// How programs come onto interfaces: `clsact` is what kernels before 6.6 get, to be tried on
+    /// any (for testing)
+    #[arg(
+        long,
+        env = "CHAOSD_ATTACH",
+        global = true,
+        value_name = "HOW",
+        default_value = "auto",
+        help_heading = "Global"
+    )]
+    attach: Attach,
     /// When to colour
     #[arg(
         long,
@@ -103,12 +117,31 @@ impl Global {
     fn socket(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| self.state().socket())
     }
+
+    fn mechanism(&self) -> Mechanism {
+        match self.attach {
+            Attach::Auto => Mechanism::of_this_kernel(),
+            Attach::Tcx => Mechanism::Tcx,
+            Attach::Clsact => Mechanism::Clsact,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Human,
     Json,
+}
+
+/// `--attach`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Attach {
+    /// The better one that this kernel has
+    Auto,
+    /// tcx links (Linux 6.6)
+    Tcx,
+    /// Filters at a clsact qdisc
+    Clsact,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

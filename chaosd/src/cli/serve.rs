@@ -54,6 +54,7 @@ impl Serve {
                 system: Arc::new(machine()),
                 linger: self.linger,
                 warm: true,
+                mechanism: global.mechanism(),
             })?;
             let service = Arc::new(Service {
                 engine: engine.handle(),

@@ -5,6 +5,7 @@
 //! last `Handle` is gone, or the thread panics, it reverts everything.
 
 mod clock;
+mod hooks;
 mod pairs;
 mod planes;
 mod run;
@@ -23,7 +24,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    bpf::PeerSet,
+    bpf::{Mechanism, PeerSet},
     instance::Instance,
     plan::Plan,
     report::{Ended, RunId, RunReport},
@@ -44,6 +45,8 @@ pub struct Options {
     pub linger: Duration,
     /// Loads programs ahead of the first fault.
     pub warm: bool,
+    /// How programs come onto interfaces.
+    pub mechanism: Mechanism,
 }
 
 /// Speaks to the engine's thread; cheap to clone.
@@ -51,6 +54,7 @@ pub struct Options {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     watchdog: Arc<AtomicU32>,
+    mechanism: Mechanism,
 }
 
 /// Why the engine did not do it. Nothing is left changed.
@@ -112,6 +116,7 @@ impl Engine {
         let handle = Handle {
             commands: commands.clone(),
             watchdog: Arc::clone(&watchdog),
+            mechanism: options.mechanism,
         };
         let worker = worker::Worker::new(options, commands, watchdog)?;
         let thread = std::thread::Builder::new()
@@ -174,6 +179,11 @@ impl Handle {
     /// Ends every run and takes every plane down; returns the runs it ended.
     pub async fn revert_all(&self, why: Ended) -> Result<Vec<RunReport>, EngineError> {
         self.ask(|reply| Command::RevertAll(why, reply)).await
+    }
+
+    /// How programs come onto interfaces.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
     }
 
     /// The watchdog's process id, 0 while it is being replaced.

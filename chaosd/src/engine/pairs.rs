@@ -13,7 +13,7 @@ use crate::{
     bpf::Plane,
     instance::Instance,
     netlink::{
-        self,
+        self, PLANES,
         detour::{self, Detour, Role, Spec},
         qdisc::{self, Fq},
     },
@@ -22,7 +22,7 @@ use crate::{
     undo::{Link, NetnsId, RevertReport, System, Undo},
 };
 
-use super::planes::{NetemOf, OpenError, PLANES};
+use super::planes::{NetemOf, OpenError};
 
 /// How often a queue that drains is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -50,7 +50,7 @@ struct Netem {
 pub(super) struct Maker<'a> {
     pub instance: &'a Instance,
     pub system: &'a Arc<dyn System>,
-    /// Of the largest interface, in bytes.
+    /// Of the pairs, in bytes.
     pub mtu: u32,
 }
 
@@ -163,7 +163,11 @@ impl Pairs {
         if self.hold.is_none() {
             return;
         }
-        let held = || plane.held().map_or(0, |(entered, left)| entered - left);
+        let held = || {
+            plane
+                .held()
+                .map_or(0, |(entered, left)| entered.saturating_sub(left))
+        };
         let longest = chaosd_ebpf::CHUNKS_NS[3];
         let until = Instant::now() + Duration::from_nanos(longest) + GRACE;
         let name = detour::names(plane.number() / PLANES, plane.number() % PLANES, Role::Hold).tx;

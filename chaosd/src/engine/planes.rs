@@ -1,21 +1,18 @@
 //! The planes of an engine: opened when a fault needs a namespace, kept for a while, closed.
 
 use std::{
-    os::{
-        fd::AsFd,
-        linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
+    collections::BTreeMap,
+    os::{fd::AsFd, unix::net::UnixDatagram},
     sync::{Arc, mpsc},
     time::Instant,
 };
 
 use crate::{
-    bpf::{LEASE_NS, Matcher, Plane, PlaneError, Spare, Steering},
+    bpf::{LEASE_NS, Matcher, Mechanism, Plane, PlaneError, Spare, Steering},
     instance::Instance,
     journal::JournalError,
     netlink::{
-        self, Monitor, NetlinkError,
+        self, Monitor, NetlinkError, PLANES,
         detour::{Detour, Role},
     },
     plan::{Interface, Netns, Plan},
@@ -30,8 +27,8 @@ use super::{
     pairs::{Maker, Pairs},
 };
 
-/// Planes one engine can have: 64 instances share 4096 numbers.
-pub(super) const PLANES: u32 = 64;
+/// Of a veth pair, in bytes: an interface that comes later may have any MTU.
+const LARGEST_MTU: u32 = 65_535;
 
 /// What the stack needs to take loopback packets that come without a route, as they do from the
 /// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
@@ -63,6 +60,8 @@ pub(super) struct Held {
     pub idle: Option<Instant>,
     /// The record by which the watchdog can disarm it.
     record: Applied,
+    /// What hangs at interfaces in the place of links, by index.
+    pub(super) filters: BTreeMap<u32, Applied>,
     pairs: Pairs,
     loopback: Option<Applied>,
     _monitor: Monitor,
@@ -91,6 +90,7 @@ pub(super) struct Planes {
     spare: Option<mpsc::Receiver<Result<Spare, PlaneError>>>,
     system: Arc<dyn System>,
     instance: u32,
+    mechanism: Mechanism,
     commands: mpsc::Sender<Command>,
     /// Here, for what takes long is done here, and it has to hear of us meanwhile.
     pub watchdog: Option<Watchdog>,
@@ -100,6 +100,7 @@ impl Planes {
     pub fn new(
         instance: u32,
         system: Arc<dyn System>,
+        mechanism: Mechanism,
         commands: mpsc::Sender<Command>,
         watchdog: Watchdog,
     ) -> Self {
@@ -108,6 +109,7 @@ impl Planes {
             spare: None,
             system,
             instance,
+            mechanism,
             commands,
             watchdog: Some(watchdog),
         }
@@ -199,7 +201,7 @@ impl Planes {
             Some(Ok(spare)) => spare,
             Some(Err(_)) | None => Spare::load()?,
         };
-        let plane = Plane::open(number, netns.clone(), spare);
+        let plane = Plane::open(number, netns.clone(), spare).by(self.mechanism);
         let journal = instance.journal(&format!("plane-{number}"))?;
         let mut txn = Txn::begin(journal, Arc::clone(&self.system));
         // The map exists and is harmless: what the record is for is the watchdog, which can disarm
@@ -220,6 +222,7 @@ impl Planes {
             plane,
             idle: Some(Instant::now()),
             record: txn.commit()?,
+            filters: BTreeMap::new(),
             pairs: Pairs::default(),
             loopback: None,
             _monitor: monitor,
@@ -229,21 +232,14 @@ impl Planes {
     }
 
     /// A plane number that nobody else has in this namespace, another chaosd with another state
-    /// directory included: packets carry it from program to program, and the detour is named for
-    /// it. What claims it is an abstract socket name (unix(7)), which lives in the namespace and
-    /// goes with the descriptor.
+    /// directory included.
     fn claim(&self, netns: &Netns) -> Result<(u32, UnixDatagram), OpenError> {
         let own = (0..PLANES).map(|n| self.instance * PLANES + n);
         for number in own.chain(0..PLANES * PLANES) {
             if self.get(number).is_some() {
                 continue;
             }
-            let claimed = netlink::in_netns(netns.fd.as_fd(), || {
-                let name = format!("chaosd-plane-{number}");
-                UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
-            })
-            .map_err(PlaneError::Netns)?;
-            match claimed {
+            match netlink::claim_plane(netns.fd.as_fd(), number) {
                 Ok(claim) => return Ok((number, claim)),
                 Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
                 Err(e) => return Err(PlaneError::Netns(e).into()),
@@ -274,17 +270,17 @@ impl Planes {
         let any = |needs: fn(&Matcher) -> bool| {
             ethernet && plan.faults.iter().any(|f| needs(&f.rule.matcher))
         };
-        let (segment, hold) = (any(|m| m.steering != Steering::Never), any(|m| m.holds));
-        let detour = segment || hold || any(|m| m.netem);
+        let (segment, queue) = (any(|m| m.steering != Steering::Never), any(|m| m.holds));
+        let detour = segment || queue || any(|m| m.netem);
         let maker = Maker {
             instance,
             system: &system,
-            mtu: interfaces.iter().map(|i| i.mtu).max().unwrap_or(1500),
+            mtu: LARGEST_MTU,
         };
         if segment {
             held.pairs.want_segment(&mut held.plane, &maker)?;
         }
-        if hold {
+        if queue {
             held.pairs.want_hold(&mut held.plane, &maker)?;
         }
         let seed = plan.seeded.then_some(plan.seed);
@@ -303,7 +299,7 @@ impl Planes {
         for interface in wanted {
             self.vouch();
             let held = self.get_mut(number).ok_or(OpenError::Full)?;
-            held.plane.attach(interface)?;
+            held.attach(interface, instance, &system)?;
         }
         let held = self.get_mut(number).ok_or(OpenError::Full)?;
         // A plan that protects nobody takes nothing from the runs beside it.
@@ -330,7 +326,8 @@ impl Planes {
 
     /// Looks at the interfaces of a plane again. Returns the pairs that are gone: somebody deleted
     /// them, and nothing is steered there any more.
-    pub fn reconcile(&mut self, number: u32) -> Vec<Role> {
+    pub fn reconcile(&mut self, number: u32, instance: &Instance) -> Vec<Role> {
+        let system = Arc::clone(&self.system);
         let Some(held) = self.get_mut(number) else {
             return Vec::new();
         };
@@ -347,7 +344,10 @@ impl Planes {
         let attached: Vec<u32> = held.plane.attached().map(|(i, _)| i).collect();
         for index in attached.into_iter().filter(|i| gone(*i)) {
             tracing::info!(index, "an interface is gone");
-            held.plane.detach(index);
+            let undone = held.detach(index);
+            if !undone.is_clean() {
+                tracing::error!("{undone}");
+            }
         }
         for interface in &there {
             self.vouch();
@@ -358,7 +358,7 @@ impl Planes {
                 continue;
             }
             let new = held.plane.attached().all(|(i, _)| i != interface.index);
-            match held.plane.attach(interface) {
+            match held.attach(interface, instance, &system) {
                 Ok(()) if new => {
                     tracing::info!(interface = interface.name, "a new interface is covered");
                 }
@@ -382,6 +382,10 @@ impl Planes {
             self.vouch();
         }
         held.plane.shut();
+        while let Some(index) = held.filters.keys().next().copied() {
+            self.vouch();
+            report.merge(held.take_off(index));
+        }
         // The newest first.
         if let Some(loopback) = held.loopback.take() {
             report.merge(loopback.revert());

@@ -59,6 +59,7 @@ impl Worker {
         let mut planes = Planes::new(
             options.instance.number(),
             options.system,
+            options.mechanism,
             commands.clone(),
             watchdog,
         );
@@ -197,16 +198,12 @@ impl Worker {
             self.runs.push(run);
             report
         });
-        match &result {
-            Ok(report) => {
-                if let Some(run) = self.runs.iter_mut().find(|r| r.id == report.id) {
-                    run.netems = netems;
-                }
-            }
-            Err(_) => {
-                let undone = self.planes.drop_netems(number, &netems);
-                self.note(&undone);
-            }
+        let armed = result.as_ref().ok().map(|report| &report.id);
+        if let Some(run) = self.runs.iter_mut().find(|r| Some(&r.id) == armed) {
+            run.netems = netems;
+        } else {
+            let undone = self.planes.drop_netems(number, &netems);
+            self.note(&undone);
         }
         self.settle();
         if self.warm {
@@ -405,7 +402,7 @@ impl Worker {
     }
 
     fn interfaces_changed(&mut self, plane: u32) {
-        for role in self.planes.reconcile(plane) {
+        for role in self.planes.reconcile(plane, &self.instance) {
             for id in self.ids(|r| r.plane == plane && r.needs(role)) {
                 self.target_gone(&id, "the detour device it needs was deleted");
             }

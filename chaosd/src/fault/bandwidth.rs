@@ -1,6 +1,6 @@
 //! `bandwidth`: packets pass through a slow link, whose queue drops its tail.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use chaosd_ebpf::{Fault, HOLDS, Kind, ONE, PER_FLOW, PER_SEGMENT};
 use humantime::format_duration;
@@ -21,20 +21,22 @@ impl PacketFault for Bandwidth {
     }
 
     fn what(&self) -> String {
-        let whom = match self.per {
-            Share::Fault => "packets",
-            Share::Flow => "each flow's packets",
+        let link = match self.per {
+            Share::Fault => "direction",
+            Share::Flow => "flow and direction",
         };
-        let mut text = format!("lets {whom} through at {} in each direction", self.rate);
-        // Writing to a String cannot fail.
-        if self.burst > Size::NONE {
-            write!(text, ", after a burst of {}", self.burst).ok();
-        }
+        let burst = match self.burst {
+            Size::NONE => String::new(),
+            burst => format!("burst {burst}, "),
+        };
         let queue = match self.queue {
             Queue::Size(size) => size.to_string(),
             Queue::Time(time) => format_duration(time).to_string(),
         };
-        text + &format!(", with a queue of {queue}")
+        format!(
+            "lets through {} per {link} ({burst}queue {queue}) of packets",
+            self.rate
+        )
     }
 
     fn mechanism(&self) -> String {

@@ -1,6 +1,6 @@
 //! `delay`: packets arrive later.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use chaosd_ebpf::{
     FIRST_CUSTOM, Fault, HOLDS, KEEP_ORDER, Kind, NORMAL, ONE, PARETO, PARETO_NORMAL, PER_SEGMENT,
@@ -27,17 +27,19 @@ impl PacketFault for Delay {
     fn what(&self) -> String {
         let time = format_duration(self.time);
         let Some(jitter) = &self.jitter else {
-            return format!("delays packets by {time}");
+            return format!("adds {time} to packets");
         };
         let width = format_duration(jitter.width);
         let law = law(&jitter.distribution);
-        let mut text = format!("delays packets by {time} ± {width} ({law}");
-        if !jitter.correlation.is_none() {
-            // Writing to a String cannot fail.
-            write!(text, ", correlation {}", jitter.correlation).ok();
-        }
+        let correlation = if jitter.correlation.is_none() {
+            String::new()
+        } else {
+            format!(", correlation {}", jitter.correlation)
+        };
         let order = if self.keep_order { "kept" } else { "not kept" };
-        text + &format!("; order within a flow {order})")
+        format!(
+            "adds {time} ± {width} ({law}{correlation}; order within a flow {order}) to packets"
+        )
     }
 
     fn mechanism(&self) -> String {

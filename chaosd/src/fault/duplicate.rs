@@ -13,8 +13,8 @@ impl PacketFault for Duplicate {
 
     fn what(&self) -> String {
         match self.copies {
-            1 => format!("sends {} of packets twice", self.rate),
-            copies => format!("sends {} of packets {} times", self.rate, copies + 1),
+            1 => format!("sends twice {} of packets", self.rate),
+            copies => format!("sends {} times {} of packets", copies + 1, self.rate),
         }
     }
 

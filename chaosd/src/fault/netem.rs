@@ -85,7 +85,7 @@ impl PacketFault for Netem {
             self.slot.as_ref().map(|_| "slots".into()),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        format!("sends packets through netem: {}", parts.join(", "))
+        format!("sends through netem ({}) packets", parts.join(", "))
     }
 
     fn mechanism(&self) -> String {

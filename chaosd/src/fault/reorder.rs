@@ -15,10 +15,10 @@ impl PacketFault for Reorder {
     }
 
     fn what(&self) -> String {
+        let by = format_duration(self.by);
         format!(
-            "holds {} of packets back by {} while others pass",
-            self.rate,
-            format_duration(self.by)
+            "holds back by {by}, while others pass, {} of packets",
+            self.rate
         )
     }
 

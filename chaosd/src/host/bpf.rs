@@ -2,8 +2,8 @@
 
 use std::{fs, io, path::Path};
 
-use super::{Capability, State, capability};
-use crate::bpf::probe;
+use super::{Capability, State, capability, modules};
+use crate::bpf::{Mechanism, probe};
 
 /// Without these no packet fault works.
 pub(super) fn required() -> Vec<Capability> {
@@ -17,10 +17,11 @@ pub(super) fn required() -> Vec<Capability> {
              lockdown or a security module must let root load programs",
         ),
         capability(
-            "tcx",
-            "attaching programs that vanish with chaosd",
-            tried(probe::tcx()),
-            "run Linux 6.6 or later with CONFIG_NET_XGRESS=y",
+            "packet hooks",
+            "every packet fault",
+            hooks(),
+            "run Linux 6.6 or later with CONFIG_NET_XGRESS=y, or one with CONFIG_NET_SCH_INGRESS=m \
+             and CONFIG_NET_CLS_BPF=m (modprobe -a sch_ingress cls_bpf)",
         ),
     ];
     all.map(|capability| Capability {
@@ -30,9 +31,32 @@ pub(super) fn required() -> Vec<Capability> {
     .to_vec()
 }
 
+/// What programs are attached by. Only a kernel without tcx is asked for more.
+fn hooks() -> (State, String) {
+    match Mechanism::of_this_kernel() {
+        Mechanism::Tcx => match probe::tcx() {
+            Ok(_) => (State::Available, "in use: tcx".to_owned()),
+            Err(error) => (State::Unknown, format!("could not be tried: {error}")),
+        },
+        Mechanism::Clsact => match modules::clsact() {
+            (State::Available, _) => (
+                State::Available,
+                "in use: clsact and cls_bpf, for there is no tcx".to_owned(),
+            ),
+            (state, found) => (state, format!("there is no tcx; {found}")),
+        },
+    }
+}
+
 /// Without these some are slower or not there.
 pub(super) fn optional() -> Vec<Capability> {
     vec![
+        capability(
+            "tcx",
+            "taking programs off by the kernel itself when chaosd is killed",
+            tried(probe::tcx()),
+            "run Linux 6.6 or later with CONFIG_NET_XGRESS=y",
+        ),
         capability(
             "cgroup programs",
             "hitting a cgroup's incoming packets",

@@ -169,7 +169,7 @@ impl Host {
     /// Everything there is to say. The caller knows the state directory: it names the instances
     /// that live and what the journals of dead ones hold.
     pub fn doctor(&self, instances: Vec<LiveInstance>, mut abandoned: Vec<Leftover>) -> Doctor {
-        abandoned.extend(leftovers::devices(&instances));
+        abandoned.extend(leftovers::all(&instances));
         Doctor {
             kernel: system::kernel(),
             ready: self.require_packet_faults().is_ok(),
@@ -259,6 +259,7 @@ mod tests {
         for name in [
             "CAP_BPF",
             "kernel BTF",
+            "packet hooks",
             "tcx",
             "detour",
             "cgroup v2",

@@ -25,6 +25,25 @@ pub(super) fn detour() -> Capability {
     )
 }
 
+/// What programs are attached by where there is no tcx; the first part that is missing.
+pub(super) fn clsact() -> (State, String) {
+    let files = Files::of_this_kernel();
+    let parts = [
+        (
+            Part::Qdisc("clsact"),
+            "sch_ingress",
+            "CONFIG_NET_SCH_INGRESS",
+        ),
+        (Part::Classifier("bpf"), "cls_bpf", "CONFIG_NET_CLS_BPF"),
+    ];
+    let found = parts.map(|(part, module, option)| {
+        let (state, detail) = files.say(module, option).unwrap_or_else(|| tried(part));
+        (state, format!("{module}: {detail}"))
+    });
+    let missing = found.iter().find(|(state, _)| *state != State::Available);
+    missing.unwrap_or(&found[0]).clone()
+}
+
 /// The queue that holds packets: tried for real, with the limits that are asked of it.
 pub(super) fn hold() -> Capability {
     queue(

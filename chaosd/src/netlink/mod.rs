@@ -6,8 +6,10 @@
 //! there. Changes and their undoing use a plain blocking socket, so that a revert needs no
 //! asynchronous runtime; only the dumps use one.
 
+mod claim;
 mod connections;
 pub mod detour;
+pub mod filters;
 mod interfaces;
 mod leftovers;
 mod monitor;
@@ -18,6 +20,7 @@ mod socket;
 mod sysctl;
 pub mod trial;
 
+pub use claim::{PLANES, claim_plane, claimed_planes};
 pub use connections::{Connection, established};
 pub use interfaces::interfaces;
 pub use leftovers::{delete_link, leftovers};
@@ -68,6 +71,14 @@ pub enum NetlinkError {
         device: String,
         /// What is wrong with it.
         wrong: String,
+    },
+    /// Somebody else holds the place of our filters.
+    #[error("no program can be hung at {device}: {what}")]
+    Taken {
+        /// Which interface.
+        device: String,
+        /// By what it is taken.
+        what: String,
     },
     /// The kernel lacks a queueing discipline.
     #[error("the kernel has no {kind}: it needs {option}")]

@@ -23,6 +23,8 @@ unsafe impl Plain for chaosd_ebpf::FaultState {}
 unsafe impl Plain for chaosd_ebpf::Bits {}
 // SAFETY: as above.
 unsafe impl Plain for chaosd_ebpf::Iface {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
 
 /// An array map, mapped.
 pub struct Mapped<T: Plain> {
@@ -109,6 +111,12 @@ impl<T: Plain> Mapped<T> {
                     .write_volatile(value.add(word).read_unaligned());
             }
         }
+    }
+
+    /// Overwrites every entry with zeros.
+    pub fn zero(&mut self) {
+        // SAFETY: any bytes are a T, zeros too; the pointer and the length are the mapping's.
+        unsafe { self.base.as_ptr().write_bytes(0, self.len) }
     }
 
     /// Reads, changes and writes entry `i`.

@@ -12,7 +12,7 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::{NetnsId, Real, Sysctl, System};
+use super::{Filter, NetnsId, Outcome, Real, Sysctl, System};
 
 /// See the module.
 #[derive(Default)]
@@ -26,6 +26,7 @@ struct State {
     links: BTreeMap<String, String>,
     maps: Vec<u32>,
     fenced: Vec<u32>,
+    filtered: Vec<u32>,
     writes: usize,
     broken: bool,
 }
@@ -59,6 +60,11 @@ impl Fake {
 
     pub fn add_map(&self, id: u32) {
         self.state().maps.push(id);
+    }
+
+    /// An interface with filters of ours.
+    pub fn add_filters(&self, index: u32) {
+        self.state().filtered.push(index);
     }
 
     pub fn fenced(&self) -> Vec<u32> {
@@ -140,11 +146,33 @@ impl System for Fake {
         }
         Ok(known)
     }
+
+    fn remove_filters(
+        &self,
+        _netns: BorrowedFd<'_>,
+        index: u32,
+        _filters: &[Filter],
+        _clsact: bool,
+    ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
+        self.check()?;
+        let mut state = self.state();
+        let before = state.filtered.len();
+        state.filtered.retain(|filtered| *filtered != index);
+        Ok(if state.filtered.len() < before {
+            Outcome::Done
+        } else {
+            Outcome::AlreadyGone
+        })
+    }
 }
 
-/// The real machine, without links and maps.
+/// The real machine, without links, maps and filters.
 pub(crate) fn real() -> Real {
-    Real::new(|_, _, _| Ok(false), |_, _| Ok(false))
+    Real::new(
+        |_, _, _| Ok(false),
+        |_, _| Ok(false),
+        |_, _, _, _| Ok(Outcome::AlreadyGone),
+    )
 }
 
 /// A network namespace which lives as long as the descriptor.

@@ -6,6 +6,7 @@
 //!
 //! A new kind of change is one file here, one variant, and one line in each `match` below.
 
+mod filters;
 mod link;
 mod map;
 mod netns;
@@ -19,10 +20,11 @@ use std::{error::Error, fmt};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    filters::{Filter, Filters, Hook},
     link::Link,
     map::Map,
     netns::NetnsId,
-    real::{DeleteLink, Fence, Real},
+    real::{DeleteLink, Fence, Real, RemoveFilters},
     report::{Failure, RevertReport},
     sysctl::Sysctl,
     system::System,
@@ -43,6 +45,8 @@ pub enum Undo {
     Sysctl(Sysctl),
     /// Disarm a plane by its control map.
     Map(Map),
+    /// Take our filters off an interface.
+    Filters(Filters),
 }
 
 /// What an undo found to do.
@@ -80,6 +84,7 @@ impl Undo {
             Self::Link(undo) => undo.revert(system),
             Self::Sysctl(undo) => undo.revert(system),
             Self::Map(undo) => undo.revert(system),
+            Self::Filters(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
             what: self.to_string(),
@@ -94,6 +99,7 @@ impl Undo {
             Self::Link(undo) => undo.by_hand(),
             Self::Sysctl(undo) => undo.by_hand(),
             Self::Map(undo) => undo.by_hand(),
+            Self::Filters(undo) => undo.by_hand(),
         }
     }
 }
@@ -105,6 +111,7 @@ impl fmt::Display for Undo {
             Self::Link(undo) => undo.fmt(f),
             Self::Sysctl(undo) => undo.fmt(f),
             Self::Map(undo) => undo.fmt(f),
+            Self::Filters(undo) => undo.fmt(f),
         }
     }
 }
@@ -135,6 +142,18 @@ mod tests {
                 netns: netns.clone(),
                 name: "chaosd0".into(),
                 alias: "chaosd:1".into(),
+            }),
+            Undo::Filters(Filters {
+                netns: netns.clone(),
+                interface: "eth0".into(),
+                index: 2,
+                clsact: true,
+                filters: vec![Filter {
+                    hook: Hook::Egress,
+                    priority: 1,
+                    handle: 3,
+                    program: 4,
+                }],
             }),
             Undo::Sysctl(Sysctl {
                 netns,

@@ -10,12 +10,15 @@ use std::{
 
 use nix::sched::{CloneFlags, setns};
 
-use super::System;
+use super::{Filter, Outcome, System};
 
 /// Deletes a device; see [`System::delete_link`].
 pub type DeleteLink = fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
 /// Fences a map; see [`System::fence`].
 pub type Fence = fn(u32, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
+/// Takes filters off an interface; see [`System::remove_filters`].
+pub type RemoveFilters =
+    fn(BorrowedFd<'_>, u32, &[Filter], bool) -> Result<Outcome, Box<dyn Error + Send + Sync>>;
 
 /// The machine itself. Netlink and BPF are the business of their modules, whose functions it is
 /// made of.
@@ -23,12 +26,17 @@ pub type Fence = fn(u32, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
 pub struct Real {
     delete_link: DeleteLink,
     fence: Fence,
+    remove_filters: RemoveFilters,
 }
 
 impl Real {
     /// The machine, by these means.
-    pub fn new(delete_link: DeleteLink, fence: Fence) -> Self {
-        Self { delete_link, fence }
+    pub fn new(delete_link: DeleteLink, fence: Fence, remove_filters: RemoveFilters) -> Self {
+        Self {
+            delete_link,
+            fence,
+            remove_filters,
+        }
     }
 }
 
@@ -65,6 +73,16 @@ impl System for Real {
 
     fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
         (self.fence)(id, name)
+    }
+
+    fn remove_filters(
+        &self,
+        netns: BorrowedFd<'_>,
+        index: u32,
+        filters: &[Filter],
+        clsact: bool,
+    ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
+        (self.remove_filters)(netns, index, filters, clsact)
     }
 }
 
@@ -107,7 +125,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::super::{
-        Outcome, Sysctl, Undo,
+        Sysctl, Undo,
         fake::{new_netns, real},
     };
     use super::*;

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io, os::fd::BorrowedFd};
 
+use super::{Filter, Outcome};
+
 /// The machine, as undos see it. [`super::Real`] is the true one.
 ///
 /// Nothing here needs the tokio runtime. Every call may be repeated.
@@ -25,4 +27,14 @@ pub trait System: Send + Sync {
     /// Raises the fence of the control map `id`, if it exists and bears that name: its plane
     /// passes every packet from now on. False: there is no such map.
     fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
+
+    /// Takes those of `filters` off the interface `index` of a namespace which still run their
+    /// program. `clsact`: then deletes the clsact qdisc too, unless somebody else has a filter there.
+    fn remove_filters(
+        &self,
+        netns: BorrowedFd<'_>,
+        index: u32,
+        filters: &[Filter],
+        clsact: bool,
+    ) -> Result<Outcome, Box<dyn Error + Send + Sync>>;
 }

@@ -3,23 +3,35 @@
 //! Invariant: each part first looks whether it is there, so the second run changes nothing and
 //! needs no network. The other verbs call the parts they need.
 
+mod apt;
 mod linker;
 mod packages;
 mod rust_src;
 
+pub use apt::{Apt, Mirrors, unpack};
+pub use packages::path_of;
+
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::step;
 use crate::tree::Tree;
+use crate::{step, vm};
 
-/// Nothing to choose.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Bring QEMU and the kernels of the laboratory too, which else the first guest does
+    #[arg(long)]
+    laboratory: bool,
+}
 
-/// All parts.
-pub fn run(tree: &Tree, _: &Args) -> Result<()> {
+/// All parts that building and testing on this kernel take.
+pub fn run(tree: &Tree, args: &Args) -> Result<()> {
     for_programs(tree)?;
-    for_tests()
+    for_tests()?;
+    if args.laboratory {
+        for_laboratory()?;
+        vm::fetch_all(tree)?;
+    }
+    Ok(())
 }
 
 /// What compiling the kernel programs takes.
@@ -31,7 +43,12 @@ pub fn for_programs(tree: &Tree) -> Result<()> {
 
 /// What the tests and the demonstration run.
 pub fn for_tests() -> Result<()> {
-    packages::ensure()
+    packages::for_tests()
+}
+
+/// What booting another kernel takes; only the verbs that boot one ask for it.
+pub fn for_laboratory() -> Result<()> {
+    packages::for_laboratory()
 }
 
 /// Whether this process may change the machine.

@@ -1,5 +1,6 @@
 //! System packages: the only list of programs that the tests and the demonstration start.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -13,8 +14,9 @@ struct Package {
     package: &'static str,
 }
 
-/// Each with its reason. The product itself starts none of them.
-const PACKAGES: [Package; 5] = [
+/// What the tests and the demonstration start, each with its reason. The product itself starts
+/// none of them.
+const TESTS: [Package; 5] = [
     // Makes the network namespaces and veth pairs of the laboratory.
     Package {
         program: "ip",
@@ -42,26 +44,85 @@ const PACKAGES: [Package; 5] = [
     },
 ];
 
+/// What the laboratory of kernels takes besides.
+const LABORATORY: [Package; 5] = [
+    Package {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+    },
+    // All there is in the initramfs. The dynamic busybox would start nothing there.
+    Package {
+        program: "busybox",
+        package: "busybox-static",
+    },
+    Package {
+        program: "cpio",
+        package: "cpio",
+    },
+    // Finds, and in the guest loads, the kernel's modules.
+    Package {
+        program: "depmod",
+        package: "kmod",
+    },
+    // The modules are compressed.
+    Package {
+        program: "xz",
+        package: "xz-utils",
+    },
+];
+
+/// Shares this machine's root with the guest. Debian 12 ships it with QEMU; later releases have a
+/// package of its own, which is asked for only when QEMU did not bring it.
+const SHARE: [Package; 1] = [Package {
+    program: "virtiofsd",
+    package: "virtiofsd",
+}];
+
+/// Where Debian keeps the programs that are no user's to start.
+const ELSEWHERE: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/lib/qemu", "/usr/libexec"];
+
+/// Brings what the tests run.
+pub fn for_tests() -> Result<()> {
+    ensure("system packages", "the tests need", &TESTS)?;
+    step::nothing_to_do("system packages", "all there");
+    Ok(())
+}
+
+/// Brings what the laboratory of kernels runs.
+pub fn for_laboratory() -> Result<()> {
+    ensure("laboratory packages", "the laboratory needs", &LABORATORY)?;
+    ensure("virtiofsd", "the laboratory needs", &SHARE)
+}
+
+/// Where a program of the lists is.
+pub fn path_of(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // A user's PATH often lacks sbin, where these programs are.
+    std::env::split_paths(&path)
+        .chain(ELSEWHERE.map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|program| program.is_file())
+}
+
 /// Installs what is missing when root; else fails with the line that does it.
-pub fn ensure() -> Result<()> {
-    let mut missing: Vec<_> = PACKAGES
+fn ensure(label: &str, who: &str, packages: &[Package]) -> Result<()> {
+    let mut missing: Vec<_> = packages
         .iter()
-        .filter(|p| !is_on_path(p.program))
+        .filter(|p| !is_there(p.program))
         .map(|p| p.package)
         .collect();
     missing.dedup();
     if missing.is_empty() {
-        step::nothing_to_do("system packages", "already there");
         return Ok(());
     }
     let list = missing.join(" ");
-    if !is_on_path("apt-get") {
-        bail!("the tests need these packages, by their Debian names: {list}");
+    if path_of("apt-get").is_none() {
+        bail!("{who} these packages, by their Debian names: {list}");
     }
     if !is_root() {
-        bail!("the tests need system packages; run: sudo apt-get install -y {list}");
+        bail!("{who} system packages; run: sudo apt-get install -y {list}");
     }
-    let label = format!("system packages: {list}");
+    let label = format!("{label}: {list}");
     step::quiet(&label, || {
         install(&missing).or_else(|_| {
             // The lists of a fresh machine are empty or old.
@@ -79,10 +140,19 @@ fn install(packages: &[&str]) -> Result<()> {
     step::output(&mut apt).map(drop)
 }
 
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // A user's PATH often lacks sbin, where these programs are.
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|dir| dir.join(program).is_file())
+fn is_there(program: &str) -> bool {
+    match path_of(program) {
+        None => false,
+        Some(path) if program == "busybox" => is_static(&path),
+        Some(_) => true,
+    }
+}
+
+/// A program without an interpreter (`PT_INTERP`) asks for no library.
+fn is_static(program: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(program) else {
+        return false;
+    };
+    let head = &bytes[..bytes.len().min(4096)];
+    !head.windows(8).any(|window| window == b"/ld-linu")
 }

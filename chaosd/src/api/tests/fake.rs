@@ -132,6 +132,10 @@ impl Runs for Fake {
         })
     }
 
+    fn mechanism(&self) -> crate::bpf::Mechanism {
+        crate::bpf::Mechanism::Clsact
+    }
+
     fn watchdog_pid(&self) -> u32 {
         1
     }

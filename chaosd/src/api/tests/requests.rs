@@ -129,6 +129,7 @@ async fn status_and_doctor_answer() {
     assert_eq!(status, 200);
     assert_eq!(answer["daemon"]["pid"], std::process::id());
     assert_eq!(answer["daemon"]["watchdog_pid"], 1);
+    assert_eq!(answer["daemon"]["attach"], "clsact");
     assert_eq!(ask(&server, "GET /v1/doctor", "").await.1["ready"], true);
     server.stop().await;
 }

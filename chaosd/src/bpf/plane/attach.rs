@@ -10,7 +10,8 @@ use chaosd_ebpf::{Bits, MAX_SLOTS};
 
 use super::{Object, Plane, PlaneError, map_error};
 use crate::{
-    bpf::object,
+    bpf::{Mechanism, object},
+    netlink::in_netns,
     plan::{Cgroup, Interface, Netns},
 };
 
@@ -23,11 +24,13 @@ pub(super) struct Attached {
     pub default: bool,
     pub loopback: bool,
     pub bits: [Bits; 2],
-    _links: [SchedClassifierLink; 2],
+    /// None: filters hang there, whose maker takes them off.
+    _links: Option<[SchedClassifierLink; 2]>,
 }
 
 impl Plane {
-    /// Puts the programs on `interface`, and the faults that want it. Idempotent.
+    /// Puts the programs on `interface`, and the faults that want it. Idempotent. Where links are not
+    /// to be had, [`Plane::programs`] hang there already.
     pub fn attach(&mut self, interface: &Interface) -> Result<(), PlaneError> {
         if let Some(a) = self.attached.get_mut(&interface.index) {
             a.name.clone_from(&interface.name);
@@ -44,22 +47,25 @@ impl Plane {
                 what: "interfaces",
                 max: MAX_SLOTS as usize,
             })?;
-        let links = [
-            attach(
-                &mut self.object,
-                &self.netns,
-                "egress",
-                &interface.name,
-                TcAttachType::Egress,
-            )?,
-            attach(
-                &mut self.object,
-                &self.netns,
-                "ingress",
-                &interface.name,
-                TcAttachType::Ingress,
-            )?,
-        ];
+        let links = match self.mechanism {
+            Mechanism::Clsact => None,
+            Mechanism::Tcx => Some([
+                attach(
+                    &mut self.object,
+                    &self.netns,
+                    "egress",
+                    &interface.name,
+                    TcAttachType::Egress,
+                )?,
+                attach(
+                    &mut self.object,
+                    &self.netns,
+                    "ingress",
+                    &interface.name,
+                    TcAttachType::Ingress,
+                )?,
+            ]),
+        };
         if slot != own {
             self.object
                 .moved
@@ -150,7 +156,7 @@ pub(super) fn attach(
         source,
     };
     let classifier = object::classifier(&mut object.ebpf, program)?;
-    crate::netlink::in_netns(netns.fd.as_fd(), || {
+    in_netns(netns.fd.as_fd(), || {
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = classifier
             .attach_with_options(interface, hook, order)

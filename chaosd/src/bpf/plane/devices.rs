@@ -3,19 +3,33 @@
 //! Invariant: a program stands at the far end before anything is steered in, and nothing is steered
 //! in any more before it goes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::fd::AsFd};
 
 use aya::programs::{TcAttachType, tc::SchedClassifierLink};
 use chaosd_ebpf::Control;
 
 use super::{Plane, PlaneError, attach::attach, map_error};
-use crate::bpf::tables::write_control;
+use crate::{
+    bpf::{Mechanism, tables::write_control},
+    netlink::{filters, in_netns},
+    undo::Hook,
+};
 
-/// The links at the far ends.
+/// The program at the far end of a pair.
+#[derive(Debug)]
+enum FarEnd {
+    Link {
+        _link: SchedClassifierLink,
+    },
+    /// It goes with the device, which is ours.
+    Filter,
+}
+
+/// What stands at the far ends.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    segmenting: Option<SchedClassifierLink>,
-    hold: Option<SchedClassifierLink>,
+    segmenting: Option<FarEnd>,
+    hold: Option<FarEnd>,
     /// By fault.
     netems: BTreeMap<u8, Netem>,
 }
@@ -23,7 +37,7 @@ pub(super) struct Devices {
 #[derive(Debug)]
 struct Netem {
     rx: u32,
-    _link: SchedClassifierLink,
+    _end: FarEnd,
 }
 
 impl Plane {
@@ -43,12 +57,12 @@ impl Plane {
 
     /// Sends what fault `n` matches through the netem of this pair from now on.
     pub fn use_netem(&mut self, n: u8, tx: u32, rx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let link = self.at_far_end("detour", rx_name)?;
+        let end = self.at_far_end("detour", rx_name)?;
         self.object
             .netem_ends
             .insert(rx, u32::from(n), 0)
             .map_err(map_error("NETEM_ENDS"))?;
-        let netem = Netem { rx, _link: link };
+        let netem = Netem { rx, _end: end };
         self.devices.netems.insert(n, netem);
         self.object
             .netems
@@ -72,24 +86,48 @@ impl Plane {
         }
     }
 
-    fn at_far_end(
-        &mut self,
-        program: &'static str,
-        rx_name: &str,
-    ) -> Result<SchedClassifierLink, PlaneError> {
-        attach(
-            &mut self.object,
-            &self.netns,
-            program,
-            rx_name,
-            TcAttachType::Ingress,
-        )
+    fn at_far_end(&mut self, program: &'static str, rx_name: &str) -> Result<FarEnd, PlaneError> {
+        match self.mechanism {
+            Mechanism::Tcx => {
+                let ingress = TcAttachType::Ingress;
+                let link = attach(&mut self.object, &self.netns, program, rx_name, ingress)?;
+                Ok(FarEnd::Link { _link: link })
+            }
+            Mechanism::Clsact => {
+                self.hang_at(program, rx_name)?;
+                Ok(FarEnd::Filter)
+            }
+        }
+    }
+
+    /// On a device of our own nothing has to be recorded: what hangs there goes with it.
+    fn hang_at(&self, program: &'static str, device: &str) -> Result<(), PlaneError> {
+        let netns = self.netns.fd.as_fd();
+        let wrong = |source| PlaneError::Hang {
+            interface: device.into(),
+            source,
+        };
+        let index = in_netns(netns, || nix::net::if_::if_nametoindex(device))
+            .map_err(PlaneError::Netns)?
+            .map_err(|errno| PlaneError::Netns(errno.into()))?;
+        let program = [self.program_at(Hook::Ingress, program)?];
+        let prepared =
+            filters::prepare(netns, index, device, self.number, &program).map_err(wrong)?;
+        let ours = prepared.filters().to_vec();
+        prepared.make().map_err(wrong)?;
+        if filters::all_hang(netns, index, &ours).map_err(wrong)? {
+            Ok(())
+        } else {
+            Err(PlaneError::NotAttached {
+                interface: device.into(),
+            })
+        }
     }
 
     fn steer(&mut self, change: impl FnOnce(&mut Control)) {
         let mut control = self.object.control.get(0);
         change(&mut control);
-        write_control(&mut self.object.control, control);
+        write_control(&mut self.object.control, &control);
     }
 
     /// Takes the programs off one interface; false when there is none left. Steering stops first.

@@ -13,11 +13,14 @@ use aya::{
 use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN};
 
 use crate::{
+    netlink::{NetlinkError, filters::Program},
     plan::{Interface, Netns},
     sys::bpf as pod,
+    undo::Hook,
 };
 
 use crate::bpf::{
+    Mechanism,
     matcher::{Matcher, PeerSet},
     object::Object,
     tables::Tables,
@@ -59,6 +62,14 @@ pub enum PlaneError {
         interface: String,
         /// The kernel's answer.
         source: ProgramError,
+    },
+    /// A filter was refused.
+    #[error("failed to attach to {interface}: {}", crate::undo::chain(.source))]
+    Hang {
+        /// Interface.
+        interface: String,
+        /// The kernel's answer.
+        source: NetlinkError,
     },
     /// The link is there and the program is not.
     #[error("attached to {interface}, but the kernel does not list the program")]
@@ -104,10 +115,12 @@ pub struct Plane {
     attached: BTreeMap<u32, Attached>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
     devices: Devices,
+    mechanism: Mechanism,
     object: Object,
     tables: Tables,
     quantiles: Quantiles,
     runs: [bool; MAX_RUNS as usize],
+    next_run: usize,
     lease_ns: u64,
 }
 
@@ -121,12 +134,26 @@ impl Plane {
             attached: BTreeMap::new(),
             cgroups: BTreeMap::new(),
             devices: Devices::default(),
+            mechanism: Mechanism::of_this_kernel(),
             quantiles: Quantiles::default(),
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
+            next_run: 0,
             lease_ns: 0,
         }
+    }
+
+    /// The same plane, attached otherwise than this kernel would choose.
+    #[must_use]
+    pub fn by(mut self, mechanism: Mechanism) -> Self {
+        self.mechanism = mechanism;
+        self
+    }
+
+    /// How its programs come onto interfaces.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
     }
 
     /// Its number.
@@ -146,15 +173,17 @@ impl Plane {
 
     /// Reserves a run: its faults refer to it, [`Plane::arm`] arms them all.
     pub fn reserve_run(&mut self) -> Result<u32, PlaneError> {
-        let run = self
-            .runs
-            .iter()
-            .position(|used| !used)
+        // Each in its turn: held packets know their run by its place, which is not to be another's soon.
+        let runs = self.runs.len();
+        let run = (self.next_run..self.next_run + runs)
+            .map(|place| place % runs)
+            .find(|place| !self.runs[*place])
             .ok_or(PlaneError::Full {
                 what: "runs",
                 max: MAX_RUNS as usize,
             })?;
         self.runs[run] = true;
+        self.next_run = run + 1;
         self.object.runs.set(run, Run::default());
         u32::try_from(run).map_err(|_| PlaneError::Full {
             what: "runs",
@@ -184,6 +213,10 @@ impl Plane {
             })?;
         self.object.states.set(n.into(), FaultState::default());
         self.reset_counts(n)?;
+        if matcher.holds && !self.tables.matchers().values().any(|m| m.holds) {
+            // What packets of an earlier run were to leave at is nothing to those of this one.
+            self.object.flows()?.zero();
+        }
         self.quantiles
             .provide(&mut self.object, n, &mut fault.hold, quantiles)?;
         self.object.faults.set(n.into(), fault);
@@ -325,5 +358,27 @@ impl Plane {
     pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
         let program: &SchedClassifier = self.object.ebpf.program(name)?.try_into().ok()?;
         Some(program.fd().ok()?.as_fd())
+    }
+
+    /// What hangs at an interface when links do not: to be hung before [`Plane::attach`].
+    pub fn programs(&self) -> Result<[Program<'_>; 2], PlaneError> {
+        Ok([
+            self.program_at(Hook::Egress, "egress")?,
+            self.program_at(Hook::Ingress, "ingress")?,
+        ])
+    }
+
+    fn program_at(&self, hook: Hook, name: &'static str) -> Result<Program<'_>, PlaneError> {
+        let wrong = |source| PlaneError::Program { name, source };
+        let program = self.object.ebpf.program(name);
+        let program: &SchedClassifier = program
+            .ok_or(PlaneError::Missing(name))?
+            .try_into()
+            .map_err(wrong)?;
+        Ok(Program {
+            hook,
+            fd: program.fd().map_err(wrong)?.as_fd(),
+            id: program.info().map_err(wrong)?.id(),
+        })
     }
 }

@@ -6,25 +6,30 @@ use comfy_table::{Cell, Color, Table};
 
 use super::{seconds, table};
 use crate::{
+    bpf::Mechanism,
     cli::{
         out::{BAD, DIM, WARN, paint},
         status::{Machine, Process},
     },
-    report::{Phase, RunReport},
+    report::{Daemon, Phase, RunReport},
 };
 
 /// Runs, faults, counters and time left.
 pub(in crate::cli) fn status(machine: &Machine, socket: &Path) -> String {
     let mut parts = vec![match &machine.daemon {
         Some(daemon) if daemon.watchdog_pid == 0 => format!(
-            "daemon {} (pid {}); {}",
+            "daemon {} (pid {}){}; {}",
             daemon.version,
             daemon.pid,
+            attached(daemon),
             paint(WARN, "its watchdog is being replaced")
         ),
         Some(daemon) => format!(
-            "daemon {} (pid {}, watchdog {})",
-            daemon.version, daemon.pid, daemon.watchdog_pid
+            "daemon {} (pid {}, watchdog {}){}",
+            daemon.version,
+            daemon.pid,
+            daemon.watchdog_pid,
+            attached(daemon)
         ),
         None => format!("no daemon answers on {}", socket.display()),
     }];
@@ -52,6 +57,14 @@ pub(in crate::cli) fn status(machine: &Machine, socket: &Path) -> String {
     }
     parts.extend(machine.problems.iter().map(|problem| paint(BAD, problem)));
     parts.join("\n")
+}
+
+/// Said where programs come onto interfaces otherwise than on a current kernel.
+fn attached(daemon: &Daemon) -> String {
+    match daemon.attach {
+        Mechanism::Tcx => String::new(),
+        other => format!(", attaches by {}", other.words()),
+    }
 }
 
 fn pid(process: &Process) -> String {

@@ -23,7 +23,7 @@ use crate::{
     instance::{Instance, Kind, StateDir},
     journal::Journal,
     txn::{Applied, Txn, TxnError},
-    undo::{Map, NetnsId, Real, Sysctl, System, Undo},
+    undo::{Filter, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
 };
 
 pub(super) const KEYS: [&str; 3] = [
@@ -47,6 +47,7 @@ pub(super) fn machine() -> Real {
             writeln!(file, "{id} {name}")?;
             Ok(true)
         },
+        |_, _, _, _| Ok(Outcome::AlreadyGone),
     )
 }
 
@@ -103,6 +104,16 @@ impl System for Fused {
     fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
         self.1.step();
         self.0.fence(id, name)
+    }
+
+    fn remove_filters(
+        &self,
+        netns: BorrowedFd<'_>,
+        index: u32,
+        filters: &[Filter],
+        clsact: bool,
+    ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
+        self.0.remove_filters(netns, index, filters, clsact)
     }
 }
 

@@ -1,0 +1,224 @@
+//! What a profile's faults become for the programs, and in words.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use chaosd_ebpf::{HOLDS, KEEP_ORDER, PER_FLOW, PER_SEGMENT};
+
+use super::*;
+use crate::{
+    plan::{Cgroup, Netns},
+    profile::{self, Overrides, Profile},
+};
+
+fn load(fault: &str) -> Profile {
+    let text = format!("version: 1\nfaults:\n  - {fault}\n");
+    profile::load("test", &text, &Overrides::default()).unwrap()
+}
+
+fn compile(fault: &str) -> Rule {
+    let null = Arc::new(std::fs::File::open("/dev/null").unwrap().into());
+    let scope = Scope {
+        label: "test".into(),
+        netns: Netns {
+            path: "/proc/self/ns/net".into(),
+            dev: 0,
+            ino: 0,
+            fd: Arc::clone(&null),
+        },
+        interfaces: Vec::new(),
+        cgroup: Some(Cgroup {
+            path: "/x".into(),
+            id: 77,
+            level: 3,
+            fd: null,
+        }),
+        pid: None,
+        process: None,
+        notes: Vec::new(),
+        protected: Vec::new(),
+    };
+    let profile = load(fault);
+    rule(&profile.faults[0], &scope, 1, profile.seed.is_some(), 0).unwrap()
+}
+
+#[test]
+fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
+    for name in KINDS {
+        let spec = match *name {
+            "partition" | "reset" => format!("{name}: {{}}"),
+            "delay" => "delay: 5ms".into(),
+            "bandwidth" => "bandwidth: 5mbit".into(),
+            "netem" => "netem: {loss: 5%}".into(),
+            _ => format!("{name}: {{rate: 5%}}"),
+        };
+        let profile = load(&spec);
+        assert_eq!(packet(&profile.faults[0].kind).name(), *name);
+        assert_ne!(compile(&spec).fault.kind, 0, "{name} has no program");
+    }
+}
+
+#[test]
+fn what_needs_a_lone_segment_or_a_real_checksum_takes_the_detour() {
+    let steering = |fault| compile(fault).matcher.steering;
+    assert_eq!(steering("drop: {rate: 5%}"), Steering::Segments);
+    assert_eq!(
+        steering("drop: {rate: 5%, whole-skb: true}"),
+        Steering::Never
+    );
+    assert_eq!(steering("drop: {rate: 100%}"), Steering::Never);
+    assert_eq!(steering("corrupt: {rate: 5%}"), Steering::Always);
+    assert_eq!(
+        steering("corrupt: {rate: 5%, mode: undetected}"),
+        Steering::Segments
+    );
+    assert_eq!(steering("partition: {}"), Steering::Never);
+    assert_eq!(steering("reset: {}"), Steering::Always);
+    assert_eq!(steering("delay: {time: 5ms, jitter: 1ms}"), Steering::Never);
+    assert_eq!(
+        steering("delay: {time: 5ms, keep-order: false}"),
+        Steering::Never
+    );
+    for apart in [
+        "delay: {time: 5ms, jitter: 1ms, keep-order: false}",
+        "reorder: 5%",
+        "duplicate: 5%",
+        "bandwidth: 5mbit",
+        "netem: {delay: 5ms}",
+    ] {
+        assert_eq!(steering(apart), Steering::Segments, "{apart}");
+    }
+}
+
+#[test]
+fn what_holds_packets_tells_the_programs_for_how_long() {
+    let delay =
+        compile("delay: {time: 80ms, jitter: 20ms, distribution: pareto, correlation: 60%}");
+    let f = delay.fault;
+    assert_eq!(f.rate, ONE);
+    assert_eq!(f.flags, HOLDS | KEEP_ORDER);
+    assert_eq!((f.hold.time_ns, f.hold.jitter_ns), (80_000_000, 20_000_000));
+    assert_eq!(f.hold.table, chaosd_ebpf::PARETO);
+    assert_eq!((f.hold.correlation, f.hold.independence), (39322, 52429));
+    assert!(delay.matcher.holds && !delay.matcher.netem && delay.table.is_none());
+
+    let f =
+        compile("{delay: {time: 0, jitter: 20ms, distribution: uniform, keep-order: false}}").fault;
+    assert_eq!(f.flags, HOLDS | PER_SEGMENT);
+    assert_eq!((f.hold.table, f.hold.independence), (0, chaosd_ebpf::UNIT));
+
+    let f = compile("{reorder: {rate: 5%, by: 30ms}}").fault;
+    assert_eq!(f.flags, HOLDS | PER_SEGMENT);
+    assert_eq!((f.rate, f.hold.time_ns), (ONE.div_ceil(20), 30_000_000));
+
+    let copied = compile("duplicate: {rate: 5%, copies: 3}");
+    assert_eq!((copied.fault.count, copied.fault.flags), (3, PER_SEGMENT));
+    assert!(copied.matcher.holds);
+
+    let f = compile("bandwidth: {rate: 8mbit, burst: 10KB, queue: 20KB, per: flow}").fault;
+    assert_eq!(f.flags, HOLDS | PER_SEGMENT | PER_FLOW);
+    assert_eq!((f.rate, f.hold.ns_per_byte), (ONE, 1_000 << 20));
+    assert_eq!((f.hold.burst_ns, f.hold.queue_ns), (10_000_000, 20_000_000));
+}
+
+#[test]
+fn a_netem_is_given_its_tables() {
+    let rule = compile("netem: {delay: 5ms, jitter: 1ms, distribution: normal}");
+    assert!(rule.matcher.netem && !rule.matcher.holds);
+    let netem = rule.netem.unwrap();
+    assert_eq!(netem.delay_table.unwrap().len(), TABLE_LEN);
+    assert!(netem.slot_table.is_none());
+    let uniform = compile("netem: {delay: 5ms, jitter: 1ms}").netem.unwrap();
+    assert!(uniform.delay_table.is_none());
+}
+
+#[test]
+fn what_a_jitter_cannot_do_and_what_a_delay_costs_is_said() {
+    let said = |fault| notes(&load(fault).faults[0]).join("\n");
+    assert_eq!(said("delay: {time: 80ms, jitter: 20ms}"), "");
+    assert!(
+        said("delay: {time: 10ms, jitter: 10ms}")
+            .starts_with("fault `delay` would let 16 % of packets leave before they came")
+    );
+    assert!(said("delay: {time: 10ms, jitter: 20ms, distribution: uniform}").contains("25 %"));
+    assert_eq!(
+        said("delay: 2s"),
+        "fault `delay` holds a packet for up to 2s: traffic of 1 Gbit/s fills 250 MB of kernel memory in each direction"
+    );
+    assert!(said("bandwidth: 10mbit").contains("takes TCP apart"));
+    assert!(said("bandwidth: {rate: 10gbit, queue: 1s}").contains("up to 1.25 GB and direction"));
+}
+
+#[test]
+fn a_match_becomes_the_classifier_s_terms() {
+    let m = compile(
+        "{drop: 5%, match: {peers: [10.0.0.7, 127.0.0.1], not-peers: 10.0.0.0/30, ports: 80, \
+         protocol: tcp, flags: [syn, '!ack'], direction: in, interfaces: eth0}, unprotected: true}",
+    )
+    .matcher;
+    assert_eq!(m.directions, [false, true]);
+    assert_eq!(m.interfaces, ["eth0"]);
+    assert_eq!(m.protocols, Some(vec![6]));
+    assert_eq!(m.cgroup, Some((77, 3)));
+    assert!(
+        m.loopback && m.unprotected && m.flags.unwrap().holds(2) && !m.flags.unwrap().holds(18)
+    );
+    let peers = m.peers.unwrap();
+    assert_eq!(peers.include.len(), 2);
+    assert_eq!(peers.except.len(), 1);
+}
+
+#[test]
+fn a_timeline_counts_from_the_run_s_start() {
+    let f = compile("{drop: 5%, after: 10s, for: 5s, ramp: 1s, pulse: {on: 1s, off: 3s}}").fault;
+    assert_eq!(f.after_ns, 10_000_000_000);
+    assert_eq!(f.until_ns, 15_000_000_000);
+    assert_eq!(f.ramp_ns, 1_000_000_000);
+    assert_eq!(
+        (f.pulse_on_ns, f.pulse_period_ns),
+        (1_000_000_000, 4_000_000_000)
+    );
+    assert_eq!(f.rate, ONE.div_ceil(20));
+    assert_eq!(f.flows, ONE);
+}
+
+#[test]
+fn a_fault_is_told_in_one_line() {
+    let profile = load(
+        "{drop: 2%, match: {peers: 10.0.0.7, ports: [80, 8000-8100], direction: out}, after: 10s}",
+    );
+    assert_eq!(
+        describe(&profile.faults[0]),
+        "drops 2 % of packets leaving to 10.0.0.7, remote port 80, 8000-8100, after 10s"
+    );
+    for (fault, told) in [
+        ("delay: 1s", "adds 1s to packets"),
+        (
+            "delay: {time: 1s, jitter: 1ms, correlation: 5%, keep-order: false}",
+            "adds 1s ± 1ms (normal, correlation 5 %; order within a flow not kept) to packets",
+        ),
+        (
+            "reorder: 5%",
+            "holds back by 10ms, while others pass, 5 % of packets",
+        ),
+        ("duplicate: 5%", "sends twice 5 % of packets"),
+        (
+            "duplicate: {rate: 5%, copies: 2}",
+            "sends 3 times 5 % of packets",
+        ),
+        (
+            "bandwidth: 10mbit",
+            "lets through 10 Mbit/s per direction (queue 100ms) of packets",
+        ),
+        (
+            "bandwidth: {rate: 10mbit, burst: 3KB, queue: 64KiB, per: flow}",
+            "lets through 10 Mbit/s per flow and direction (burst 3 KB, queue 64 KiB) of packets",
+        ),
+        (
+            "netem: {delay: 5ms, loss: {rate: 1%, correlation: 5%}}",
+            "sends through netem (delay 5ms, loss 1 % (correlation 5 %)) packets",
+        ),
+    ] {
+        assert_eq!(describe(&load(fault).faults[0]), told);
+    }
+}
