@@ -12,6 +12,7 @@ mod many;
 mod overload;
 mod rate;
 mod scene;
+mod steady;
 mod table;
 mod throughput;
 mod traffic;

@@ -9,26 +9,43 @@ use serde_json::json;
 
 use super::Effort;
 use super::figures::{mean_and_deviation, ms};
-use super::scene::{NETEM_LIMIT, PEERS, Pair, Scene, peer};
+use super::scene::{NETEM_LIMIT, PEERS, Scene, peer};
+use super::steady::{Steady, Way};
 use super::table::{Row, Table};
-use super::traffic::Steady;
 
 const MEAN_MS: f64 = 100.0;
 const DEVIATION_MS: f64 = 20.0;
-/// A flow's next packet comes a second later: no delay is that long.
-const PERIOD: Duration = Duration::from_millis(1);
+/// A flow's next packet comes two seconds later: no delay is that long.
+const PERIOD: Duration = Duration::from_millis(2);
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let count = effort.pick(10_000, 3000);
     table.progress(&format!("jitter, {count} packets each"));
-    let (base, _) = mean_and_deviation(&times(&scene.chaosd, 1000)?);
     let run = scene.arm("delay: {time: 100ms, jitter: 20ms, distribution: normal}")?;
-    let ours = times(&scene.chaosd, count)?;
-    run.revert()?;
     let words = format!("delay 100ms 20ms distribution normal {NETEM_LIMIT}");
     let netem = scene.netem.netem(&words)?;
-    let theirs = times(&scene.netem, count)?;
+    let peers: Vec<Ipv4Addr> = (0..PEERS).map(peer).collect();
+    let steady = Steady {
+        way: Way::OneWay,
+        to: &peers,
+        count,
+        period: PERIOD,
+        settle: Duration::from_secs(1),
+    };
+    let pairs = [&scene.plain, &scene.chaosd, &scene.netem];
+    let (samples, ()) = steady.run(pairs, || ())?;
     drop(netem);
+    run.revert()?;
+    let [plain, ours, theirs] = samples
+        .map(|samples| -> Vec<f64> { samples.iter().filter_map(|s| s.took().map(ms)).collect() });
+    for times in [&plain, &ours, &theirs] {
+        ensure!(
+            times.len() == count as usize,
+            "{} of {count} packets arrived: none is to be lost",
+            times.len()
+        );
+    }
+    let (base, noise) = mean_and_deviation(&plain);
     let (mean, deviation) = mean_and_deviation(&ours);
     let (their_mean, their_deviation) = mean_and_deviation(&theirs);
     for (what, asked, ours, theirs) in [
@@ -42,30 +59,9 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
             ratio: Some(ours / asked),
             target: "asked +-3 %".to_owned(),
             holds: Some((ours / asked - 1.0).abs() <= 0.03),
-            note: format!("{count} packets, one way, 1000 flows; the way itself {base:.3} ms"),
+            note: format!("{count} packets, one way, {PEERS} flows; without a fault {base:.3} ms, deviation {noise:.3}"),
             figures: json!({"asked_ms": asked, "measured_ms": ours, "netem_ms": theirs}),
         });
     }
     Ok(())
-}
-
-/// In ms.
-fn times(pair: &Pair, count: u32) -> Result<Vec<f64>> {
-    let peers: Vec<Ipv4Addr> = (0..PEERS).map(peer).collect();
-    let steady = Steady {
-        pair,
-        to: &peers,
-        count,
-        period: PERIOD,
-        echo: false,
-        settle: Duration::from_secs(2),
-    };
-    let (samples, ()) = steady.run(|| ())?;
-    let times: Vec<_> = samples.iter().filter_map(|s| s.took().map(ms)).collect();
-    ensure!(
-        times.len() == count as usize,
-        "{} of {count} packets arrived: none is to be lost",
-        times.len()
-    );
-    Ok(times)
 }

@@ -1,6 +1,6 @@
 //! Daemon and watchdog die together in the middle of a delay of a second.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
@@ -10,8 +10,8 @@ use support::{Daemon, Options, Run};
 use super::Effort;
 use super::figures::{median, ms, spread};
 use super::scene::Scene;
+use super::steady::{Steady, Way};
 use super::table::{Row, Table};
-use super::traffic::Steady;
 
 const PERIOD: Duration = Duration::from_millis(1);
 /// Before they die: several delays.
@@ -32,16 +32,15 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
         let text = "  - delay: 1s\n    match: {direction: out}";
         let _run = Run::faults(&daemon, scene.chaosd.target(), text)?;
         let steady = Steady {
-            pair: &scene.chaosd,
+            way: Way::RoundTrip,
             to: &[],
             count: 6000,
             period: PERIOD,
-            echo: true,
-            settle: Duration::from_secs(3),
+            settle: Duration::from_secs(2),
         };
-        let (samples, struck) = steady.run(|| {
+        let ([samples], struck) = steady.run([&scene.chaosd], || {
             std::thread::sleep(BEFORE);
-            let struck = Instant::now();
+            let struck = SystemTime::now();
             kill(watchdog, Signal::SIGKILL)?;
             daemon.kill(Signal::SIGKILL)?;
             anyhow::Ok(struck)
@@ -51,14 +50,14 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
             .iter()
             .find(|s| s.sent >= struck && s.took().is_some_and(|took| took < NORMAL))
             .context("the delay never ended")?;
-        times.push(ms(normal.sent - struck));
+        times.push(ms(normal.sent.duration_since(struck)?));
         let under_way = samples
             .iter()
             .filter(|s| s.sent < struck && s.sent + Duration::from_secs(1) > struck);
         held += under_way.clone().count();
         arrived += under_way.filter(|s| s.arrived.is_some()).count();
     }
-    let at_once = support_tcx()?;
+    let at_once = programs_die_with_us()?;
     let limit = if at_once {
         Duration::from_millis(100)
     } else {
@@ -68,7 +67,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     table.push(Row {
         what: "SIGKILL of both in 1 s of delay".to_owned(),
         chaosd: format!("{:.1} ms to normal", median(&times)),
-        netem: "stays for good".to_owned(),
+        netem: "-".to_owned(),
         ratio: None,
         target: if at_once {
             "at once".to_owned()
@@ -86,7 +85,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
 }
 
 /// Whether programs go with the process that attached them: since 6.6 (tcx).
-fn support_tcx() -> Result<bool> {
+fn programs_die_with_us() -> Result<bool> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("failed to read the kernel's version")?;
     let mut numbers = release

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::Effort;
 use super::figures::float;
 use super::scene::{Pair, Scene};
+use super::steady::{Steady, Way};
 use super::table::{Row, Table};
-use super::traffic::Steady;
 
 const PER_SECOND: u32 = 5000;
 
@@ -46,13 +46,12 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
 
 fn received(pair: &Pair, count: u32) -> Result<u64> {
     let steady = Steady {
-        pair,
+        way: Way::OneWay,
         to: &[],
         count,
         period: Duration::from_secs(1) / PER_SECOND,
-        echo: false,
-        settle: Duration::from_secs(4),
+        settle: Duration::from_secs(2),
     };
-    let (samples, ()) = steady.run(|| ())?;
+    let ([samples], ()) = steady.run([pair], || ())?;
     Ok(samples.iter().filter(|s| s.arrived.is_some()).count() as u64)
 }

@@ -6,7 +6,6 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Effort;
-use super::figures::float;
 use super::scene::{Pair, Scene};
 use super::table::{Row, Table};
 use super::traffic::{Flood, stream};
@@ -21,22 +20,26 @@ const UDP_PAYLOAD: u32 = 1200;
 const UDP_FRAME: u32 = UDP_PAYLOAD + 42;
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
-    let span = Duration::from_secs(effort.pick(10, 4));
+    let span = Duration::from_secs(effort.pick(10, 5));
     for mbit in MBIT {
         table.progress(&format!("{mbit} mbit, TCP and UDP"));
         // The queue of the contestants holds the same: 100 ms, and 2 frames at least.
         let frames = (mbit * 100_000 / 8 / 1514).max(2);
         let run = scene.arm(&format!("bandwidth: {{rate: {mbit}mbit, queue: 100ms}}"))?;
         let tcp = tcp(&scene.chaosd, span)?;
-        let udp = udp(&scene.chaosd, mbit, span)?;
+        let (udp, offered) = udp(&scene.chaosd, mbit, span)?;
         run.revert()?;
         let netem = scene
             .netem
             .netem(&format!("rate {mbit}mbit limit {frames}"))?;
         let their_tcp = self::tcp(&scene.netem, span)?;
-        let their_udp = self::udp(&scene.netem, mbit, span)?;
+        let (their_udp, they_offered) = self::udp(&scene.netem, mbit, span)?;
         drop(netem);
-        for (what, ours, theirs) in [("TCP", tcp, their_tcp), ("UDP", udp, their_udp)] {
+        let note = format!("offered {offered:.1} mbit, to netem {they_offered:.1}");
+        for (what, ours, theirs, note) in [
+            ("TCP", tcp, their_tcp, String::new()),
+            ("UDP", udp, their_udp, note),
+        ] {
             let asked = f64::from(mbit);
             table.push(Row {
                 what: format!("bandwidth {mbit} mbit, {what}"),
@@ -45,7 +48,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
                 ratio: Some(ours / asked),
                 target: "asked +-2 %".to_owned(),
                 holds: Some((ours / asked - 1.0).abs() <= 0.02),
-                note: String::new(),
+                note,
                 figures: json!({
                     "asked_mbit": mbit, "measured_mbit": ours, "netem_mbit": theirs,
                     "seconds": span.as_secs(),
@@ -61,8 +64,8 @@ fn tcp(pair: &Pair, span: Duration) -> Result<f64> {
     Ok(stream(pair, WARM_UP, span)? * TCP_FRAME * 8.0 / 1e6)
 }
 
-/// The same of datagrams, of which a third more is offered than passes.
-fn udp(pair: &Pair, mbit: u32, span: Duration) -> Result<f64> {
+/// The same of datagrams, of which a third more is offered than passes; and what was offered.
+fn udp(pair: &Pair, mbit: u32, span: Duration) -> Result<(f64, f64)> {
     let flood = Flood {
         pair,
         to: &[],
@@ -71,5 +74,7 @@ fn udp(pair: &Pair, mbit: u32, span: Duration) -> Result<f64> {
         span,
         rate: Some(mbit * 1_000_000 / 8 / UDP_FRAME * 4 / 3),
     };
-    Ok(flood.run()?.per_second * float(UDP_FRAME.into()) * 8.0 / 1e6)
+    let flooded = flood.run()?;
+    let mbit = |per_second: f64| per_second * f64::from(UDP_FRAME) * 8.0 / 1e6;
+    Ok((mbit(flooded.per_second), mbit(flooded.sent_per_second)))
 }

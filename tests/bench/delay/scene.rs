@@ -1,4 +1,4 @@
-//! Two identical pairs of namespaces, one for chaosd and one for netem, and a daemon.
+//! Identical pairs of namespaces, for chaosd, for netem and for neither, and a daemon.
 //!
 //! The peer of each has a thousand addresses more, behind its one interface.
 
@@ -22,6 +22,8 @@ pub struct Scene {
     pub daemon: Daemon,
     pub chaosd: Pair,
     pub netem: Pair,
+    /// Nothing is done to it.
+    pub plain: Pair,
 }
 
 /// A namespace that suffers and its peer.
@@ -55,6 +57,11 @@ impl Pair {
                     .with_context(|| format!("failed to write {path}"))?;
             }
         }
+        // Everybody may send echo requests (icmp(7)); by default nobody may without a raw socket.
+        let path = "/proc/sys/net/ipv4/ping_group_range";
+        target
+            .enter(|| std::fs::write(path, "0 2147483647"))?
+            .with_context(|| format!("failed to write {path}"))?;
         Ok(Self { lab })
     }
 
@@ -103,6 +110,7 @@ impl Scene {
             daemon: Daemon::start(&Options::default())?,
             chaosd: Pair::new("chaosd")?,
             netem: Pair::new("netem")?,
+            plain: Pair::new("plain")?,
         })
     }
 

@@ -1,17 +1,16 @@
-//! The traffic of the rows: echoes, one-way datagrams, floods and streams over real sockets.
+//! The traffic of the rows that go as fast as they can: floods and streams over real sockets.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
 use support::counters::Counters;
-use support::{Family, Node, wait_until};
+use support::{Family, Node};
 
 use super::figures::float;
 use super::scene::Pair;
@@ -21,39 +20,31 @@ const NOTICE: Duration = Duration::from_millis(5);
 /// The root user may go past `net.core.rmem_max`.
 const BUFFER: usize = 256 << 20;
 
-/// A datagram and what became of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    pub sent: Instant,
-    /// When it, or its echo, was read.
-    pub arrived: Option<Instant>,
-}
-
-impl Sample {
-    pub fn took(&self) -> Option<Duration> {
-        self.arrived.map(|arrived| arrived - self.sent)
-    }
-}
-
 /// A socket of the node on every address of it.
 pub fn socket(node: &Node) -> Result<UdpSocket> {
     let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let socket = node
         .enter(|| UdpSocket::bind(any))?
         .context("failed to bind a socket")?;
-    socket
-        .set_read_timeout(Some(NOTICE))
-        .context("failed to set a timeout")?;
-    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).context("failed to enlarge a buffer")?;
+    equip(&socket)?;
     Ok(socket)
 }
 
-/// What the target's sockets reach the peer by.
-pub fn address(pair: &Pair) -> Result<IpAddr> {
-    pair.other().address_facing(pair.target(), Family::V4)
+/// Room for everything that arrives before it is read.
+pub fn equip(socket: &UdpSocket) -> Result<()> {
+    setsockopt(socket, sockopt::RcvBufForce, &BUFFER).context("failed to enlarge a buffer")
 }
 
-fn port(socket: &UdpSocket) -> Result<u16> {
+/// What the target's sockets reach the peer by.
+pub fn address(pair: &Pair) -> Result<Ipv4Addr> {
+    match pair.other().address_facing(pair.target(), Family::V4)? {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => bail!("{address} is not of IPv4"),
+    }
+}
+
+/// The port of it; of an echo socket, its identifier.
+pub fn port(socket: &UdpSocket) -> Result<u16> {
     let address = socket.local_addr().context("failed to read a port")?;
     Ok(address.port())
 }
@@ -66,107 +57,6 @@ pub fn stay_on(cpu: usize) {
         // On a machine with fewer processors both ends share.
         let _alone = sched_setaffinity(Pid::from_raw(0), &one);
     }
-}
-
-/// A steady stream of numbered datagrams.
-pub struct Steady<'a> {
-    pub pair: &'a Pair,
-    /// In turn; none: the peer's own address.
-    pub to: &'a [Ipv4Addr],
-    pub count: u32,
-    pub period: Duration,
-    /// Whether the peer sends them back.
-    pub echo: bool,
-    /// How long to wait for the last: longer than any delay.
-    pub settle: Duration,
-}
-
-impl Steady<'_> {
-    /// Sends them, with `meanwhile` on a thread beside it.
-    pub fn run<T: Send>(&self, meanwhile: impl FnOnce() -> T + Send) -> Result<(Vec<Sample>, T)> {
-        let (near, far) = (socket(self.pair.target())?, socket(self.pair.other())?);
-        let own = address(self.pair)?;
-        let port = port(&far)?;
-        let samples = Mutex::new(Vec::<Sample>::with_capacity(self.count as usize));
-        let arrived = AtomicU64::new(0);
-        let ended = AtomicBool::new(false);
-        let lock = || {
-            samples
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-        };
-        let receive = |socket: &UdpSocket| {
-            receive(socket, &ended, |number, _, now| {
-                if let Some(sample) = lock().get_mut(number) {
-                    sample.arrived.get_or_insert(now);
-                    arrived.fetch_add(1, Ordering::Release);
-                }
-            });
-        };
-        let other = std::thread::scope(|scope| {
-            if self.echo {
-                scope.spawn(|| {
-                    receive_and_answer(&far, &ended);
-                });
-                scope.spawn(|| receive(&near));
-            } else {
-                scope.spawn(|| receive(&far));
-            }
-            let other = scope.spawn(meanwhile);
-            let started = Instant::now();
-            for number in 0..self.count {
-                let due = started + self.period * number;
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                let to = match self.to {
-                    [] => own,
-                    some => some[number as usize % some.len()].into(),
-                };
-                let sent = Instant::now();
-                lock().push(Sample {
-                    sent,
-                    arrived: None,
-                });
-                // One that the kernel refuses does not arrive.
-                drop(near.send_to(&number.to_be_bytes(), SocketAddr::new(to, port)));
-            }
-            let _all = wait_until(self.settle, || {
-                arrived.load(Ordering::Acquire) >= u64::from(self.count)
-            });
-            let other = other.join();
-            ended.store(true, Ordering::Release);
-            other
-        });
-        let other = other.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let samples = samples
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok((samples, other))
-    }
-}
-
-fn receive(
-    socket: &UdpSocket,
-    ended: &AtomicBool,
-    mut each: impl FnMut(usize, SocketAddr, Instant),
-) {
-    let mut buffer = [0; 2048];
-    while !ended.load(Ordering::Acquire) {
-        // A timeout: look at `ended` again.
-        let Ok((_, from)) = socket.recv_from(&mut buffer) else {
-            continue;
-        };
-        let now = Instant::now();
-        let number = u32::from_be_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]);
-        each(number as usize, from, now);
-    }
-}
-
-fn receive_and_answer(socket: &UdpSocket, ended: &AtomicBool) {
-    receive(socket, ended, |number, from, _| {
-        if let Ok(number) = u32::try_from(number) {
-            drop(socket.send_to(&number.to_be_bytes(), from));
-        }
-    });
 }
 
 /// Small datagrams as fast as one thread can send them.
@@ -217,10 +107,10 @@ impl Flood<'_> {
                     }
                     let to = match self.to {
                         [] => own,
-                        some => some[number as usize % some.len()].into(),
+                        some => some[number as usize % some.len()],
                     };
                     number += 1;
-                    if near.send_to(&payload, SocketAddr::new(to, port)).is_ok() {
+                    if near.send_to(&payload, SocketAddr::from((to, port))).is_ok() {
                         sent.fetch_add(1, Ordering::Release);
                     }
                 }
@@ -242,7 +132,7 @@ impl Flood<'_> {
 
 /// Bytes of payload per second that a TCP stream brings, once `warm_up` is over.
 pub fn stream(pair: &Pair, warm_up: Duration, span: Duration) -> Result<f64> {
-    let to = SocketAddr::new(address(pair)?, 0);
+    let to = SocketAddr::from((address(pair)?, 0));
     let listener = pair
         .other()
         .enter(|| TcpListener::bind(to))?
