@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Effort;
 use super::figures::float;
-use super::scene::{Pair, Scene};
+use super::scene::{Pair, Scene, overflow};
 use super::steady::{Steady, Way};
 use super::table::{Row, Table};
 
@@ -18,8 +18,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     table.progress("5000 packets a second through 1 s");
     let run = scene.arm("delay: 1s")?;
     let ours = received(&scene.chaosd, sent)?;
-    let told = run.revert()?;
-    let overflow = told.0["faults"][0]["out"]["overflow"].as_u64();
+    let overflow = overflow(&run.revert()?);
     let netem = scene.netem.netem("delay 1s")?;
     let theirs = received(&scene.netem, sent)?;
     drop(netem);
@@ -30,12 +29,11 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
         netem: format!("{theirs} of {sent}"),
         ratio: Some(float(ours) / float(theirs)),
         target: "no overflow".to_owned(),
-        holds: Some(overflow == Some(0) && ours == u64::from(sent)),
+        holds: Some(overflow == 0 && ours == u64::from(sent)),
         note: format!(
-            "arrived: {:.1} % and {:.1} %; overflow {}; netem at its default limit of 1000 packets",
+            "arrived: {:.1} % and {:.1} %; overflow {overflow}; netem at its default limit of 1000 packets",
             share(ours),
             share(theirs),
-            overflow.map_or("unknown".to_owned(), |count| count.to_string()),
         ),
         figures: json!({
             "sent": sent, "received": ours, "overflow": overflow, "netem_received": theirs,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
-use support::{Daemon, Family, Lab, Node, Options, Run, run};
+use support::{Daemon, Family, Lab, Node, Options, Run, Told, run};
 
 /// Room for everything that a row has under way.
 pub const NETEM_LIMIT: &str = "limit 1000000";
@@ -126,4 +126,13 @@ pub fn netem_works() -> Result<bool> {
     let lab = Lab::new("has-netem")?;
     let words = ["-n", lab.target().netns(), "qdisc", "add", "dev", "eth0"];
     Ok(run("tc", &[&words[..], &["root", "netem"]].concat()).is_ok())
+}
+
+/// Packets of the first fault that chaosd's own queue refused; more than there can be when the
+/// report does not say.
+pub fn overflow(told: &Told) -> u64 {
+    let of = |way: &str| told.0["faults"][0][way]["overflow"].as_u64();
+    of("in")
+        .zip(of("out"))
+        .map_or(u64::MAX, |(inward, outward)| inward + outward)
 }
