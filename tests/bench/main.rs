@@ -2,6 +2,7 @@
 
 mod apply;
 mod classify;
+mod delay;
 mod meter;
 mod packet;
 mod plane;
@@ -11,6 +12,7 @@ mod times;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::Parser as _;
 
 fn main() -> ExitCode {
     match run() {
@@ -30,6 +32,7 @@ fn run() -> Result<bool> {
         ["classify"] => classify::run(),
         ["apply"] => apply::run(100),
         ["apply", rounds] => apply::run(rounds.parse()?),
-        _ => bail!("usage: bench classify | bench apply [ROUNDS]"),
+        ["delay", ..] => delay::run(&delay::Args::parse_from(&words)),
+        _ => bail!("usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS]"),
     }
 }

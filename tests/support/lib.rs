@@ -46,9 +46,10 @@ mod run;
 mod skip;
 mod sys;
 mod wait;
-pub use run::run;
+pub use run::{run, run_with_input};
 pub use skip::record as record_skip;
 pub use sys::hangs_filters;
+pub use sys::last_arrival;
 pub use wait::wait_until;
 
 /// Ends a test that this kernel cannot run, saying why: `cargo xtask test` counts and lists it.

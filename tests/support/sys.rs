@@ -2,6 +2,7 @@
 
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::unistd::Pid;
 
@@ -28,6 +29,26 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> std::io::Result<libc::tcp_info> {
     } else {
         Err(std::io::Error::last_os_error())
     }
+}
+
+/// `From `asm-generic/sockios.h`, on 64-bit machines.
+const SIOCGSTAMPNS: libc::c_ulong = 0x8907;
+
+/// When the kernel took in what was last read from a socket, by `CLOCK_REALTIME` (socket(7)):
+/// no thread has to be awake for it. The first call switches the time stamps on, and fails.
+pub fn last_arrival(socket: BorrowedFd<'_>) -> std::io::Result<Duration> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a local of the type that the call writes, which outlives it.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSTAMPNS, &raw mut time) };
+    if result != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    let seconds = u64::try_from(time.tv_sec).map_err(std::io::Error::other)?;
+    let nanoseconds = u32::try_from(time.tv_nsec).map_err(std::io::Error::other)?;
+    Ok(Duration::new(seconds, nanoseconds))
 }
 
 /// Where a program can hang on an interface (`enum bpf_attach_type`, linux/bpf.h).

@@ -51,11 +51,11 @@ enum Verb {
 fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Vm(args) => return Ok(vm::run(tree, args)),
+        Verb::Bench(args) => return bench::run(tree, args),
         Verb::Setup(args) => setup::run(tree, args),
         Verb::Build(args) => build::run(tree, args),
         Verb::Demo(args) => demo::run(tree, args),
         Verb::Test(args) => test::run(tree, args),
-        Verb::Bench(args) => bench::run(tree, args),
         Verb::Lint(args) => lint::run(tree, args),
         Verb::RunTests(args) => test::runner::run(args),
     }

@@ -7,7 +7,7 @@
 mod binaries;
 mod matrix;
 mod outcome;
-mod place;
+pub mod place;
 mod protocol;
 pub mod runner;
 
