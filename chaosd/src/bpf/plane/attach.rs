@@ -1,6 +1,6 @@
 //! Programs on interfaces, on the detour and on cgroups.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use aya::programs::{
     CgroupAttachMode, CgroupSkbAttachType, LinkOrder, SchedClassifier, TcAttachType,
@@ -11,7 +11,9 @@ use chaosd_ebpf::{Bits, MAX_SLOTS};
 use super::{Object, Plane, PlaneError, map_error};
 use crate::{
     bpf::object,
+    netlink::detour::{Detour, Kind},
     plan::{Cgroup, Interface, Netns},
+    sys::netkit,
 };
 
 /// An interface with our programs on it.
@@ -136,9 +138,60 @@ impl Plane {
     }
 }
 
+/// A program where packets come out of a pair; goes when this does.
+#[derive(Debug)]
+pub(super) enum FarEnd {
+    /// What the far end receives.
+    Received { _link: SchedClassifierLink },
+    /// What the near end sends.
+    Sent { _link: OwnedFd },
+}
+
+/// Puts `program` where packets come out of `pair`.
+pub(super) fn at_far_end(
+    object: &mut Object,
+    netns: &Netns,
+    program: &'static str,
+    pair: &Detour,
+) -> Result<FarEnd, PlaneError> {
+    match pair.kind {
+        Kind::Veth => attach(object, netns, program, &pair.rx_name, TcAttachType::Ingress)
+            .map(|link| FarEnd::Received { _link: link }),
+        Kind::Netkit => attach_netkit(object, netns, program, pair),
+    }
+}
+
+/// Reads back that the kernel lists the program.
+fn attach_netkit(
+    object: &mut Object,
+    netns: &Netns,
+    program: &'static str,
+    pair: &Detour,
+) -> Result<FarEnd, PlaneError> {
+    let interface = || pair.tx_name.clone();
+    let wrong = |source| PlaneError::Attach {
+        interface: interface(),
+        source,
+    };
+    let classifier = object::classifier(&mut object.ebpf, program)?;
+    let own = classifier.info().map_err(wrong)?.id();
+    let fd = classifier.fd().map_err(wrong)?.as_fd();
+    crate::netlink::in_netns(netns.fd.as_fd(), || {
+        let link = netkit::attach(fd, pair.tx).map_err(|e| wrong(e.into()))?;
+        if netkit::attached(pair.tx).map_err(|e| wrong(e.into()))?.contains(&own) {
+            Ok(FarEnd::Sent { _link: link })
+        } else {
+            Err(PlaneError::NotAttached {
+                interface: interface(),
+            })
+        }
+    })
+    .map_err(PlaneError::Netns)?
+}
+
 /// Attaches first in the tcx order, so that nobody's verdict hides packets from us, and reads back
 /// that the kernel lists the program.
-pub(super) fn attach(
+fn attach(
     object: &mut Object,
     netns: &Netns,
     program: &'static str,

@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 
-use aya::programs::{TcAttachType, tc::SchedClassifierLink};
 use chaosd_ebpf::Control;
 
-use super::{Plane, PlaneError, attach::attach, map_error};
-use crate::bpf::tables::write_control;
+use super::{
+    Plane, PlaneError,
+    attach::{FarEnd, at_far_end},
+    map_error,
+};
+use crate::{bpf::tables::write_control, netlink::detour::Detour};
 
 /// The links at the far ends.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    segmenting: Option<SchedClassifierLink>,
-    hold: Option<SchedClassifierLink>,
+    segmenting: Option<FarEnd>,
+    hold: Option<FarEnd>,
     /// By fault.
     netems: BTreeMap<u8, Netem>,
 }
@@ -23,36 +26,39 @@ pub(super) struct Devices {
 #[derive(Debug)]
 struct Netem {
     rx: u32,
-    _link: SchedClassifierLink,
+    _link: FarEnd,
 }
 
 impl Plane {
     /// Sends packets one wire segment at a time through this pair from now on.
-    pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        self.devices.segmenting = Some(self.at_far_end("detour", rx_name)?);
-        self.steer(|c| c.detour = tx);
+    pub fn use_detour(&mut self, pair: &Detour) -> Result<(), PlaneError> {
+        self.devices.segmenting = Some(self.at_far_end("detour", pair)?);
+        self.steer(|c| c.detour = pair.tx);
         Ok(())
     }
 
     /// Holds packets in this pair's queue from now on.
-    pub fn use_hold(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        self.devices.hold = Some(self.at_far_end("release", rx_name)?);
-        self.steer(|c| c.hold = tx);
+    pub fn use_hold(&mut self, pair: &Detour) -> Result<(), PlaneError> {
+        self.devices.hold = Some(self.at_far_end("release", pair)?);
+        self.steer(|c| c.hold = pair.tx);
         Ok(())
     }
 
     /// Sends what fault `n` matches through the netem of this pair from now on.
-    pub fn use_netem(&mut self, n: u8, tx: u32, rx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let link = self.at_far_end("detour", rx_name)?;
+    pub fn use_netem(&mut self, n: u8, pair: &Detour) -> Result<(), PlaneError> {
+        let link = self.at_far_end("detour", pair)?;
         self.object
             .netem_ends
-            .insert(rx, u32::from(n), 0)
+            .insert(pair.rx, u32::from(n), 0)
             .map_err(map_error("NETEM_ENDS"))?;
-        let netem = Netem { rx, _link: link };
+        let netem = Netem {
+            rx: pair.rx,
+            _link: link,
+        };
         self.devices.netems.insert(n, netem);
         self.object
             .netems
-            .set(n.into(), tx, 0)
+            .set(n.into(), pair.tx, 0)
             .map_err(map_error("NETEMS"))
     }
 
@@ -72,18 +78,8 @@ impl Plane {
         }
     }
 
-    fn at_far_end(
-        &mut self,
-        program: &'static str,
-        rx_name: &str,
-    ) -> Result<SchedClassifierLink, PlaneError> {
-        attach(
-            &mut self.object,
-            &self.netns,
-            program,
-            rx_name,
-            TcAttachType::Ingress,
-        )
+    fn at_far_end(&mut self, program: &'static str, pair: &Detour) -> Result<FarEnd, PlaneError> {
+        at_far_end(&mut self.object, &self.netns, program, pair)
     }
 
     fn steer(&mut self, change: impl FnOnce(&mut Control)) {
