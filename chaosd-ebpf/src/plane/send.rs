@@ -71,15 +71,18 @@ pub fn send(ctx: &TcContext) -> i32 {
     let (Some(v), Some(ctl)) = (decide::verdict(Scratch::Tc), maps::control()) else {
         return TCX_NEXT;
     };
-    let copies = v.copies;
+    // Sending may run programs again, on this packet or on one that the device makes of it, and these
+    // have the same verdict to write to: nothing of it is read afterwards.
+    let (copies, index, direction, detoured) = (v.copies, v.index, v.direction, v.detoured != 0);
+    let (holder, segments) = (v.hold.holder.saturating_sub(1), v.segments);
     if let Some(when) = hold::departure(v) {
         prepare(ctx, v, when);
         let mut sent = 0;
         while sent <= copies && sent <= MOST_COPIES {
-            into_hold(ctx, ctl, v);
+            into_hold(ctx, ctl, holder * 2 + (direction & 1), segments);
             sent += 1;
         }
-        return act::lose(v.direction, v.detoured != 0);
+        return act::lose(direction, detoured);
     }
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
     // SAFETY: the context and a number, as in `back`.
@@ -90,12 +93,12 @@ pub fn send(ctx: &TcContext) -> i32 {
     while sent < copies && sent < MOST_COPIES {
         // SAFETY: the context and numbers.
         unsafe {
-            bpf_clone_redirect(ctx.skb.skb, v.index, flags(v.direction));
+            bpf_clone_redirect(ctx.skb.skb, index, flags(direction));
         }
         sent += 1;
     }
-    if v.detoured != 0 {
-        return back(ctx, v.index, v.direction);
+    if detoured {
+        return back(ctx, index, direction);
     }
     packet::set_mark(ctx, Mark::None);
     TCX_NEXT
@@ -170,16 +173,15 @@ pub fn leave_at(ctx: &TcContext, at: u64) {
 /// A clone, for it has no socket: TCP Small Queues would stall a sender whose packets stay charged
 /// to it (net/ipv4/tcp_output.c, `tcp_small_queue_check`), and UDP would run out of its buffer.
 #[inline(always)]
-fn into_hold(ctx: &TcContext, ctl: &Control, v: &Verdict) {
+fn into_hold(ctx: &TcContext, ctl: &Control, counter: u32, segments: u32) {
     // SAFETY: the context and numbers.
     let refused = unsafe { bpf_clone_redirect(ctx.skb.skb, ctl.hold, 0) } != 0;
     if !refused {
         maps::add(&maps::HELD, 0, 1);
         return;
     }
-    let n = v.hold.holder.saturating_sub(1);
-    if let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) {
+    if let Some(counters) = maps::COUNTERS.get_ptr_mut(counter) {
         // SAFETY: this CPU's own value.
-        unsafe { (*counters).overflow += u64::from(v.segments) }
+        unsafe { (*counters).overflow += u64::from(segments) }
     }
 }

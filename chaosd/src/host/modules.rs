@@ -12,6 +12,7 @@ use std::{
 use super::{Capability, State, capability, system::release};
 use crate::netlink::{
     NetlinkError,
+    detour::Kind,
     trial::{self, Part},
 };
 
@@ -27,10 +28,16 @@ pub(super) fn detour() -> Capability {
 
 /// The queue that holds packets: tried for real, with the limits that are asked of it.
 pub(super) fn hold() -> Capability {
+    let tried = trial::hold();
+    let pair = match tried {
+        Ok(Kind::Netkit) => "a netkit pair with this queue",
+        // The slower one, and all that kernels before 6.7 have.
+        _ => "a veth pair with this queue",
+    };
     queue(
         "hold queue (fq)",
         "delay, reorder, duplicate, bandwidth",
-        trial::hold(),
+        (tried.map(drop), pair),
         ("sch_fq", "CONFIG_NET_SCH_FQ"),
     )
 }
@@ -40,7 +47,7 @@ pub(super) fn netem() -> Capability {
     queue(
         "netem",
         "the fault netem",
-        trial::netem(),
+        (trial::netem(), "a veth pair with this queue"),
         ("sch_netem", "CONFIG_NET_SCH_NETEM"),
     )
 }
@@ -48,11 +55,11 @@ pub(super) fn netem() -> Capability {
 fn queue(
     name: &str,
     needed_for: &str,
-    tried: Result<(), NetlinkError>,
+    (tried, pair): (Result<(), NetlinkError>, &str),
     (module, option): (&str, &str),
 ) -> Capability {
     let lacking = matches!(tried, Err(NetlinkError::NoQueue { .. }));
-    let (state, mut detail) = made(tried, "a veth pair with this queue");
+    let (state, mut detail) = made(tried, pair);
     // Files can tell a kernel that was built without it from one whose modules are not installed.
     if lacking && let Some((State::Missing, said)) = Files::of_this_kernel().say(module, option) {
         detail = format!("{detail}; {said}");

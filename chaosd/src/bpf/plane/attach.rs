@@ -178,7 +178,10 @@ fn attach_netkit(
     let fd = classifier.fd().map_err(wrong)?.as_fd();
     crate::netlink::in_netns(netns.fd.as_fd(), || {
         let link = netkit::attach(fd, pair.tx).map_err(|e| wrong(e.into()))?;
-        if netkit::attached(pair.tx).map_err(|e| wrong(e.into()))?.contains(&own) {
+        if netkit::attached(pair.tx)
+            .map_err(|e| wrong(e.into()))?
+            .contains(&own)
+        {
             Ok(FarEnd::Sent { _link: link })
         } else {
             Err(PlaneError::NotAttached {

@@ -218,7 +218,11 @@ pub fn create(
         if spec.kind == Kind::Netkit {
             match create_as(&mut socket, netns, &names, spec, Kind::Netkit) {
                 Err(error) if !matches!(error, NetlinkError::NoQueue { .. }) => {
-                    tracing::debug!(device = names.tx, "no netkit: {}", crate::undo::chain(&error));
+                    tracing::debug!(
+                        device = names.tx,
+                        "no netkit: {}",
+                        crate::undo::chain(&error)
+                    );
                 }
                 answer => return answer,
             }
