@@ -212,7 +212,7 @@ mod tests {
                 option: "CONFIG_NET_SCH_FQ (module sch_fq)",
             })
         };
-        let row = queue("hold", "delay", lacking(), ("sch_no", "CONFIG_NO"));
+        let row = queue("hold", "delay", (lacking(), ""), ("sch_no", "CONFIG_NO"));
         assert_eq!(row.state, State::Missing);
         assert!(row.detail.starts_with(
             "tried: the kernel has no fq: it needs CONFIG_NET_SCH_FQ (module sch_fq)"
@@ -221,7 +221,7 @@ mod tests {
             row.fix,
             "modprobe sch_no, or a kernel with CONFIG_NO=m or =y"
         );
-        let row = queue("hold", "delay", Ok(()), ("sch_no", "CONFIG_NO"));
+        let row = queue("hold", "delay", (Ok(()), "a pair"), ("sch_no", "CONFIG_NO"));
         assert_eq!((row.state, row.fix.as_str()), (State::Available, ""));
     }
 

@@ -1,5 +1,5 @@
-//! The detours: veth pairs through which faults send the packets they must hold, or must see one
-//! wire segment at a time.
+//! The detours: veth or netkit pairs through which faults send the packets they must hold, or must
+//! see one wire segment at a time.
 //!
 //! Both ends stand in the target's network namespace. They have no address of any family, answer
 //! no ARP, join no multicast group and merge no packets. Nothing enters a pair but what a program
