@@ -34,7 +34,10 @@ fn assert_rate_of(what: &str, frames: usize, span: Duration, bits_per_second: f6
     #[expect(clippy::cast_precision_loss, reason = "a few thousand frames")]
     let asked = frames as f64 * 8_000.0 / bits_per_second;
     let off = span.as_secs_f64() / asked;
-    assert!((0.97..1.06).contains(&off), "{what}: {frames} frames in {span:?}, {off} of {asked} s");
+    assert!(
+        (0.97..1.06).contains(&off),
+        "{what}: {frames} frames in {span:?}, {off} of {asked} s"
+    );
 }
 
 #[test]
@@ -52,7 +55,10 @@ fn datagrams_pass_at_the_rate_and_what_finds_the_queue_full_is_counted() -> Resu
         let passed = flow.arrivals().len();
         let total = told.total(0);
         assert_eq!(total.tail_dropped, lost, "{told:?}");
-        assert_eq!((total.overflow, total.matched, total.affected), (0, 1_500, 1_500));
+        assert_eq!(
+            (total.overflow, total.matched, total.affected),
+            (0, 1_500, 1_500)
+        );
         assert_eq!(told.word("/faults/0/verdict"), "effective");
         assert!(lost > 300, "{lost} of 1,500 found it full");
         assert_rate_of("UDP", passed - 1, span(&flow)?, 2e6);
@@ -60,7 +66,11 @@ fn datagrams_pass_at_the_rate_and_what_finds_the_queue_full_is_counted() -> Resu
         let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
         assert_all("wait", &ways, ms(4) - EARLY..ms(208) + ROOM * 4);
         let full = ways.iter().filter(|way| **way > ms(190)).count();
-        assert!(full * 2 > ways.len(), "{full} of {} waited for a full queue", ways.len());
+        assert!(
+            full * 2 > ways.len(),
+            "{full} of {} waited for a full queue",
+            ways.len()
+        );
         assert_eq!(flow.overtaken(), 0);
     }
     Ok(())
@@ -88,7 +98,10 @@ fn a_stream_has_the_rate_both_ways_at_once() -> Result<()> {
         assert!(moved.is_whole() && moved.received == 1_500_000, "{moved:?}");
         // 1448 of 1514 bytes are data, and acknowledgements of the other stream come in between.
         let least = Duration::from_secs_f64(1_500_000.0 * 8.0 / 4e6);
-        assert!((least..least.mul_f64(1.4)).contains(&moved.elapsed), "{moved:?}");
+        assert!(
+            (least..least.mul_f64(1.4)).contains(&moved.elapsed),
+            "{moved:?}"
+        );
     }
     assert_eq!(told.total(0).overflow, 0, "{told:?}");
     Ok(())

@@ -38,7 +38,11 @@ fn one_flow_is_delayed_thinned_narrowed_and_copied_at_once() -> Result<()> {
         let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
         assert_all("ways", &ways, ms(60) - EARLY..LONG);
         // In order at 1 ms apart: each waits for the latest before it.
-        assert!((ms(75)..ms(101) + ROOM).contains(&median(&ways)), "{:?}", median(&ways));
+        assert!(
+            (ms(75)..ms(101) + ROOM).contains(&median(&ways)),
+            "{:?}",
+            median(&ways)
+        );
         assert_eq!(flow.overtaken(), 0);
     }
     Ok(())
@@ -107,8 +111,14 @@ fn a_correlated_jitter_has_the_same_spread_and_neighbours_alike() -> Result<()> 
         let ways = flow.ways(2_000, ms(1), LONG)?;
         drop(run.revert()?);
         let (_, deviation) = mean_and_deviation(&ways);
-        assert!((14.0..24.0).contains(&deviation), "{correlation}: {deviation}");
-        let near = ways.windows(2).filter(|w| w[0].abs_diff(w[1]) < ms(8)).count();
+        assert!(
+            (14.0..24.0).contains(&deviation),
+            "{correlation}: {deviation}"
+        );
+        let near = ways
+            .windows(2)
+            .filter(|w| w[0].abs_diff(w[1]) < ms(8))
+            .count();
         alike.push(near);
     }
     assert!(alike[1] > alike[0] * 3 / 2, "{alike:?}");

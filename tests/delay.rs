@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result};
 use support::ping::round_trips;
 use support::statistics::{mean_and_deviation, median};
 use support::tcp::Echo;
-use support::{Cgroup, Daemon, Family, Lab, Member, Node, Options, Run, SEED, Timed, skip, wait_until};
+use support::{
+    Cgroup, Daemon, Family, Lab, Member, Node, Options, Run, SEED, Timed, skip, wait_until,
+};
 
 use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, ms, needs_fq};
 
@@ -238,7 +240,11 @@ fn a_bystander_is_neither_late_nor_lossy() -> Result<()> {
     assert_eq!(held.lost(LONG), 0);
     drop(run.revert()?);
     // Its middle is where it was, and not one of it was held.
-    assert!(median(&with) < median(&without) + ROOM, "{:?}", median(&with));
+    assert!(
+        median(&with) < median(&without) + ROOM,
+        "{:?}",
+        median(&with)
+    );
     assert_all("bystander", &with, ms(0)..ms(1_500));
     assert_eq!((beside.overtaken(), beside.arrivals().len()), (0, 600));
     Ok(())
@@ -262,7 +268,10 @@ fn a_jitter_has_the_mean_and_the_spread_that_were_asked() -> Result<()> {
     let late = ways.iter().filter(|way| **way > ms(140) + ROOM).count();
     assert!(late < 100, "{late} of 2,000 lie beyond the bounds");
     for (name, range) in [("first", 60..80), ("middle", 80..120), ("last", 120..145)] {
-        let inside = ways.iter().filter(|way| range.contains(&way.as_millis())).count();
+        let inside = ways
+            .iter()
+            .filter(|way| range.contains(&way.as_millis()))
+            .count();
         assert!(inside > 300, "{inside} of 2,000 in the {name} part");
     }
 
@@ -291,7 +300,11 @@ fn a_flow_keeps_its_order_under_jitter_unless_it_is_told_not_to() -> Result<()> 
             drop(run.revert()?);
             assert_eq!(flow.arrivals().len(), 1_500);
             if overtakes {
-                assert!(flow.overtaken() > 300, "{} were overtaken", flow.overtaken());
+                assert!(
+                    flow.overtaken() > 300,
+                    "{} were overtaken",
+                    flow.overtaken()
+                );
             } else {
                 assert_eq!(flow.overtaken(), 0, "{flags}");
             }
@@ -351,7 +364,10 @@ fn a_ramp_makes_packets_later_and_later() -> Result<()> {
         let range = share(since).saturating_sub(EARLY + ms(5))..share(since + ms(500)) + ROOM * 2;
         judged += u32::from(range.contains(&one.way));
     }
-    assert!(judged >= 480, "{judged} of 500 are as late as they should be");
+    assert!(
+        judged >= 480,
+        "{judged} of 500 are as late as they should be"
+    );
     Ok(())
 }
 

@@ -72,7 +72,10 @@ pub fn assert_held(what: &str, ways: &[Duration], asked: Duration) {
         panic!("{what}: nothing was measured");
     };
     let range = asked.saturating_sub(EARLY)..asked + ROOM;
-    assert!(range.contains(fastest), "{what}: the fastest is not {range:?}: {ways:?}");
+    assert!(
+        range.contains(fastest),
+        "{what}: the fastest is not {range:?}: {ways:?}"
+    );
 }
 
 /// Fails unless every time is in the range.

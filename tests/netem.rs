@@ -38,10 +38,16 @@ fn a_chain_of_states_loses_packets_in_bursts() -> Result<()> {
             .windows(2)
             .filter(|pair| pair[1].number != pair[0].number + 1)
             .count();
-        assert!((2.6..5.6).contains(&(ratio(lost, bursts))), "{lost} in {bursts} bursts");
+        assert!(
+            (2.6..5.6).contains(&(ratio(lost, bursts))),
+            "{lost} in {bursts} bursts"
+        );
         assert_eq!(flow.overtaken(), 0);
         let total = told.total(0);
-        assert_eq!((total.matched, total.affected, total.overflow), (4_000, 4_000, 0));
+        assert_eq!(
+            (total.matched, total.affected, total.overflow),
+            (4_000, 4_000, 0)
+        );
     }
     Ok(())
 }
@@ -69,7 +75,10 @@ fn slots_let_packets_out_together() -> Result<()> {
         .windows(2)
         .filter(|pair| pair[1].at - pair[0].at > ms(100))
         .count() as u128;
-    assert!((span / 260..=span / 190).contains(&pauses), "{pauses} pauses in {span} ms");
+    assert!(
+        (span / 260..=span / 190).contains(&pauses),
+        "{pauses} pauses in {span} ms"
+    );
     assert_eq!(flow.overtaken(), 0);
     Ok(())
 }
@@ -130,7 +139,10 @@ fn only_what_matches_goes_through_it_and_the_interface_keeps_its_queue() -> Resu
     }
     for (flow, asked) in &flows {
         let lost = flow.lost(ms(500));
-        assert!(lost == 0 || *asked == ms(120) && lost < 10, "{lost}: {asked:?}");
+        assert!(
+            lost == 0 || *asked == ms(120) && lost < 10,
+            "{lost}: {asked:?}"
+        );
         let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
         assert_held("through netem", &ways, *asked);
     }

@@ -30,7 +30,10 @@ fn the_share_that_was_asked_is_overtaken_and_by_no_more_than_was_asked() -> Resu
             let total = told.total(0);
             assert_rate("held back", 1_200, 0.2, total.affected);
             // On a busy machine others are late by as much.
-            assert!((total.affected..total.affected + 40).contains(&held), "{held} {told:?}");
+            assert!(
+                (total.affected..total.affected + 40).contains(&held),
+                "{held} {told:?}"
+            );
             // The last ones have nobody behind them.
             let overtaken = flow.overtaken();
             assert!(

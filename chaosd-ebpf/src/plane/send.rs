@@ -13,7 +13,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use chaosd_ebpf::{CHUNKS_NS, Control, FEW_CHUNKS, INGRESS, LONG_NS, Mark, SLACK_NS};
+use chaosd_ebpf::{CHUNKS_NS, FEW_CHUNKS, INGRESS, LONG_NS, Mark, SLACK_NS};
 
 use crate::{
     act,
@@ -74,20 +74,41 @@ pub fn send(ctx: &TcContext) -> i32 {
     let (Some(v), Some(ctl)) = (decide::verdict(Scratch::Tc), maps::control()) else {
         return TCX_NEXT;
     };
-    let copies = v.copies;
+    // Sending may run programs again, on this packet or on one that the device makes of it, and these
+    // have the same verdict to write to: nothing of it is read afterwards.
+    let (copies, index, direction, detoured) = (v.copies, v.index, v.direction, v.detoured != 0);
     if let Some(when) = hold::departure(v) {
         prepare(ctx, v, when);
-        repeat(ctx, copies + 1, clone_into_hold);
-        return act::lose(v.direction, v.detoured != 0);
+        let clones = Clones {
+            skb: ctx.skb.skb,
+            flags: 0,
+            device: ctl.hold,
+            counter: v.hold.holder.saturating_sub(1) * 2 + (direction & 1),
+            segments: v.segments,
+            pad: 0,
+        };
+        into_hold(&clones);
+        if copies != 0 {
+            repeat(copies, clones, clone_into_hold);
+        }
+        return act::lose(direction, detoured);
     }
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
     // SAFETY: the context and a number, as in `back`.
     unsafe {
         bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
     }
-    repeat(ctx, copies, clone_back);
-    if v.detoured != 0 {
-        return back(ctx, v.index, v.direction);
+    let clones = Clones {
+        skb: ctx.skb.skb,
+        flags: flags(direction),
+        device: index,
+        counter: 0,
+        segments: 0,
+        pad: 0,
+    };
+    repeat(copies, clones, clone_back);
+    if detoured {
+        return back(ctx, index, direction);
     }
     packet::set_mark(ctx, Mark::None);
     TCX_NEXT
@@ -96,44 +117,42 @@ pub fn send(ctx: &TcContext) -> i32 {
 /// Of one packet, by several faults together.
 const MOST_COPIES: u32 = 64;
 
-/// What the rounds of [`repeat`] share: the packet. The rest they read again.
+/// What is sent, and where to; and who is told when it was refused.
 #[repr(C)]
-struct Rounds {
+struct Clones {
     skb: *mut __sk_buff,
+    flags: u64,
+    device: u32,
+    counter: u32,
+    segments: u32,
+    pad: u32,
 }
 
 /// A loop that the verifier reads once (5.17): it follows every round of a `while`, whose counter a
 /// compiler may run downwards from a number that 6.1 takes for unbounded.
 #[inline(always)]
-fn repeat(ctx: &TcContext, times: u32, round: unsafe extern "C" fn(u32, *mut Rounds) -> i64) {
-    let mut rounds = Rounds { skb: ctx.skb.skb };
+fn repeat(times: u32, mut clones: Clones, round: unsafe extern "C" fn(u32, *mut Clones) -> i64) {
     // SAFETY: the callback has the helper's signature and the context outlives the call.
     unsafe {
         bpf_loop(
-            times.min(MOST_COPIES + 1),
+            times.min(MOST_COPIES),
             round as *mut c_void,
-            ptr::from_mut(&mut rounds).cast(),
+            ptr::from_mut(&mut clones).cast(),
             0,
         );
     }
 }
 
-unsafe extern "C" fn clone_into_hold(_: u32, rounds: *mut Rounds) -> i64 {
-    let (Some(v), Some(ctl)) = (decide::verdict(Scratch::Tc), maps::control()) else {
-        return 1;
-    };
+unsafe extern "C" fn clone_into_hold(_: u32, clones: *mut Clones) -> i64 {
     // SAFETY: `repeat` passes its own.
-    into_hold(unsafe { (*rounds).skb }, ctl, v);
+    into_hold(unsafe { &*clones });
     0
 }
 
-unsafe extern "C" fn clone_back(_: u32, rounds: *mut Rounds) -> i64 {
-    let Some(v) = decide::verdict(Scratch::Tc) else {
-        return 1;
-    };
+unsafe extern "C" fn clone_back(_: u32, clones: *mut Clones) -> i64 {
     // SAFETY: `repeat` passes its own; the context and numbers.
     unsafe {
-        bpf_clone_redirect((*rounds).skb, v.index, flags(v.direction));
+        bpf_clone_redirect((*clones).skb, (*clones).device, (*clones).flags);
     }
     0
 }
@@ -204,16 +223,15 @@ pub fn leave_at(ctx: &TcContext, at: u64) {
 /// A clone, for it has no socket: TCP Small Queues would stall a sender whose packets stay charged
 /// to it (net/ipv4/tcp_output.c, `tcp_small_queue_check`), and UDP would run out of its buffer.
 #[inline(always)]
-fn into_hold(skb: *mut __sk_buff, ctl: &Control, v: &Verdict) {
+fn into_hold(clones: &Clones) {
     // SAFETY: the context and numbers.
-    let refused = unsafe { bpf_clone_redirect(skb, ctl.hold, 0) } != 0;
+    let refused = unsafe { bpf_clone_redirect(clones.skb, clones.device, clones.flags) } != 0;
     if !refused {
         maps::add(&maps::HELD, 0, 1);
         return;
     }
-    let n = v.hold.holder.saturating_sub(1);
-    if let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) {
+    if let Some(counters) = maps::COUNTERS.get_ptr_mut(clones.counter) {
         // SAFETY: this CPU's own value.
-        unsafe { (*counters).overflow += u64::from(v.segments) }
+        unsafe { (*counters).overflow += u64::from(clones.segments) }
     }
 }

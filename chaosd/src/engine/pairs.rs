@@ -60,7 +60,7 @@ impl Pairs {
         if !plane.has_detour() {
             let spec = Spec::segment(maker.mtu);
             let (_, applied) = make(plane, maker, "detour", &spec, |plane, made| {
-                plane.use_detour(made.tx, &made.rx_name)
+                plane.use_detour(made)
             })?;
             self.segment = Some(applied);
         }
@@ -72,7 +72,7 @@ impl Pairs {
         if !plane.has_hold() {
             let spec = Spec::hold(maker.mtu, Fq::holding(capacity()));
             let (_, applied) = make(plane, maker, "hold", &spec, |plane, made| {
-                plane.use_hold(made.tx, &made.rx_name)
+                plane.use_hold(made)
             })?;
             self.hold = Some(applied);
         }

@@ -106,7 +106,7 @@ impl Run {
                 base: [0; 2],
             });
             for NetemOf { device, .. } in netems.iter().filter(|n| n.fault == place) {
-                plane.use_netem(number, device.tx, device.rx, &device.rx_name)?;
+                plane.use_netem(number, device)?;
             }
         }
         plane.refresh();

@@ -12,6 +12,7 @@ use std::{
 use super::{Capability, State, capability, system::release};
 use crate::netlink::{
     NetlinkError,
+    detour::Kind,
     trial::{self, Part},
 };
 
@@ -46,10 +47,16 @@ pub(super) fn clsact() -> (State, String) {
 
 /// The queue that holds packets: tried for real, with the limits that are asked of it.
 pub(super) fn hold() -> Capability {
+    let tried = trial::hold();
+    let pair = match tried {
+        Ok(Kind::Netkit) => "a netkit pair with this queue",
+        // The slower one, and all that kernels before 6.7 have.
+        _ => "a veth pair with this queue",
+    };
     queue(
         "hold queue (fq)",
         "delay, reorder, bandwidth",
-        trial::hold(),
+        (tried.map(drop), pair),
         ("sch_fq", "CONFIG_NET_SCH_FQ"),
     )
 }
@@ -59,7 +66,7 @@ pub(super) fn netem() -> Capability {
     queue(
         "netem",
         "the fault netem",
-        trial::netem(),
+        (trial::netem(), "a veth pair with this queue"),
         ("sch_netem", "CONFIG_NET_SCH_NETEM"),
     )
 }
@@ -67,11 +74,11 @@ pub(super) fn netem() -> Capability {
 fn queue(
     name: &str,
     needed_for: &str,
-    tried: Result<(), NetlinkError>,
+    (tried, pair): (Result<(), NetlinkError>, &str),
     (module, option): (&str, &str),
 ) -> Capability {
     let lacking = matches!(tried, Err(NetlinkError::NoQueue { .. }));
-    let (state, mut detail) = made(tried, "a veth pair with this queue");
+    let (state, mut detail) = made(tried, pair);
     // Files can tell a kernel that was built without it from one whose modules are not installed.
     if lacking && let Some((State::Missing, said)) = Files::of_this_kernel().say(module, option) {
         detail = format!("{detail}; {said}");
@@ -224,7 +231,7 @@ mod tests {
                 option: "CONFIG_NET_SCH_FQ (module sch_fq)",
             })
         };
-        let row = queue("hold", "delay", lacking(), ("sch_no", "CONFIG_NO"));
+        let row = queue("hold", "delay", (lacking(), ""), ("sch_no", "CONFIG_NO"));
         assert_eq!(row.state, State::Missing);
         assert!(row.detail.starts_with(
             "tried: the kernel has no fq: it needs CONFIG_NET_SCH_FQ (module sch_fq)"
@@ -233,7 +240,7 @@ mod tests {
             row.fix,
             "modprobe sch_no, or a kernel with CONFIG_NO=m or =y"
         );
-        let row = queue("hold", "delay", Ok(()), ("sch_no", "CONFIG_NO"));
+        let row = queue("hold", "delay", (Ok(()), "a pair"), ("sch_no", "CONFIG_NO"));
         assert_eq!((row.state, row.fix.as_str()), (State::Available, ""));
     }
 

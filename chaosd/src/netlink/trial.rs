@@ -10,7 +10,7 @@ use rtnetlink::packet_route::{
 
 use super::{
     NetlinkError,
-    detour::{self, Spec},
+    detour::{self, Kind, Spec},
     qdisc::{Fq, Netem},
     socket::{Request, RouteSocket},
 };
@@ -26,15 +26,15 @@ pub enum Part {
 
 /// Makes a detour and lets it go.
 pub fn detour() -> Result<(), NetlinkError> {
-    made(&Spec::segment(0))
+    made(&Spec::segment(0)).map(drop)
 }
 
 /// Makes a pair with the queue that holds packets, and lets it go. Loads the queue's module if the
-/// kernel has one.
+/// kernel has one. Returns what kind of pair it came to be.
 ///
 /// # Errors
 /// [`NetlinkError::NoQueue`] when the kernel does not have it.
-pub fn hold() -> Result<(), NetlinkError> {
+pub fn hold() -> Result<Kind, NetlinkError> {
     made(&Spec::hold(0, Fq::default()))
 }
 
@@ -48,11 +48,11 @@ pub fn netem() -> Result<(), NetlinkError> {
         delay_ns: 1_000_000,
         ..Netem::default()
     };
-    made(&Spec::netem(0, 0, netem))
+    made(&Spec::netem(0, 0, netem)).map(drop)
 }
 
-fn made(spec: &Spec) -> Result<(), NetlinkError> {
-    in_scratch(|netns| detour::create(netns, 0, 0, spec).map(drop))
+fn made(spec: &Spec) -> Result<Kind, NetlinkError> {
+    in_scratch(|netns| detour::create(netns, 0, 0, spec).map(|pair| pair.kind))
 }
 
 /// True when the kernel has it, or has a module of it and loaded that.
@@ -171,7 +171,7 @@ mod tests {
     fn a_trial_leaves_nothing_where_it_was_asked_for() {
         let here = scratch_netns();
         in_netns(here.as_fd(), detour).unwrap().unwrap();
-        for queue in [hold, netem] {
+        for queue in [|| hold().map(drop), netem] {
             let tried = in_netns(here.as_fd(), queue).unwrap();
             assert!(matches!(tried, Ok(()) | Err(NetlinkError::NoQueue { .. })));
         }

@@ -6,5 +6,6 @@
 pub mod bpf;
 pub mod ioctl;
 pub mod map;
+pub mod netkit;
 pub mod process;
 pub mod test_run;

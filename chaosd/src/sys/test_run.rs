@@ -114,7 +114,7 @@ struct UpdateAttr {
     flags: u64,
 }
 
-fn address<T>(of: *const T) -> u64 {
+pub(super) fn address<T>(of: *const T) -> u64 {
     of.expose_provenance() as u64
 }
 
@@ -125,7 +125,7 @@ fn size(bytes: usize) -> io::Result<u32> {
 /// # Safety
 /// `attr` is the member of `union bpf_attr` for `command`, and every address in it is valid for
 /// what the command does with it.
-unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<RawFd> {
+pub(super) unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<RawFd> {
     // SAFETY: the caller's; the kernel reads and writes at most the size given.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
     if answer < 0 {

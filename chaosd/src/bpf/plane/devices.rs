@@ -3,27 +3,12 @@
 //! Invariant: a program stands at the far end before anything is steered in, and nothing is steered
 //! in any more before it goes.
 
-use std::{collections::BTreeMap, os::fd::AsFd};
+use std::collections::BTreeMap;
 
-use aya::programs::{TcAttachType, tc::SchedClassifierLink};
 use chaosd_ebpf::Control;
 
-use super::{Plane, PlaneError, attach::attach, map_error};
-use crate::{
-    bpf::{Mechanism, tables::write_control},
-    netlink::{filters, in_netns},
-    undo::Hook,
-};
-
-/// The program at the far end of a pair.
-#[derive(Debug)]
-enum FarEnd {
-    Link {
-        _link: SchedClassifierLink,
-    },
-    /// It goes with the device, which is ours.
-    Filter,
-}
+use super::{Plane, PlaneError, far_end::FarEnd, map_error};
+use crate::{bpf::tables::write_control, netlink::detour::Detour};
 
 /// What stands at the far ends.
 #[derive(Debug, Default)]
@@ -42,31 +27,34 @@ struct Netem {
 
 impl Plane {
     /// Sends packets one wire segment at a time through this pair from now on.
-    pub fn use_detour(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        self.devices.segmenting = Some(self.at_far_end("detour", rx_name)?);
-        self.steer(|c| c.detour = tx);
+    pub fn use_detour(&mut self, pair: &Detour) -> Result<(), PlaneError> {
+        self.devices.segmenting = Some(self.at_far_end("detour", pair)?);
+        self.steer(|c| c.detour = pair.tx);
         Ok(())
     }
 
     /// Holds packets in this pair's queue from now on.
-    pub fn use_hold(&mut self, tx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        self.devices.hold = Some(self.at_far_end("release", rx_name)?);
-        self.steer(|c| c.hold = tx);
+    pub fn use_hold(&mut self, pair: &Detour) -> Result<(), PlaneError> {
+        self.devices.hold = Some(self.at_far_end("release", pair)?);
+        self.steer(|c| c.hold = pair.tx);
         Ok(())
     }
 
     /// Sends what fault `n` matches through the netem of this pair from now on.
-    pub fn use_netem(&mut self, n: u8, tx: u32, rx: u32, rx_name: &str) -> Result<(), PlaneError> {
-        let end = self.at_far_end("detour", rx_name)?;
+    pub fn use_netem(&mut self, n: u8, pair: &Detour) -> Result<(), PlaneError> {
+        let end = self.at_far_end("detour", pair)?;
         self.object
             .netem_ends
-            .insert(rx, u32::from(n), 0)
+            .insert(pair.rx, u32::from(n), 0)
             .map_err(map_error("NETEM_ENDS"))?;
-        let netem = Netem { rx, _end: end };
+        let netem = Netem {
+            rx: pair.rx,
+            _end: end,
+        };
         self.devices.netems.insert(n, netem);
         self.object
             .netems
-            .set(n.into(), tx, 0)
+            .set(n.into(), pair.tx, 0)
             .map_err(map_error("NETEMS"))
     }
 
@@ -83,44 +71,6 @@ impl Plane {
         self.devices.netems.retain(|_, netem| netem.rx != rx);
         if let Err(e) = self.object.netem_ends.remove(&rx) {
             tracing::debug!("device {rx} was no netem: {e}");
-        }
-    }
-
-    fn at_far_end(&mut self, program: &'static str, rx_name: &str) -> Result<FarEnd, PlaneError> {
-        match self.mechanism {
-            Mechanism::Tcx => {
-                let ingress = TcAttachType::Ingress;
-                let link = attach(&mut self.object, &self.netns, program, rx_name, ingress)?;
-                Ok(FarEnd::Link { _link: link })
-            }
-            Mechanism::Clsact => {
-                self.hang_at(program, rx_name)?;
-                Ok(FarEnd::Filter)
-            }
-        }
-    }
-
-    /// On a device of our own nothing has to be recorded: what hangs there goes with it.
-    fn hang_at(&self, program: &'static str, device: &str) -> Result<(), PlaneError> {
-        let netns = self.netns.fd.as_fd();
-        let wrong = |source| PlaneError::Hang {
-            interface: device.into(),
-            source,
-        };
-        let index = in_netns(netns, || nix::net::if_::if_nametoindex(device))
-            .map_err(PlaneError::Netns)?
-            .map_err(|errno| PlaneError::Netns(errno.into()))?;
-        let program = [self.program_at(Hook::Ingress, program)?];
-        let prepared =
-            filters::prepare(netns, index, device, self.number, &program).map_err(wrong)?;
-        let ours = prepared.filters().to_vec();
-        prepared.make().map_err(wrong)?;
-        if filters::all_hang(netns, index, &ours).map_err(wrong)? {
-            Ok(())
-        } else {
-            Err(PlaneError::NotAttached {
-                interface: device.into(),
-            })
         }
     }
 

@@ -30,6 +30,7 @@ use crate::bpf::{
 mod attach;
 mod counters;
 mod devices;
+mod far_end;
 mod quantiles;
 
 use attach::Attached;

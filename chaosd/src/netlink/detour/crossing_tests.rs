@@ -80,11 +80,16 @@ fn a_segmenting_pair_hands_over_one_wire_segment_at_a_time() {
 fn a_super_packet_crosses_a_hold_whole() {
     let bare = Spec {
         role: Role::Hold,
+        kind: Kind::Veth,
         mtu: 1500,
         queue: Queue::None,
     };
     assert_eq!(sizes(&bare).unwrap(), [10_000 + HEADERS]);
-    if let Some(sizes) = sizes(&Spec::hold(1500, Fq::default())) {
+    let queue = Spec {
+        kind: Kind::Veth,
+        ..Spec::hold(1500, Fq::default())
+    };
+    if let Some(sizes) = sizes(&queue) {
         assert_eq!(sizes, [10_000 + HEADERS]);
     }
 }

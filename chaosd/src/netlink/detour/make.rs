@@ -6,14 +6,17 @@
 use std::io;
 
 use rtnetlink::{
-    LinkMessageBuilder, LinkUnspec, LinkVeth,
+    LinkMessageBuilder, LinkNetkit, LinkUnspec, LinkVeth,
     packet_route::{
         RouteNetlinkMessage,
-        link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute},
+        link::{
+            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoNetkit, InfoVeth,
+            LinkAttribute, LinkMessage, NetkitMode, NetkitPolicy,
+        },
     },
 };
 
-use super::{MAX_MTU, MIN_MTU, Names, Queue, Spec};
+use super::{Kind, MAX_MTU, MIN_MTU, Names, Queue, Spec};
 use crate::netlink::{
     NetlinkError,
     socket::{Answer, Request, RouteSocket},
@@ -30,8 +33,9 @@ pub(super) fn pair(
     socket: &mut RouteSocket,
     names: &Names,
     spec: &Spec,
+    kind: Kind,
 ) -> Result<Made, NetlinkError> {
-    let requests = requests(names, spec);
+    let requests = requests(names, spec, kind);
     // The kernel goes on after a refusal, so the requests after the first would name as ours what
     // somebody else has called by our name.
     for name in [&names.tx, &names.rx] {
@@ -72,11 +76,7 @@ pub(super) fn mtu_of(spec: &Spec) -> u32 {
 }
 
 /// Makes, names and isolates the pair; those after the third need a kernel with IPv6.
-fn requests(names: &Names, spec: &Spec) -> Vec<Request> {
-    let peer = properties(LinkUnspec::new_with_name(&names.rx), spec).build();
-    let pair = properties(LinkVeth::new(&names.tx, &names.rx), spec)
-        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-        .build();
+fn requests(names: &Names, spec: &Spec, kind: Kind) -> Vec<Request> {
     let ours = |name| {
         let alias = LinkUnspec::new_with_name(name).alias(&names.alias);
         set("name as ours the device", name, alias)
@@ -92,7 +92,7 @@ fn requests(names: &Names, spec: &Spec) -> Vec<Request> {
     let make = Request {
         verb: "make the detour device",
         device: names.tx.clone(),
-        message: RouteNetlinkMessage::NewLink(pair),
+        message: RouteNetlinkMessage::NewLink(creation(names, spec, kind)),
     };
     vec![
         make,
@@ -101,6 +101,28 @@ fn requests(names: &Names, spec: &Spec) -> Vec<Request> {
         no_address(&names.tx),
         no_address(&names.rx),
     ]
+}
+
+fn creation(names: &Names, spec: &Spec, kind: Kind) -> LinkMessage {
+    let peer = properties(LinkUnspec::new_with_name(&names.rx), spec).build();
+    match kind {
+        Kind::Veth => properties(LinkVeth::new(&names.tx, &names.rx), spec)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build(),
+        Kind::Netkit => {
+            let data = vec![
+                InfoNetkit::Peer(peer),
+                // The default mode has no Ethernet header.
+                InfoNetkit::Mode(NetkitMode::L2),
+                // Of a packet that no program takes care of: nothing comes out by itself.
+                InfoNetkit::Policy(NetkitPolicy::Drop),
+                InfoNetkit::PeerPolicy(NetkitPolicy::Drop),
+            ];
+            properties(LinkNetkit::new(&names.tx, &names.rx, NetkitMode::L2), spec)
+                .set_info_data(InfoData::Netkit(data))
+                .build()
+        }
+    }
 }
 
 /// What both ends have in common from their first moment.

@@ -1,5 +1,5 @@
-//! The detours: veth pairs through which faults send the packets they must hold, or must see one
-//! wire segment at a time.
+//! The detours: veth or netkit pairs through which faults send the packets they must hold, or must
+//! see one wire segment at a time.
 //!
 //! Both ends stand in the target's network namespace. They have no address of any family, answer
 //! no ARP, join no multicast group and merge no packets. Nothing enters a pair but what a program
@@ -55,11 +55,38 @@ pub struct Names {
     pub alias: String,
 }
 
+/// How packets get from one end to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The far end's program runs while the near end sends (`drivers/net/netkit.c`: `netkit_xmit`,
+    /// Linux 6.7), which saves the receive queue of a processor and its softirq. Without a program a
+    /// packet is dropped.
+    Netkit,
+    /// The far end receives what the near end sent, as if by a wire.
+    Veth,
+}
+
+/// Set to `veth` it makes every pair a veth, as on a kernel without netkit.
+const KIND_ENV: &str = "CHAOSD_PAIRS";
+
+impl Kind {
+    /// The best that a kernel may have.
+    fn best() -> Self {
+        if std::env::var_os(KIND_ENV).is_some_and(|kind| kind == "veth") {
+            Self::Veth
+        } else {
+            Self::Netkit
+        }
+    }
+}
+
 /// A pair to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// What it is for.
     pub role: Role,
+    /// What to try first: where the kernel refuses a netkit, it becomes a veth.
+    pub kind: Kind,
     /// The largest MTU of the interfaces it serves, in bytes; brought within 1500 and 65535.
     pub mtu: u32,
     /// What holds the packets, at the sending end.
@@ -71,15 +98,17 @@ impl Spec {
     pub const fn segment(mtu: u32) -> Self {
         Self {
             role: Role::Segment,
+            kind: Kind::Veth,
             mtu,
             queue: Queue::None,
         }
     }
 
     /// One that holds.
-    pub const fn hold(mtu: u32, fq: Fq) -> Self {
+    pub fn hold(mtu: u32, fq: Fq) -> Self {
         Self {
             role: Role::Hold,
+            kind: Kind::best(),
             mtu,
             queue: Queue::Fq(fq),
         }
@@ -89,6 +118,7 @@ impl Spec {
     pub const fn netem(number: u8, mtu: u32, netem: Netem) -> Self {
         Self {
             role: Role::Netem(number),
+            kind: Kind::Veth,
             mtu,
             queue: Queue::Netem(netem),
         }
@@ -106,6 +136,8 @@ pub struct Detour {
     pub tx_name: String,
     /// Name of the receiving end.
     pub rx_name: String,
+    /// What it came to be.
+    pub kind: Kind,
 }
 
 /// The names of a pair of a plane: 15 characters at most, as the kernel allows, while the instance
@@ -183,20 +215,42 @@ pub fn create(
     }
     in_netns(netns, || {
         let mut socket = RouteSocket::open_here().map_err(NetlinkError::Open)?;
-        make::pair(&mut socket, &names, spec)?
-            .judge()
-            .and_then(|()| {
-                let made = ready::set_up(&mut socket, &names, spec)?;
-                qdisc::set_root(&mut socket, &made.tx_name, made.tx, &spec.queue)?;
-                Ok(made)
-            })
-            .inspect_err(|_| {
-                if let Err(error) = delete_link(netns, &names.tx, &names.alias) {
-                    tracing::warn!(device = names.tx, %error, "a half-made detour stays behind");
+        if spec.kind == Kind::Netkit {
+            match create_as(&mut socket, netns, &names, spec, Kind::Netkit) {
+                Err(error) if !matches!(error, NetlinkError::NoQueue { .. }) => {
+                    tracing::debug!(
+                        device = names.tx,
+                        "no netkit: {}",
+                        crate::undo::chain(&error)
+                    );
                 }
-            })
+                answer => return answer,
+            }
+        }
+        create_as(&mut socket, netns, &names, spec, Kind::Veth)
     })
     .map_err(NetlinkError::Enter)?
+}
+
+fn create_as(
+    socket: &mut RouteSocket,
+    netns: BorrowedFd<'_>,
+    names: &Names,
+    spec: &Spec,
+    kind: Kind,
+) -> Result<Detour, NetlinkError> {
+    make::pair(socket, names, spec, kind)?
+        .judge()
+        .and_then(|()| {
+            let made = ready::set_up(socket, names, spec, kind)?;
+            qdisc::set_root(socket, &made.tx_name, made.tx, &spec.queue)?;
+            Ok(made)
+        })
+        .inspect_err(|_| {
+            if let Err(error) = delete_link(netns, &names.tx, &names.alias) {
+                tracing::warn!(device = names.tx, %error, "a half-made detour stays behind");
+            }
+        })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rtnetlink::{
 };
 
 use super::{
-    Detour, Names, Role, Spec,
+    Detour, Kind, Names, Role, Spec,
     make::{mtu_of, set},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         NetlinkError,
         interfaces::mtu,
         offloads::{merges, missing_to_stay_whole, sends_whole, switch_off},
-        socket::{RouteSocket, alias, get},
+        socket::{Request, RouteSocket, alias, get},
     },
     sys::ioctl::Ethtool,
 };
@@ -32,22 +32,15 @@ pub(super) fn set_up(
     socket: &mut RouteSocket,
     names: &Names,
     spec: &Spec,
+    kind: Kind,
 ) -> Result<Detour, NetlinkError> {
     set_offloads(names, spec.role)?;
     if spec.role == Role::Hold {
         take_the_largest(socket, &names.tx);
     }
     let links = socket.send_all(&[
-        set(
-            "bring up",
-            &names.tx,
-            LinkUnspec::new_with_name(&names.tx).up(),
-        ),
-        set(
-            "bring up",
-            &names.rx,
-            LinkUnspec::new_with_name(&names.rx).up(),
-        ),
+        bring_up(&names.tx),
+        bring_up(&names.rx),
         get(&names.tx),
         get(&names.rx),
     ])?;
@@ -57,7 +50,18 @@ pub(super) fn set_up(
         rx: verified(ends.next(), &names.rx, names, spec)?,
         tx_name: names.tx.clone(),
         rx_name: names.rx.clone(),
+        kind,
     })
+}
+
+/// The second end of a netkit is not made with the flags it was asked to have
+/// (`drivers/net/netkit.c`: `netkit_new_link`), so they are set before it is up.
+fn bring_up(device: &str) -> Request {
+    let change = LinkUnspec::new_with_name(device)
+        .arp(false)
+        .multicast(false)
+        .up();
+    set("bring up", device, change)
 }
 
 /// The receiving end never merges. The sending end splits and checksums, or, where packets are
@@ -96,7 +100,7 @@ fn set_offloads(names: &Names, role: Role) -> Result<(), NetlinkError> {
             if missing.is_empty() {
                 return Ok(());
             }
-            let wrong = format!("switched off what a veth has on: {}", missing.join(", "));
+            let wrong = format!("switched off what a pair has on: {}", missing.join(", "));
             Err(unverified(&names.tx, wrong))
         }
     }

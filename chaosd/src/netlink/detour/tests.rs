@@ -208,6 +208,7 @@ fn a_kernel_without_the_queue_is_told_by_its_option_and_keeps_nothing() {
 fn hold_without_queue() -> Spec {
     Spec {
         role: Role::Hold,
+        kind: Kind::best(),
         mtu: 9000,
         queue: Queue::None,
     }
