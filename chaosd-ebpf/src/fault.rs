@@ -101,6 +101,8 @@ pub struct Run {
     pub start_ns: u64,
     /// `CLOCK_MONOTONIC` ns; 0: disarmed.
     pub deadline_ns: u64,
+    /// When it was disarmed before its deadline, `CLOCK_MONOTONIC` ns.
+    pub ended_ns: u64,
 }
 
 /// One fault of a plane. Times are ns since the run's start.
@@ -156,7 +158,7 @@ pub struct FaultState {
 }
 
 const _: () = {
-    assert!(size_of::<Run>() == 16);
+    assert!(size_of::<Run>() == 24);
     assert!(size_of::<Hold>() == 56);
     assert!(size_of::<Fault>() == 16 + 11 * 8 + 56);
     assert!(size_of::<FaultState>() == 48);

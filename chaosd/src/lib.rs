@@ -11,6 +11,8 @@ pub mod bpf;
 pub mod cgroup;
 /// One file per verb.
 pub mod cli;
+/// The clock that the programs compare with.
+mod clock;
 /// Runs plans: arm, tick, disarm, revert.
 pub mod engine;
 /// One file per fault kind, and the only list of them.

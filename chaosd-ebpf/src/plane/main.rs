@@ -106,8 +106,14 @@ fn gate(ctx: &TcContext, direction: u32) -> i32 {
     if !maps::is_armed(ctl) {
         return TCX_NEXT;
     }
+    // The index is no constant on purpose. A call with a constant one becomes a jump, which the
+    // kernel takes out of the code one entry after the other with a grace period of 16 ms in
+    // between (arch/x86/net/bpf_jit_comp.c, `bpf_arch_poke_desc_update`); this one reads the table.
+    // A fence that was raised in this instant makes it an entry that there is not.
+    // SAFETY: a valid aligned field of a map value.
+    let fence = unsafe { core::ptr::read_volatile(&raw const ctl.fence) };
     // SAFETY: programs of the same type; with no entry the call returns.
-    unsafe { maps::STAGES.tail_call(ctx, direction) };
+    unsafe { maps::STAGES.tail_call(ctx, direction.wrapping_add((fence as u32) << 16)) };
     TCX_NEXT
 }
 

@@ -11,7 +11,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use chaosd_ebpf::{CHUNKS_NS, Control, Mark};
+use chaosd_ebpf::{CHUNKS_NS, Control, HURRY, Mark};
 
 use crate::{
     maps, packet,
@@ -66,28 +66,38 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
     unsafe {
         bpf_skb_vlan_pop(skb);
     }
-    let (run, left) = (tci >> 8 & 0xff, tci & 0xff);
+    let (run, left) = (tci >> 8 & 0xff, u64::from(tci & 0xff));
+    if left == 0 || ctl.hold == 0 {
+        return None;
+    }
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    if left == 0 || ctl.hold == 0 || !maps::is_armed(ctl) || maps::vouched(ctl).is_none() {
-        return None;
-    }
-    let run = maps::RUNS.get(run)?;
-    // SAFETY: a field of a map value that user space writes.
-    if now >= unsafe { core::ptr::read_volatile(&raw const run.deadline_ns) } {
-        return None;
-    }
+    let length = CHUNKS_NS[chunk as usize & 3];
+    let leaves = if stamp == 0 { now } else { stamp };
     let mut chunk = chunk;
-    let at = if stamp == 0 { now } else { stamp } + CHUNKS_NS[chunk as usize & 3];
-    if left > 1 {
-        let tci = (tci & 0xff00) as u16 | (left - 1) as u16;
-        // SAFETY: the context and numbers.
-        if unsafe { bpf_skb_vlan_push(skb, ETH_P_8021Q, tci) } != 0 {
+    let at = if let Some(ended) = ended(run, now) {
+        // In order: behind what leaves by itself within a chunk.
+        let (last, turn) = (ended + length, leaves + left * length);
+        let behind = turn.saturating_sub(ended) >> (HURRY[chunk as usize & 3] & 63);
+        chunk = 0;
+        if last + behind <= now {
             return None;
         }
+        last + behind
     } else {
-        chunk = 0;
-    }
+        // Nobody vouches for it any more.
+        maps::vouched(ctl)?;
+        if left > 1 {
+            let tci = (tci & 0xff00) as u16 | (left - 1) as u16;
+            // SAFETY: the context and numbers.
+            if unsafe { bpf_skb_vlan_push(skb, ETH_P_8021Q, tci) } != 0 {
+                return None;
+            }
+        } else {
+            chunk = 0;
+        }
+        leaves + length
+    };
     packet::set_mark(
         ctx,
         Mark::Steered {
@@ -99,4 +109,22 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
     send::leave_at(ctx, at);
     // SAFETY: a helper without pointers.
     Some(unsafe { bpf_redirect(ctl.hold, 0) as i32 })
+}
+
+/// When this run ended, if it did.
+#[inline(always)]
+fn ended(run: u32, now: u64) -> Option<u64> {
+    let run = maps::RUNS.get(run)?;
+    // SAFETY: fields of a map value that user space writes.
+    let (deadline, ended) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const run.deadline_ns),
+            core::ptr::read_volatile(&raw const run.ended_ns),
+        )
+    };
+    if deadline == 0 {
+        Some(ended)
+    } else {
+        (now >= deadline).then_some(deadline)
+    }
 }

@@ -12,7 +12,7 @@ pub enum Mechanism {
     /// tcx links (Linux 6.6): they go with the process.
     #[default]
     Tcx,
-    /// cls_bpf filters at a clsact qdisc: they stay, inert, when chaosd and its watchdog are killed
+    /// `cls_bpf` filters at a clsact qdisc: they stay, inert, when chaosd and its watchdog are killed
     /// together, until the next start or `chaosd revert --all`.
     Clsact,
 }

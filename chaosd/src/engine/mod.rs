@@ -4,7 +4,6 @@
 //! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
 //! last `Handle` is gone, or the thread panics, it reverts everything.
 
-mod clock;
 mod hooks;
 mod pairs;
 mod planes;

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     bpf::{LEASE_NS, Matcher, Mechanism, Plane, PlaneError, Spare, Steering},
+    clock::now_ns,
     instance::Instance,
     journal::JournalError,
     netlink::{
@@ -23,7 +24,6 @@ use crate::{
 
 use super::{
     Command,
-    clock::now_ns,
     pairs::{Maker, Pairs},
 };
 

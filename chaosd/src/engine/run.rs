@@ -7,13 +7,14 @@ use tokio::sync::oneshot;
 
 use crate::{
     bpf::{Plane, PlaneError, Steering},
+    clock::now_ns,
     fault,
     netlink::detour::Role,
     plan::Plan,
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
 };
 
-use super::{EngineError, clock::now_ns, planes::NetemOf};
+use super::{EngineError, planes::NetemOf};
 
 /// A run that is armed.
 pub(super) struct Run {

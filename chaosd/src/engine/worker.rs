@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     bpf::{LEASE_NS, PeerSet, PlaneError},
+    clock::now_ns,
     fault,
     instance::Instance,
     plan::Plan,
@@ -24,7 +25,6 @@ use crate::{
 
 use super::{
     Command, EngineError, Options, StartError, TICK,
-    clock::now_ns,
     planes::{Planes, Ready},
     run::Run,
 };

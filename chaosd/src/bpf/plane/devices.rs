@@ -141,13 +141,13 @@ impl Plane {
         self.stop_steering();
         self.attached.clear();
         self.cgroups.clear();
+        self.steer(|c| (c.detour, c.hold) = (0, 0));
         self.devices = Devices::default();
     }
 
-    /// What needs a device passes from now on, and what is in one comes out.
+    /// Every packet passes from now on, and what is in a device comes out.
     pub fn stop_steering(&mut self) {
         self.lease(0);
-        self.steer(|c| (c.detour, c.hold) = (0, 0));
     }
 
     /// Forgets a segmenting pair that somebody deleted.

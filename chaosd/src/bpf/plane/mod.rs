@@ -13,6 +13,7 @@ use aya::{
 use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN};
 
 use crate::{
+    clock::now_ns,
     netlink::{NetlinkError, filters::Program},
     plan::{Interface, Netns},
     sys::bpf as pod,
@@ -309,9 +310,14 @@ impl Plane {
 
     /// Disarms a run by one store.
     pub fn disarm(&mut self, run: u32) {
-        self.object
-            .runs
-            .set_field(run as usize, |r| &mut r.deadline_ns, 0);
+        let run = run as usize;
+        if self.object.runs.get(run).deadline_ns != 0 {
+            // What is held of it leaves from now on, and in order.
+            self.object
+                .runs
+                .set_field(run, |r| &mut r.ended_ns, now_ns());
+        }
+        self.object.runs.set_field(run, |r| &mut r.deadline_ns, 0);
     }
 
     /// Vouches for the plane until then; 0 lets every packet pass.

@@ -63,7 +63,7 @@ pub(in crate::cli) fn status(machine: &Machine, socket: &Path) -> String {
 fn attached(daemon: &Daemon) -> String {
     match daemon.attach {
         Mechanism::Tcx => String::new(),
-        other => format!(", attaches by {}", other.words()),
+        Mechanism::Clsact => format!(", attaches by {}", daemon.attach.words()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Programs on interfaces by clsact and cls_bpf (tc-bpf(8)): what kernels before 6.6 have in the
+//! Programs on interfaces by clsact and `cls_bpf` (tc-bpf(8)): what kernels before 6.6 have in the
 //! place of tcx.
 //!
 //! Unlike a tcx link, a filter outlives its maker. Ours bear a name that says whose they are, and
@@ -138,7 +138,9 @@ pub fn prepare<'a>(
         Filter {
             hook: program.hook,
             priority: PRIORITY,
-            handle: (FIRST_HANDLE..).find(|h| !taken(*h)).unwrap_or(u32::MAX),
+            handle: (FIRST_HANDLE..u32::MAX)
+                .find(|h| !taken(*h))
+                .unwrap_or(u32::MAX),
             program: program.id,
         }
     });
