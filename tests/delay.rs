@@ -12,9 +12,11 @@ use anyhow::{Context as _, Result};
 use support::ping::round_trips;
 use support::statistics::{mean_and_deviation, median};
 use support::tcp::Echo;
-use support::{Cgroup, Daemon, Family, Lab, Member, Node, Options, Run, SEED, Timed, skip, wait_until};
+use support::{
+    Cgroup, Daemon, Family, Lab, Member, Node, Options, Run, SEED, Timed, skip, wait_until,
+};
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, ms, needs_fq};
+use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, least, ms, needs_fq};
 
 /// The ways of some datagrams.
 fn ways(from: &Node, to: &Node, family: Family) -> Result<Vec<Duration>> {
@@ -238,7 +240,11 @@ fn a_bystander_is_neither_late_nor_lossy() -> Result<()> {
     assert_eq!(held.lost(LONG), 0);
     drop(run.revert()?);
     // Its middle is where it was, and not one of it was held.
-    assert!(median(&with) < median(&without) + ROOM, "{:?}", median(&with));
+    assert!(
+        median(&with) < median(&without) + ROOM,
+        "{:?}",
+        median(&with)
+    );
     assert_all("bystander", &with, ms(0)..ms(1_500));
     assert_eq!((beside.overtaken(), beside.arrivals().len()), (0, 600));
     Ok(())
@@ -258,11 +264,14 @@ fn a_jitter_has_the_mean_and_the_spread_that_were_asked() -> Result<()> {
     let (mean, deviation) = mean_and_deviation(&ways);
     assert!((98.0..115.0).contains(&mean), "{mean}");
     assert!((20.0..30.0).contains(&deviation), "{deviation}");
-    assert_all("uniform", &ways, ms(60) - EARLY..LONG);
+    assert_all("uniform", &ways, least(60)..LONG);
     let late = ways.iter().filter(|way| **way > ms(140) + ROOM).count();
     assert!(late < 100, "{late} of 2,000 lie beyond the bounds");
     for (name, range) in [("first", 60..80), ("middle", 80..120), ("last", 120..145)] {
-        let inside = ways.iter().filter(|way| range.contains(&way.as_millis())).count();
+        let inside = ways
+            .iter()
+            .filter(|way| range.contains(&way.as_millis()))
+            .count();
         assert!(inside > 300, "{inside} of 2,000 in the {name} part");
     }
 
@@ -291,7 +300,11 @@ fn a_flow_keeps_its_order_under_jitter_unless_it_is_told_not_to() -> Result<()> 
             drop(run.revert()?);
             assert_eq!(flow.arrivals().len(), 1_500);
             if overtakes {
-                assert!(flow.overtaken() > 300, "{} were overtaken", flow.overtaken());
+                assert!(
+                    flow.overtaken() > 300,
+                    "{} were overtaken",
+                    flow.overtaken()
+                );
             } else {
                 assert_eq!(flow.overtaken(), 0, "{flags}");
             }
@@ -346,12 +359,15 @@ fn a_ramp_makes_packets_later_and_later() -> Result<()> {
     for one in flow.firsts() {
         // Between the moment at which it was sent and the one at which the run was told of, which
         // may be half a second after it was armed.
-        let since = (one.at - one.way).saturating_duration_since(armed);
+        let since = one.sent.saturating_duration_since(armed);
         let share = |time: Duration| ms(400).mul_f64((time.as_secs_f64() / 4.0).min(1.0));
         let range = share(since).saturating_sub(EARLY + ms(5))..share(since + ms(500)) + ROOM * 2;
         judged += u32::from(range.contains(&one.way));
     }
-    assert!(judged >= 480, "{judged} of 500 are as late as they should be");
+    assert!(
+        judged >= 480,
+        "{judged} of 500 are as late as they should be"
+    );
     Ok(())
 }
 
@@ -367,7 +383,7 @@ fn a_pulse_delays_and_rests_in_turn() -> Result<()> {
     let late: Vec<bool> = flow
         .firsts()
         .iter()
-        .map(|one| one.way >= ms(150) - EARLY)
+        .map(|one| one.way >= least(150))
         .collect();
     let count = late.iter().filter(|late| **late).count();
     // Two fifths; a slow machine sends them over more than three periods.

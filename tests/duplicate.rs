@@ -8,7 +8,7 @@ use support::tcp::{Bulk, bulk};
 use support::udp::{Flow, flow};
 use support::{Daemon, Family, Lab, Options, Run, Timed};
 
-use crate::held::{Bench, EARLY, LONG, assert_all, ms, needs_fq};
+use crate::held::{Bench, LONG, assert_all, least, ms, needs_fq};
 
 #[test]
 fn each_copy_arrives_and_there_are_exactly_as_many_as_were_made() -> Result<()> {
@@ -31,14 +31,37 @@ fn each_copy_arrives_and_there_are_exactly_as_many_as_were_made() -> Result<()> 
                 let seen = flow(from, to, &asked)?;
                 let told = run.revert()?;
                 let total = told.total(0);
-                assert_eq!((seen.sent, seen.received), (2_000, 2_000), "{flags}: {seen:?}");
-                assert_eq!(seen.duplicated, total.affected * copies, "{flags}: {told:?}");
-                assert_eq!((seen.reordered, seen.corrupted), (0, 0), "{flags}: {seen:?}");
+                assert_eq!(
+                    (seen.sent, seen.received),
+                    (2_000, 2_000),
+                    "{flags}: {seen:?}"
+                );
+                assert_eq!(
+                    seen.duplicated,
+                    total.affected * copies,
+                    "{flags}: {told:?}"
+                );
+                assert_eq!(
+                    (seen.reordered, seen.corrupted),
+                    (0, 0),
+                    "{flags}: {seen:?}"
+                );
                 assert_eq!(total.matched, 2_000, "{flags}: {told:?}");
                 assert_rate(flags, 2_000, rate, total.affected);
             }
-            let seen = flow(from, to, &Flow { datagrams: 200, ..Flow::default() })?;
-            assert_eq!((seen.received, seen.duplicated), (200, 0), "afterwards: {seen:?}");
+            let seen = flow(
+                from,
+                to,
+                &Flow {
+                    datagrams: 200,
+                    ..Flow::default()
+                },
+            )?;
+            assert_eq!(
+                (seen.received, seen.duplicated),
+                (200, 0),
+                "afterwards: {seen:?}"
+            );
         }
     }
     Ok(())
@@ -59,13 +82,16 @@ fn segments_of_a_super_packet_are_copied_one_by_one_and_the_stream_is_whole() ->
             ..Bulk::default()
         };
         // Of the data alone: acknowledgements have the ports the other way round.
-        let direction = if from.netns() == lab.target().netns() { "out" } else { "in" };
+        let direction = if from.netns() == lab.target().netns() {
+            "out"
+        } else {
+            "in"
+        };
         let flags = format!("duplicate --rate 10% --protocol tcp --direction {direction}");
         let run = Run::inject(&daemon, lab.target(), &flags)?;
         let before = Counters::read(to)?;
         let seen = bulk(from, to, &asked)?;
-        let told_by_receiver =
-            Counters::read(to)?.since(&before, "TcpExtTCPDSACKOldSent");
+        let told_by_receiver = Counters::read(to)?.since(&before, "TcpExtTCPDSACKOldSent");
         let total = run.revert()?.total(0);
         assert!(seen.is_whole() && seen.received == 3_000_000, "{seen:?}");
         assert!(total.matched >= seen.data_segments, "{seen:?} {total:?}");
@@ -99,7 +125,7 @@ fn what_is_copied_and_held_is_held_with_its_copies() -> Result<()> {
             let arrivals = flow.arrivals();
             assert_eq!((arrivals.len(), flow.overtaken()), (600, 0));
             let ways: Vec<_> = arrivals.iter().map(|one| one.way).collect();
-            assert_all("copies", &ways, ms(70) - EARLY..LONG);
+            assert_all("copies", &ways, least(70)..LONG);
             for fault in [0, 1] {
                 assert_eq!(told.total(fault).affected, 200, "{told:?}");
             }

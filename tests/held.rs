@@ -28,6 +28,11 @@ pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// The shortest way of a packet that is held for so many milliseconds.
+pub const fn least(asked: u64) -> Duration {
+    ms(asked).saturating_sub(EARLY)
+}
+
 /// A laboratory and its daemon; dropped, the daemon goes first.
 pub struct Bench {
     pub daemon: Daemon,
@@ -72,7 +77,10 @@ pub fn assert_held(what: &str, ways: &[Duration], asked: Duration) {
         panic!("{what}: nothing was measured");
     };
     let range = asked.saturating_sub(EARLY)..asked + ROOM;
-    assert!(range.contains(fastest), "{what}: the fastest is not {range:?}: {ways:?}");
+    assert!(
+        range.contains(fastest),
+        "{what}: the fastest is not {range:?}: {ways:?}"
+    );
 }
 
 /// Fails unless every time is in the range.

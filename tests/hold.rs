@@ -11,9 +11,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
 use support::tcp::{Bulk, bulk};
 use support::udp::{Flow, flow};
-use support::{Daemon, Family, Instance, Lab, Node, Options, Snapshot, Timed, run, skip, wait_until};
+use support::{
+    Daemon, Family, Instance, Lab, Node, Options, Snapshot, Timed, run, skip, wait_until,
+};
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, ms, needs_fq};
+use crate::held::{Bench, LONG, ROOM, assert_all, least, ms, needs_fq};
 use crate::scene::files;
 
 /// The length of the chunks in which a packet goes round that is held for 2 to 20 s.
@@ -83,13 +85,19 @@ fn a_bulk_transfer_through_a_delay_neither_stalls_nor_loses() -> Result<()> {
         let run = bench.inject("delay --time 50ms --direction out")?;
         let with = bulk(from, to, &asked)?;
         let told = run.revert()?;
-        println!("{family:?}: {:?} without, {:?} with", without.elapsed, with.elapsed);
+        println!(
+            "{family:?}: {:?} without, {:?} with",
+            without.elapsed, with.elapsed
+        );
         assert!(with.is_whole(), "{with:?}");
         // Fewer than twenty round trips until the window is open, and eight windows. A sender that
         // stays charged for what is held sends 2 super-packets of 64 KiB a round trip: 6 s, and at
         // the 4 Mbit/s that were seen 32 s.
         let range = ms(100)..without.elapsed * 3 + ms(50) * 60;
-        assert!(range.contains(&with.elapsed), "{with:?}, without: {without:?}");
+        assert!(
+            range.contains(&with.elapsed),
+            "{with:?}, without: {without:?}"
+        );
         assert_eq!(told.total(0).overflow, 0, "{told:?}");
         assert_eq!(with.lost(), 0, "{with:?}, without: {without:?}");
     }
@@ -115,7 +123,7 @@ fn what_is_held_is_not_charged_to_the_socket_that_sent_it() -> Result<()> {
     held.send(400, ms(1))?;
     assert_eq!(held.lost(LONG), 0);
     drop(run.revert()?);
-    assert_all("held", &ways(&held), ms(2_000) - EARLY..LONG);
+    assert_all("held", &ways(&held), least(2_000)..LONG);
     Ok(())
 }
 
@@ -303,7 +311,7 @@ fn of_two_runs_in_one_namespace_the_one_that_ends_lets_go_its_own_packets() -> R
     drop(ends.revert()?);
     assert_let_go(&let_go, reverted);
     assert_eq!(kept.lost(LONG), 0);
-    assert_all("kept", &ways(&kept), ms(9_000) - EARLY..ms(9_000) + LONG);
+    assert_all("kept", &ways(&kept), least(9_000)..ms(9_000) + LONG);
     assert_eq!(kept.overtaken(), 0);
     drop(stays.revert()?);
     Ok(())
@@ -319,7 +327,11 @@ fn a_hold_queue_that_somebody_deletes_ends_its_run_and_no_other() -> Result<()> 
     let lost = bench.inject("drop --rate 100% --port 7002")?;
     let device = hold_device(target)?;
     run("ip", &["-n", target.netns(), "link", "del", &device])?;
-    assert!(wait_until(LONG, || held.is_over()), "{}", bench.daemon.log());
+    assert!(
+        wait_until(LONG, || held.is_over()),
+        "{}",
+        bench.daemon.log()
+    );
     assert_eq!(held.report()?.word("/ended"), "target-gone");
     assert_eq!(lost.report()?.word("/phase"), "armed");
     // Nothing goes to where the queue was.
@@ -328,7 +340,7 @@ fn a_hold_queue_that_somebody_deletes_ends_its_run_and_no_other() -> Result<()> 
     // The next one has a queue of its own.
     let again = bench.inject("delay --time 200ms --port 7003")?;
     let late = Timed::start(target, peer, Family::V4, 7003)?;
-    assert_all("late", &late.ways(5, ms(1), LONG)?, ms(200) - EARLY..LONG);
+    assert_all("late", &late.ways(5, ms(1), LONG)?, least(200)..LONG);
     for over in [again, lost] {
         drop(over.revert()?);
     }
@@ -339,7 +351,10 @@ fn a_hold_queue_that_somebody_deletes_ends_its_run_and_no_other() -> Result<()> 
 
 /// A statistic of the node's `eth0`, received and sent.
 fn statistics(node: &Node, what: &str) -> Result<[u64; 2]> {
-    let text = run("ip", &["-n", node.netns(), "-s", "-j", "link", "show", "eth0"])?;
+    let text = run(
+        "ip",
+        &["-n", node.netns(), "-s", "-j", "link", "show", "eth0"],
+    )?;
     let links: serde_json::Value = serde_json::from_str(&text)?;
     let get = |way| links[0]["stats64"][way][what].as_u64();
     let pair = get("rx").zip(get("tx"));
@@ -423,7 +438,9 @@ fn the_pairs_have_no_address_no_ipv6_no_multicast_and_our_name() -> Result<()> {
         let has = |flag: &str| flags.iter().any(|word| *word == flag);
         assert!(has("NOARP") && has("UP") && !has("MULTICAST"), "{link}");
         let addresses = link["addr_info"].as_array().map_or(0, |list| {
-            list.iter().filter(|entry| entry.get("family").is_some()).count()
+            list.iter()
+                .filter(|entry| entry.get("family").is_some())
+                .count()
         });
         assert_eq!(addresses, 0, "{link}");
         // Or IPv6 has let go of the device altogether.
@@ -435,7 +452,10 @@ fn the_pairs_have_no_address_no_ipv6_no_multicast_and_our_name() -> Result<()> {
         let disabled = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
         let disabled = target.enter(|| std::fs::read_to_string(&disabled))?;
         // There is no such file where IPv6 has let go of the device altogether.
-        assert!(disabled.is_err() || disabled.is_ok_and(|text| text.trim() == "1"), "{link}");
+        assert!(
+            disabled.is_err() || disabled.is_ok_and(|text| text.trim() == "1"),
+            "{link}"
+        );
     }
     drop(held.revert()?);
     Ok(())
@@ -459,9 +479,13 @@ fn a_kernel_without_the_queue_is_told_so_and_nothing_is_changed() -> Result<()> 
     ] {
         for instance in [&alone, &daemon] {
             let words = ["inject"].into_iter().chain(fault.split(' '));
-            let said = instance.cli(words.chain(["--netns", lab.target().netns(), "--for", "1s"]))?;
+            let said =
+                instance.cli(words.chain(["--netns", lab.target().netns(), "--for", "1s"]))?;
             assert_eq!(said.status, Some(3), "{fault}: {said:?}");
-            assert!(said.stderr.contains("CONFIG_NET_SCH_FQ"), "{fault}: {said:?}");
+            assert!(
+                said.stderr.contains("CONFIG_NET_SCH_FQ"),
+                "{fault}: {said:?}"
+            );
             assert!(said.stdout.is_empty(), "{fault}: {said:?}");
             Snapshot::take(lab.target())?.assert_same(&before);
         }

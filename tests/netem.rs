@@ -8,7 +8,7 @@ use support::statistics::assert_rate;
 use support::tcp::{Bulk, bulk};
 use support::{Daemon, Family, Instance, Lab, Options, Snapshot, Timed, run, skip};
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, ms};
+use crate::held::{Bench, LONG, ROOM, assert_all, assert_held, least, ms};
 use crate::scene::files;
 
 /// Ends a test on a kernel without netem.
@@ -38,10 +38,16 @@ fn a_chain_of_states_loses_packets_in_bursts() -> Result<()> {
             .windows(2)
             .filter(|pair| pair[1].number != pair[0].number + 1)
             .count();
-        assert!((2.6..5.6).contains(&(ratio(lost, bursts))), "{lost} in {bursts} bursts");
+        assert!(
+            (2.6..5.6).contains(&(ratio(lost, bursts))),
+            "{lost} in {bursts} bursts"
+        );
         assert_eq!(flow.overtaken(), 0);
         let total = told.total(0);
-        assert_eq!((total.matched, total.affected, total.overflow), (4_000, 4_000, 0));
+        assert_eq!(
+            (total.matched, total.affected, total.overflow),
+            (4_000, 4_000, 0)
+        );
     }
     Ok(())
 }
@@ -69,7 +75,10 @@ fn slots_let_packets_out_together() -> Result<()> {
         .windows(2)
         .filter(|pair| pair[1].at - pair[0].at > ms(100))
         .count() as u128;
-    assert!((span / 260..=span / 190).contains(&pauses), "{pauses} pauses in {span} ms");
+    assert!(
+        (span / 260..=span / 190).contains(&pauses),
+        "{pauses} pauses in {span} ms"
+    );
     assert_eq!(flow.overtaken(), 0);
     Ok(())
 }
@@ -130,7 +139,10 @@ fn only_what_matches_goes_through_it_and_the_interface_keeps_its_queue() -> Resu
     }
     for (flow, asked) in &flows {
         let lost = flow.lost(ms(500));
-        assert!(lost == 0 || *asked == ms(120) && lost < 10, "{lost}: {asked:?}");
+        assert!(
+            lost == 0 || *asked == ms(120) && lost < 10,
+            "{lost}: {asked:?}"
+        );
         let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
         assert_held("through netem", &ways, *asked);
     }
@@ -163,7 +175,7 @@ fn a_packet_goes_through_every_netem_that_matches_and_through_the_hold() -> Resu
             flow.send(1_000, ms(1))?;
             assert_rate("lost", 1_000, 0.1, flow.lost(ms(800)) as u64);
             let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
-            assert_all("sum", &ways, ms(180) - EARLY..LONG);
+            assert_all("sum", &ways, least(180)..LONG);
             assert_held("sum", &ways, ms(180));
             assert_eq!((flow.overtaken(), flow.arrivals().len()), (0, ways.len()));
         }

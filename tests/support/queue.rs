@@ -20,8 +20,12 @@ pub fn no_netem() -> Option<&'static str> {
 
 fn lacking(kind: &str) -> Option<String> {
     let netns = format!("chaosd-test-{}-queue-{kind}", std::process::id());
-    let tried = run("ip", &["netns", "add", &netns])
-        .and_then(|_| run("tc", &["-n", &netns, "qdisc", "add", "dev", "lo", "root", kind]));
+    let tried = run("ip", &["netns", "add", &netns]).and_then(|_| {
+        run(
+            "tc",
+            &["-n", &netns, "qdisc", "add", "dev", "lo", "root", kind],
+        )
+    });
     if let Err(error) = run("ip", &["netns", "del", &netns]) {
         eprintln!("a namespace is left over: {error:#}");
     }

@@ -10,8 +10,9 @@ use std::{
 use chaosd_ebpf::{Fault, HOLDS, Hold, Kind, ONE, SEEDED};
 
 use super::{
-    BOTH, Bench, Lost, Passed, Way, any, assert_share, lose_all, on_a_plane, percent,
+    BOTH, Bench, Lost, Passed, Way, any, assert_share, lose_all, on_a_plane,
     packets::{TCP, UDP, v4, v6},
+    percent,
 };
 use crate::{
     bpf::Matcher,
@@ -133,7 +134,10 @@ fn a_reordering_holds_its_share_and_lets_the_others_pass() {
         bench.uninstall(n);
         // The same ones again.
         bench.install(matching(), seeded);
-        assert_eq!(bench.losses(Way::Out, &v4(UDP).bytes(Way::Out), 1_000), held);
+        assert_eq!(
+            bench.losses(Way::Out, &v4(UDP).bytes(Way::Out), 1_000),
+            held
+        );
     });
 }
 
