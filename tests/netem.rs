@@ -161,9 +161,9 @@ fn only_what_matches_goes_through_it_and_the_interface_keeps_its_queue() -> Resu
 fn a_packet_goes_through_every_netem_that_matches_and_through_the_hold() -> Result<()> {
     needs_netem!();
     let bench = Bench::new("netem-both", 1)?;
-    let faults = "  - {netem: {delay: {time: 40ms}}}\n\
+    let faults = "  - {netem: {delay: 40ms}}\n\
                   \x20 - {delay: {time: 90ms}}\n\
-                  \x20 - {netem: {delay: {time: 50ms}}}\n\
+                  \x20 - {netem: {delay: 50ms}}\n\
                   \x20 - {drop: {rate: 10%}}";
     let run = bench.faults(faults)?;
     for family in Family::BOTH {
