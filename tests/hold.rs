@@ -226,7 +226,8 @@ impl Drop for Foreground {
     }
 }
 
-/// Fails unless everything arrived once, in order, within a chunk of `let_go` and not before it.
+/// Fails unless everything arrived once, in order, not before `let_go`, and within a chunk of it and
+/// what an emulated machine takes to hear of the revert: long before it would have otherwise.
 #[track_caller]
 fn assert_let_go(flow: &Timed, let_go: Instant) {
     assert_eq!(flow.lost(CHUNK + LONG), 0, "lost by the revert");
@@ -236,7 +237,7 @@ fn assert_let_go(flow: &Timed, let_go: Instant) {
     for one in arrivals {
         assert!(one.at > let_go, "arrived before it was let go");
         let after = one.at - let_go;
-        assert!(after < CHUNK + ms(700), "{after:?} after the revert");
+        assert!(after < CHUNK * 3, "{after:?} after the revert");
     }
 }
 
