@@ -16,7 +16,7 @@ use support::{
     Cgroup, Daemon, Family, Lab, Member, Node, Options, Run, SEED, Timed, skip, wait_until,
 };
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, ms, needs_fq};
+use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, least, ms, needs_fq};
 
 /// The ways of some datagrams.
 fn ways(from: &Node, to: &Node, family: Family) -> Result<Vec<Duration>> {
@@ -264,7 +264,7 @@ fn a_jitter_has_the_mean_and_the_spread_that_were_asked() -> Result<()> {
     let (mean, deviation) = mean_and_deviation(&ways);
     assert!((98.0..115.0).contains(&mean), "{mean}");
     assert!((20.0..30.0).contains(&deviation), "{deviation}");
-    assert_all("uniform", &ways, ms(60) - EARLY..LONG);
+    assert_all("uniform", &ways, least(60)..LONG);
     let late = ways.iter().filter(|way| **way > ms(140) + ROOM).count();
     assert!(late < 100, "{late} of 2,000 lie beyond the bounds");
     for (name, range) in [("first", 60..80), ("middle", 80..120), ("last", 120..145)] {
@@ -359,7 +359,7 @@ fn a_ramp_makes_packets_later_and_later() -> Result<()> {
     for one in flow.firsts() {
         // Between the moment at which it was sent and the one at which the run was told of, which
         // may be half a second after it was armed.
-        let since = (one.at - one.way).saturating_duration_since(armed);
+        let since = one.sent.saturating_duration_since(armed);
         let share = |time: Duration| ms(400).mul_f64((time.as_secs_f64() / 4.0).min(1.0));
         let range = share(since).saturating_sub(EARLY + ms(5))..share(since + ms(500)) + ROOM * 2;
         judged += u32::from(range.contains(&one.way));
@@ -383,7 +383,7 @@ fn a_pulse_delays_and_rests_in_turn() -> Result<()> {
     let late: Vec<bool> = flow
         .firsts()
         .iter()
-        .map(|one| one.way >= ms(150) - EARLY)
+        .map(|one| one.way >= least(150))
         .collect();
     let count = late.iter().filter(|late| **late).count();
     // Two fifths; a slow machine sends them over more than three periods.

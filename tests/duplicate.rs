@@ -8,7 +8,7 @@ use support::tcp::{Bulk, bulk};
 use support::udp::{Flow, flow};
 use support::{Daemon, Family, Lab, Options, Run, Timed};
 
-use crate::held::{Bench, EARLY, LONG, assert_all, ms, needs_fq};
+use crate::held::{Bench, LONG, assert_all, least, ms, needs_fq};
 
 #[test]
 fn each_copy_arrives_and_there_are_exactly_as_many_as_were_made() -> Result<()> {
@@ -125,7 +125,7 @@ fn what_is_copied_and_held_is_held_with_its_copies() -> Result<()> {
             let arrivals = flow.arrivals();
             assert_eq!((arrivals.len(), flow.overtaken()), (600, 0));
             let ways: Vec<_> = arrivals.iter().map(|one| one.way).collect();
-            assert_all("copies", &ways, ms(70) - EARLY..LONG);
+            assert_all("copies", &ways, least(70)..LONG);
             for fault in [0, 1] {
                 assert_eq!(told.total(fault).affected, 200, "{told:?}");
             }

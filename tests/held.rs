@@ -28,6 +28,11 @@ pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// The shortest way of a packet that is held for so many milliseconds.
+pub const fn least(asked: u64) -> Duration {
+    ms(asked).saturating_sub(EARLY)
+}
+
 /// A laboratory and its daemon; dropped, the daemon goes first.
 pub struct Bench {
     pub daemon: Daemon,

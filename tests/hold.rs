@@ -15,7 +15,7 @@ use support::{
     Daemon, Family, Instance, Lab, Node, Options, Snapshot, Timed, run, skip, wait_until,
 };
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, ms, needs_fq};
+use crate::held::{Bench, LONG, ROOM, assert_all, least, ms, needs_fq};
 use crate::scene::files;
 
 /// The length of the chunks in which a packet goes round that is held for 2 to 20 s.
@@ -123,7 +123,7 @@ fn what_is_held_is_not_charged_to_the_socket_that_sent_it() -> Result<()> {
     held.send(400, ms(1))?;
     assert_eq!(held.lost(LONG), 0);
     drop(run.revert()?);
-    assert_all("held", &ways(&held), ms(2_000) - EARLY..LONG);
+    assert_all("held", &ways(&held), least(2_000)..LONG);
     Ok(())
 }
 
@@ -226,7 +226,8 @@ impl Drop for Foreground {
     }
 }
 
-/// Fails unless everything arrived once, in order, within a chunk of `let_go` and not before it.
+/// Fails unless everything arrived once, in order, not before `let_go`, and within a chunk of it and
+/// what an emulated machine takes to hear of the revert: long before it would have otherwise.
 #[track_caller]
 fn assert_let_go(flow: &Timed, let_go: Instant) {
     assert_eq!(flow.lost(CHUNK + LONG), 0, "lost by the revert");
@@ -236,7 +237,7 @@ fn assert_let_go(flow: &Timed, let_go: Instant) {
     for one in arrivals {
         assert!(one.at > let_go, "arrived before it was let go");
         let after = one.at - let_go;
-        assert!(after < CHUNK + ms(700), "{after:?} after the revert");
+        assert!(after < CHUNK * 3, "{after:?} after the revert");
     }
 }
 
@@ -311,7 +312,7 @@ fn of_two_runs_in_one_namespace_the_one_that_ends_lets_go_its_own_packets() -> R
     drop(ends.revert()?);
     assert_let_go(&let_go, reverted);
     assert_eq!(kept.lost(LONG), 0);
-    assert_all("kept", &ways(&kept), ms(9_000) - EARLY..ms(9_000) + LONG);
+    assert_all("kept", &ways(&kept), least(9_000)..ms(9_000) + LONG);
     assert_eq!(kept.overtaken(), 0);
     drop(stays.revert()?);
     Ok(())
@@ -340,7 +341,7 @@ fn a_hold_queue_that_somebody_deletes_ends_its_run_and_no_other() -> Result<()> 
     // The next one has a queue of its own.
     let again = bench.inject("delay --time 200ms --port 7003")?;
     let late = Timed::start(target, peer, Family::V4, 7003)?;
-    assert_all("late", &late.ways(5, ms(1), LONG)?, ms(200) - EARLY..LONG);
+    assert_all("late", &late.ways(5, ms(1), LONG)?, least(200)..LONG);
     for over in [again, lost] {
         drop(over.revert()?);
     }

@@ -8,7 +8,7 @@ use support::statistics::assert_rate;
 use support::tcp::{Bulk, bulk};
 use support::{Daemon, Family, Instance, Lab, Options, Snapshot, Timed, run, skip};
 
-use crate::held::{Bench, EARLY, LONG, ROOM, assert_all, assert_held, ms};
+use crate::held::{Bench, LONG, ROOM, assert_all, assert_held, least, ms};
 use crate::scene::files;
 
 /// Ends a test on a kernel without netem.
@@ -161,9 +161,9 @@ fn only_what_matches_goes_through_it_and_the_interface_keeps_its_queue() -> Resu
 fn a_packet_goes_through_every_netem_that_matches_and_through_the_hold() -> Result<()> {
     needs_netem!();
     let bench = Bench::new("netem-both", 1)?;
-    let faults = "  - {netem: {delay: {time: 40ms}}}\n\
+    let faults = "  - {netem: {delay: 40ms}}\n\
                   \x20 - {delay: {time: 90ms}}\n\
-                  \x20 - {netem: {delay: {time: 50ms}}}\n\
+                  \x20 - {netem: {delay: 50ms}}\n\
                   \x20 - {drop: {rate: 10%}}";
     let run = bench.faults(faults)?;
     for family in Family::BOTH {
@@ -175,7 +175,7 @@ fn a_packet_goes_through_every_netem_that_matches_and_through_the_hold() -> Resu
             flow.send(1_000, ms(1))?;
             assert_rate("lost", 1_000, 0.1, flow.lost(ms(800)) as u64);
             let ways: Vec<_> = flow.firsts().iter().map(|one| one.way).collect();
-            assert_all("sum", &ways, ms(180) - EARLY..LONG);
+            assert_all("sum", &ways, least(180)..LONG);
             assert_held("sum", &ways, ms(180));
             assert_eq!((flow.overtaken(), flow.arrivals().len()), (0, ways.len()));
         }

@@ -7,7 +7,7 @@ use support::statistics::assert_rate;
 use support::tcp::{Bulk, bulk};
 use support::{Family, Timed};
 
-use crate::held::{Bench, EARLY, LONG, ROOM, ms, needs_fq};
+use crate::held::{Bench, LONG, ROOM, least, ms, needs_fq};
 
 #[test]
 fn the_share_that_was_asked_is_overtaken_and_by_no_more_than_was_asked() -> Result<()> {
@@ -25,7 +25,7 @@ fn the_share_that_was_asked_is_overtaken_and_by_no_more_than_was_asked() -> Resu
             let held = flow
                 .firsts()
                 .iter()
-                .filter(|one| one.way >= ms(80) - EARLY)
+                .filter(|one| one.way >= least(80))
                 .count() as u64;
             let total = told.total(0);
             assert_rate("held back", 1_200, 0.2, total.affected);

@@ -41,7 +41,7 @@ pub const CGROUP_LEVELS: usize = 16;
 /// A packet that is held longer than [`LONG_NS`] goes round in the hold queue in chunks of one of
 /// these lengths, and leaves at the end of a chunk once its run is over: what a revert waits for.
 /// The first entry stands for none.
-pub const CHUNKS_NS: [u64; 4] = [0, 200_000_000, 1_000_000_000, 5_000_000_000];
+pub const CHUNKS_NS: [u64; 4] = [0, 500_000_000, 1_000_000_000, 5_000_000_000];
 /// What such a packet had to go yet, shortened by so many bits, is what it still waits after the last
 /// chunk of a run that is over: packets leave within 157 ms then, in the order they would have.
 pub const HURRY: [u32; 4] = [0, 5, 7, 13];

@@ -149,6 +149,10 @@ impl<'a> Run<'a> {
         if output.status != Some(0) {
             bail!("not reverted: {output:?}");
         }
-        self.report()
+        let told = self.report()?;
+        if told.word("/ended") == "fenced" {
+            bail!("this machine stood still for a second, and the watchdog took over: {told:?}");
+        }
+        Ok(told)
     }
 }

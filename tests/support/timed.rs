@@ -29,7 +29,9 @@ const NUMBER: usize = 4;
 pub struct Arrival {
     /// Which datagram, in the order of sending.
     pub number: u32,
-    /// When.
+    /// When it was sent.
+    pub sent: Instant,
+    /// When it arrived.
     pub at: Instant,
     /// How long after it was sent.
     pub way: Duration,
@@ -120,6 +122,7 @@ impl Timed {
             let left = sent.get(number as usize)?;
             Some(Arrival {
                 number,
+                sent: *left,
                 at,
                 way: at.saturating_duration_since(*left),
             })

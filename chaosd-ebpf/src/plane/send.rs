@@ -173,7 +173,8 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
             3
         };
         let length = CHUNKS_NS[chunk as usize & 3].max(1);
-        let count = (held / length).min(MOST_CHUNKS);
+        // The first round is no shorter than it has to be: each costs as much as a packet.
+        let count = (held.saturating_sub(1) / length).min(MOST_CHUNKS);
         at = when.at - count * length;
         let tci = (v.hold.run as u16) << 8 | count as u16;
         // SAFETY: the context and numbers.

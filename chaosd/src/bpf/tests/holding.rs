@@ -126,8 +126,8 @@ fn a_reordering_holds_its_share_and_lets_the_others_pass() {
             ..fault
         };
         let n = bench.install(matching(), seeded);
-        let held = bench.losses(Way::Out, &v4(UDP).bytes(Way::Out), 1_000);
-        let count = held.iter().filter(|held| **held).count();
+        let lost = bench.losses(Way::Out, &v4(UDP).bytes(Way::Out), 1_000);
+        let count = lost.iter().filter(|lost| **lost).count();
         assert_share(count, 1_000, 30.0, 4.0);
         assert_eq!(bench.held(), count as u64);
         assert_eq!(bench.count(n, Way::Out).affected, count as u64);
@@ -136,7 +136,7 @@ fn a_reordering_holds_its_share_and_lets_the_others_pass() {
         bench.install(matching(), seeded);
         assert_eq!(
             bench.losses(Way::Out, &v4(UDP).bytes(Way::Out), 1_000),
-            held
+            lost
         );
     });
 }
