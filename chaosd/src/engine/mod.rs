@@ -5,6 +5,7 @@
 //! last `Handle` is gone, or the thread panics, it reverts everything.
 
 mod hooks;
+mod lost;
 mod pairs;
 mod planes;
 mod run;

@@ -14,7 +14,7 @@ use crate::{
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
 };
 
-use super::{EngineError, planes::NetemOf};
+use super::{EngineError, lost::Before, planes::NetemOf};
 
 /// A run that is armed.
 pub(super) struct Run {
@@ -33,8 +33,7 @@ pub(super) struct Run {
     arm_ms: f64,
     installed: Vec<Installed>,
     cgroup: Option<u64>,
-    /// Segments into and out of the detour before it was armed.
-    detoured: (u64, u64),
+    before: Before,
     problems: Vec<String>,
 }
 
@@ -68,7 +67,7 @@ impl Run {
             arm_ms: 0.0,
             installed: Vec::new(),
             cgroup: None,
-            detoured: plane.detoured()?,
+            before: Before::now(plane)?,
             problems: Vec::new(),
             plan,
         };
@@ -144,7 +143,7 @@ impl Run {
     pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
         plane.disarm(self.slot);
         let mut report = self.report(plane);
-        report.notes.extend(self.overflow(plane));
+        self.tell_losses(plane, &mut report);
         self.take_out(plane);
         report.problems = self.problems;
         report.phase = if report.problems.is_empty() {
@@ -176,15 +175,31 @@ impl Run {
         plane.release_run(self.slot);
     }
 
-    /// Loss that nobody asked for: segments that went into the detour and did not come out.
-    fn overflow(&self, plane: &Plane) -> Option<String> {
-        let (entered, left) = plane.detoured().ok()?;
-        let (entered, left) = (entered - self.detoured.0, left - self.detoured.1);
-        let lost = entered.checked_sub(left).filter(|lost| *lost > 0)?;
-        Some(format!(
-            "overflow: {lost} of {entered} segments were lost on their way through the detour, \
-             for this machine takes no more at once: see net.core.netdev_max_backlog"
-        ))
+    /// Adds what our own devices lost: to the counters of the fault that sent it there, and in words.
+    fn tell_losses(&self, plane: &Plane, report: &mut RunReport) {
+        if let Some((lost, entered)) = self.before.lost_in_detour(plane) {
+            report.notes.push(format!(
+                "overflow: {lost} of {entered} segments were lost on their way through the detour, \
+                 for this machine takes no more at once: see net.core.netdev_max_backlog"
+            ));
+        }
+        let planned = self.plan.faults.iter();
+        let holder = planned
+            .zip(&mut report.faults)
+            .find(|(planned, _)| planned.rule.matcher.holds);
+        let Some((_, holder)) = holder else {
+            return;
+        };
+        let lost = self.before.lost_in_hold(plane);
+        if lost > 0 {
+            // Neither direction can be told any more.
+            holder.egress.overflow += lost;
+            holder.verdict = verdict(holder.total());
+            report.notes.push(format!(
+                "overflow: {lost} held packets were lost on their way out of the hold queue, for this \
+                 machine takes no more at once: see net.core.netdev_max_backlog"
+            ));
+        }
     }
 
     /// What is to be said of it now.

@@ -121,4 +121,10 @@ impl Plane {
     pub fn has_hold(&self) -> bool {
         self.devices.hold.is_some()
     }
+
+    /// ifindex of the hold queue's device, if there is one.
+    pub fn hold_device(&self) -> Option<u32> {
+        let device = self.object.control.get(0).hold;
+        (self.has_hold() && device != 0).then_some(device)
+    }
 }
