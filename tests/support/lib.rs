@@ -44,10 +44,12 @@ pub use snapshot::Snapshot;
 mod pin;
 mod run;
 mod skip;
+mod sweep;
 mod sys;
 mod wait;
 pub use run::run;
 pub use skip::record as record_skip;
+pub use sweep::Kept;
 pub use sys::hangs_filters;
 pub use wait::wait_until;
 
