@@ -16,15 +16,19 @@ thread_local! {
 
 /// While it lives, only the thread that made it clears up.
 #[derive(Debug)]
-pub struct Kept(RwLockWriteGuard<'static, ()>);
+pub struct Kept {
+    _guard: RwLockWriteGuard<'static, ()>,
+}
 
 impl Kept {
     /// Waits until nobody clears up, and keeps it so. Once a thread: a second one would wait for
     /// the first.
     pub fn leftovers() -> Self {
-        let guard = SWEEPS.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = Self {
+            _guard: SWEEPS.write().unwrap_or_else(PoisonError::into_inner),
+        };
         KEPT_BY_US.set(true);
-        Self(guard)
+        kept
     }
 }
 
