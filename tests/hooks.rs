@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::{Signal, kill};
-use support::{Daemon, Family, Lab, Node, Options, Run, Snapshot, ping, run, wait_until};
+use support::{Daemon, Family, Kept, Lab, Node, Options, Run, Snapshot, ping, run, wait_until};
 
 use crate::scene::{LONG, files, runs};
 
@@ -87,6 +87,7 @@ fn clsact_and_the_filters_of_somebody_else_stay() -> Result<()> {
 #[test]
 fn filters_of_the_dead_are_inert_and_found_even_without_their_journal() -> Result<()> {
     for with_journal in [true, false] {
+        let _kept = Kept::leftovers();
         let lab = Lab::new("hooks-dead")?;
         let mut daemon = daemon()?;
         let before = Snapshot::take(lab.target())?;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Instance, hangs_filters, wait_until};
+use support::{Instance, Kept, hangs_filters, wait_until};
 
 use crate::scene::{Fault, LONG, Scene, files, runs, watchdog};
 
@@ -22,6 +22,7 @@ type Seen<'a> = (&'static str, Box<dyn FnMut() -> bool + 'a>);
 #[test]
 fn doctor_and_status_list_what_a_double_kill_left_until_it_is_reverted() -> Result<()> {
     let scene = Scene::new("doctor", Fault::Loopback)?;
+    let _kept = Kept::leftovers();
     let instance = doubly_killed(&scene)?;
     let netns = format!("netns {}", scene.lab.target().netns());
     let of_ours = |text: &str| {

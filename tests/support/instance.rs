@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::node::Node;
-use crate::wait_until;
+use crate::{sweep, wait_until};
 
 /// A daemon, a watchdog and the last revert are long gone by then.
 const LEAVES_BY_ITSELF: Duration = Duration::from_secs(3);
@@ -91,6 +91,8 @@ impl Instance {
 
     /// Runs a chaosd to its end.
     pub fn cli<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Output> {
+        let args: Vec<S> = args.into_iter().collect();
+        let _turn = sweep::turn(&args);
         run_to_end(self.command()?.args(args))
     }
 
@@ -100,6 +102,8 @@ impl Instance {
         node: &Node,
         args: impl IntoIterator<Item = S>,
     ) -> Result<Output> {
+        let args: Vec<S> = args.into_iter().collect();
+        let _turn = sweep::turn(&args);
         let mut command = self.command()?;
         command.args(args);
         node.enter(|| run_to_end(&mut command))?

@@ -176,7 +176,10 @@ fn a_packet_without_payload_has_only_its_checksum_to_corrupt() {
             let sum = checksum_at(&packet);
             assert_eq!(after[..sum], before[..sum]);
             assert_eq!(after[sum + 2..], before[sum + 2..]);
-            assert!(!packet.checksum_holds(&after, Way::Out));
+            assert!(
+                !packet.checksum_holds(&after, Way::Out),
+                "{packet:?}: {before:02x?}, then {after:02x?}"
+            );
             bench.uninstall(n);
         }
     });

@@ -19,13 +19,12 @@ use std::{
 };
 
 use chaosd_ebpf::{Fault, Kind, ONE};
-use nix::{
-    sched::{CloneFlags, unshare},
-    time::{ClockId, clock_gettime},
-};
+use nix::sched::{CloneFlags, unshare};
 
 use super::{Matcher, Plane, Spare};
 use crate::{
+    // The programs' own: under a loaded emulator it may lag behind the exact one by many jiffies.
+    clock::now_ns,
     plan::{Interface, Netns},
     profile::units::PortSet,
     report::Count,
@@ -187,11 +186,6 @@ fn judge(way: Way, run: &TestRun) -> Verdict {
 const HOUR_NS: u64 = 3_600_000_000_000;
 /// The longest there is (`CONFIG_HZ` of 100).
 const JIFFY_NS: u64 = 10_000_000;
-
-fn now_ns() -> u64 {
-    let t = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    u64::try_from(t.tv_sec()).unwrap() * 1_000_000_000 + u64::try_from(t.tv_nsec()).unwrap()
-}
 
 /// A fault that loses every packet it matches.
 fn lose_all() -> Fault {
