@@ -19,6 +19,7 @@ use std::{
 };
 
 use chaosd_ebpf::{Fault, Kind, ONE};
+use ipnet::IpNet;
 use nix::{
     sched::{CloneFlags, unshare},
     time::{ClockId, clock_gettime},
@@ -110,10 +111,15 @@ impl Bench {
 
     /// Puts a fault in.
     fn install(&mut self, matcher: Matcher, fault: Fault) -> u8 {
+        self.install_by_peer(matcher, fault, &[])
+    }
+
+    /// The same with delays for peers, in ns.
+    fn install_by_peer(&mut self, matcher: Matcher, fault: Fault, times: &[(IpNet, u64)]) -> u8 {
         let run = self.run;
         let n = self
             .plane
-            .install(matcher, Fault { run, ..fault }, None)
+            .install(matcher, Fault { run, ..fault }, None, times)
             .unwrap();
         self.plane.refresh();
         n

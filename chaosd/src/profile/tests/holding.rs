@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{check, fault, mistakes::table, one, percent};
 use crate::profile::{
-    Bandwidth, Correlated, Delay, Distribution, Duplicate, Interval, Jitter, Kind, Netem,
+    Bandwidth, Correlated, Delay, Distribution, Duplicate, Interval, Jitter, Kind, Mean, Netem,
     NetemLoss, Queue, Reorder, Share, Slot,
     units::{Percent, Rate, Size},
 };
@@ -23,7 +23,7 @@ fn netem(settings: &str) -> Netem {
 #[test]
 fn delays_read_as_meant() {
     let plain = |time| Delay {
-        time,
+        mean: Mean::Time(time),
         jitter: None,
         keep_order: true,
     };
