@@ -4,6 +4,7 @@
 //! driven by arming runs that began in the past or will begin in the future.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod by_peer;
 mod corruption;
 mod counting;
 mod decisions;
