@@ -38,13 +38,13 @@ fn peers_have_their_times_as_a_map_or_as_a_list_where_parameters_fit() {
     let both = [("10.1.0.0/16", 5), ("::/0", 5)];
     let both = both.map(|(net, ms)| (net.to_owned(), Duration::from_millis(ms)));
     assert_eq!(entries("{'10.1.0.0/16,::/0': 5ms}"), both);
-    assert_eq!(entries("10.1.0.0/16, ::/0=5ms"), both);
+    assert_eq!(entries("'10.1.0.0/16, ::/0=5ms'"), both);
 }
 
 #[test]
 fn mistakes_of_times_by_peer_say_what_to_type() {
     table(|settings| one(&format!("delay: {{{settings}}}")), "
-        by-peer: => 3:19: by-peer without a peer: give each its time, as in {10.1.0.0/16: 2ms}
+        by-peer: => 3:18: by-peer without a peer: give each its time, as in {10.1.0.0/16: 2ms}
         by-peer: {} => 3:20: by-peer without a peer: give each its time, as in {10.1.0.0/16: 2ms}
         by-peer: [] => 3:20: by-peer without a peer: give each its time, as in {10.1.0.0/16: 2ms}
         by-peer: {db.local: 2ms} => 3:21: `db.local` is a host name: by-peer takes addresses and CIDRs
@@ -72,7 +72,7 @@ fn mistakes_of_times_by_peer_say_what_to_type() {
             "t.yaml:3:21: `a.b` is a host name: by-peer takes addresses and CIDRs",
             "t.yaml:3:26: `5` is not a duration without a unit; did you mean `5s`?",
             "t.yaml:3:39: `1M` is not a duration: M is a month; did you mean `1m`?",
-            "t.yaml:3:52: `6` is not a duration without a unit; did you mean `6s`?",
+            "t.yaml:3:50: `6` is not a duration without a unit; did you mean `6s`?",
         ],
     );
 }
