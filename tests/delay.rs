@@ -226,6 +226,52 @@ fn each_peer_has_its_own_delay_and_the_one_without_has_none() -> Result<()> {
 }
 
 #[test]
+fn one_fault_has_a_delay_for_each_peer_and_jitters_them_all() -> Result<()> {
+    needs_fq!();
+    let bench = Bench::new("delay-by-peer", 4)?;
+    let target = bench.lab.target();
+    let delays = [20, 80, 150];
+    let mut table = String::new();
+    let mut flags = "delay --jitter 1ms".to_owned();
+    for (peer, time) in bench.lab.peers().iter().zip(delays) {
+        for family in Family::BOTH {
+            let address = peer.address_facing(target, family)?;
+            write!(table, "\"{address}\": {time}ms, ")?;
+            write!(flags, " --by-peer {address}={time}ms")?;
+        }
+    }
+    let check = |jitter: u64| -> Result<()> {
+        for family in Family::BOTH {
+            for (peer, time) in bench.lab.peers().iter().zip(delays.into_iter().chain([0])) {
+                for (from, to) in [(target, peer), (peer, target)] {
+                    // The fastest of ten lies within three deviations.
+                    let asked = ms(time).saturating_sub(ms(3 * jitter));
+                    assert_held(
+                        &format!("{family:?} {time} ms"),
+                        &ways(from, to, family)?,
+                        asked,
+                    );
+                }
+            }
+        }
+        Ok(())
+    };
+    let run = bench.faults(&format!("  - delay: {{by-peer: {{{table}}}}}"))?;
+    check(0)?;
+    let told = run.revert()?;
+    let total = told.total(0);
+    assert_eq!(
+        (total.matched, total.affected, total.overflow),
+        (120, 120, 0),
+        "{told:?}"
+    );
+    let run = bench.inject(&flags)?;
+    check(1)?;
+    drop(run.revert()?);
+    Ok(())
+}
+
+#[test]
 fn a_bystander_is_neither_late_nor_lossy() -> Result<()> {
     needs_fq!();
     let bench = Bench::new("delay-beside", 2)?;

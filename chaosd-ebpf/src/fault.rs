@@ -20,6 +20,8 @@ pub const HOLDS: u32 = 32;
 pub const KEEP_ORDER: u32 = 64;
 /// [`Fault::flags`]: `Bandwidth`: each flow has the rate for itself.
 pub const PER_FLOW: u32 = 128;
+/// [`Fault::flags`]: `Delay`: the mean is that of the packet's peer, in the tables of delays.
+pub const BY_PEER: u32 = 256;
 
 /// [`Fault::kind`]
 #[repr(u32)]
@@ -51,7 +53,7 @@ pub enum Kind {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hold {
-    /// `Delay`: the mean. `Reorder`: by how much.
+    /// `Delay`: the mean, unless it is [`BY_PEER`]. `Reorder`: by how much.
     pub time_ns: u64,
     /// `Delay`: half the range when `table` is [`UNIFORM`], else one standard deviation; 0: none.
     pub jitter_ns: u64,

@@ -34,7 +34,7 @@ pub fn armed(matchers: impl IntoIterator<Item = Matcher>) -> Result<Plane> {
             flows: ONE,
             ..Fault::default()
         };
-        plane.install(matcher, fault, None)?;
+        plane.install(matcher, fault, None, &[])?;
     }
     plane.refresh();
     plane.arm(run, now, now + 3_600_000_000_000);

@@ -9,7 +9,7 @@ use chaosd_ebpf::{
 
 use crate::{
     dice::{Dice, mix},
-    hold::{self, Hold},
+    hold::{self, Hold, PeerKey},
     maps,
     packet::{self, Packet, Scratch},
 };
@@ -50,6 +50,8 @@ pub struct Verdict {
     pub flip_undetected: u32,
     /// How many more of it to send.
     pub copies: u32,
+    /// For look-ups: a program's stack has no room for it.
+    pub peer: PeerKey,
     pad: u32,
 }
 

@@ -5,17 +5,17 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, maps::lpm_trie::Key};
 use chaosd_ebpf::{
-    Counters, FLOW_BUCKETS, Fault, KEEP_ORDER, Kind, NORMAL, ONE, PER_FLOW, PROBABILITY, TABLE_LEN,
-    UNIFORM, UNIT,
+    BY_PEER, Counters, FLOW_BUCKETS, Fault, KEEP_ORDER, Kind, NORMAL, ONE, PER_FLOW, PROBABILITY,
+    TABLE_LEN, UNIFORM, UNIT,
 };
 
 use crate::{
     decide::Verdict,
     dice::{Dice, mix},
     maps,
-    packet::Scratch,
+    packet::{Packet, Scratch},
 };
 
 /// What all matched faults together want of the queue. Times are `CLOCK_MONOTONIC` ns.
@@ -39,6 +39,17 @@ pub struct Hold {
     pub holder: u32,
     /// The run of that fault.
     pub run: u32,
+}
+
+/// A key of the tables of delays by peer (`linux/bpf.h`, `bpf_lpm_trie_key`), aligned.
+#[repr(C)]
+pub struct PeerKey {
+    /// How many of those that follow count: 64 or 160.
+    bits: u32,
+    /// Big-endian.
+    fault: u32,
+    /// IPv4 addresses stand in the first four bytes.
+    address: [u8; 16],
 }
 
 impl Hold {
@@ -106,7 +117,15 @@ pub fn hold(
     } else if f.kind == Kind::Reorder as u32 {
         v.hold.late += f.hold.time_ns;
     } else {
-        let time = f.hold.time_ns.cast_signed() + jitter(f, n, v.direction, dice);
+        let mean = if f.flags & BY_PEER != 0 {
+            match of_peer(scratch, n, &mut v.peer) {
+                Some(mean) if mean | f.hold.jitter_ns != 0 => mean,
+                _ => return false,
+            }
+        } else {
+            f.hold.time_ns
+        };
+        let time = mean.cast_signed() + jitter(f, n, v.direction, dice);
         if time > 0 {
             v.hold.delay += share(time.cast_unsigned(), intensity);
         }
@@ -122,6 +141,30 @@ pub fn hold(
         v.hold.salt = f.seed;
     }
     true
+}
+
+/// A fault's delay for the peer of this CPU's packet, in ns; `None`: it names no such peer.
+#[inline(always)]
+fn of_peer(scratch: Scratch, n: u32, key: &mut PeerKey) -> Option<u64> {
+    let packet = Packet::current(scratch)?;
+    key.fault = n.to_be();
+    key.address = packet.flow.remote;
+    let key = &raw mut *key;
+    // SAFETY: a `PeerKey` begins with what the keys of both tables are.
+    unsafe {
+        match packet.family {
+            4 => {
+                (*key).bits = 64;
+                maps::DELAYS4.get(&*key.cast::<Key<[u8; 8]>>())
+            }
+            6 => {
+                (*key).bits = 160;
+                maps::DELAYS6.get(&*key.cast::<Key<[u8; 20]>>())
+            }
+            _ => None,
+        }
+    }
+    .copied()
 }
 
 /// When the packet leaves; `None`: at once.

@@ -72,6 +72,11 @@ pub static LOCAL_PORTS: Array<Bits> = Array::with_max_entries(65536, BPF_F_MMAPA
 pub static PEERS4: LpmTrie<[u8; 4], Bits> = LpmTrie::with_max_entries(1 << 20, 0);
 #[map]
 pub static PEERS6: LpmTrie<[u8; 16], Bits> = LpmTrie::with_max_entries(1 << 20, 0);
+/// Delays by peer, in ns: a fault's number (32 bits, big-endian) and an address of its own.
+#[map]
+pub static DELAYS4: LpmTrie<[u8; 8], u64> = LpmTrie::with_max_entries(1 << 20, 0);
+#[map]
+pub static DELAYS6: LpmTrie<[u8; 20], u64> = LpmTrie::with_max_entries(1 << 20, 0);
 #[map]
 pub static CGROUPS: HashMap<u64, Bits> = HashMap::with_max_entries(4096, 1);
 

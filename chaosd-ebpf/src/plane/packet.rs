@@ -108,6 +108,12 @@ fn behind_tag(skb: *mut core::ffi::c_void, l3: u32) -> Option<u16> {
 }
 
 impl Packet {
+    /// The packet whose headers were read last.
+    #[inline(always)]
+    pub fn current(scratch: Scratch) -> Option<&'static Self> {
+        PACKETS.get(scratch as u32)
+    }
+
     /// Reads the headers; `None` for what cannot be parsed, which passes.
     #[inline(always)]
     pub fn parse<C: EbpfContext>(

@@ -99,6 +99,7 @@ impl Run {
                 planned.rule.matcher.clone(),
                 fault,
                 planned.rule.table.as_deref(),
+                &planned.rule.times,
             )?;
             self.installed.push(Installed {
                 number,

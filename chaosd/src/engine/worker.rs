@@ -17,7 +17,7 @@ use crate::{
     fault,
     instance::Instance,
     plan::Plan,
-    profile::{Match, Peer},
+    profile::{FaultSpec, Peer},
     report::{Ended, RunId, RunReport},
     undo::RevertReport,
     watchdog::Watchdog,
@@ -454,27 +454,28 @@ impl Worker {
 
 /// Asks for the names of a run in a thread of its own: a resolver may take its time.
 fn resolve_again(run: &Run, commands: &Sender<Command>) {
-    let named: Vec<(usize, Match)> = run
+    let named: Vec<(usize, FaultSpec)> = run
         .plan
         .faults
         .iter()
         .enumerate()
-        .map(|(i, f)| (i, &f.spec.matching))
-        .filter(|(_, m)| {
+        .map(|(i, f)| (i, &f.spec))
+        .filter(|(_, spec)| {
+            let m = &spec.matching;
             m.peers
                 .iter()
                 .chain(&m.not_peers)
                 .any(|p| matches!(p, Peer::Name(_)))
         })
-        .map(|(i, m)| (i, m.clone()))
+        .map(|(i, spec)| (i, spec.clone()))
         .collect();
     if named.is_empty() {
         return;
     }
     let (id, commands) = (run.id.clone(), commands.clone());
     let work = move || {
-        for (i, m) in named {
-            match fault::resolve(&m) {
+        for (i, spec) in named {
+            match fault::resolve(&spec) {
                 Ok(Some(peers)) => {
                     commands.send(Command::Peers(id.clone(), i, peers)).ok();
                 }

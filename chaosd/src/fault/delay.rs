@@ -1,16 +1,17 @@
 //! `delay`: packets arrive later.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chaosd_ebpf::{
-    FIRST_CUSTOM, Fault, HOLDS, KEEP_ORDER, Kind, NORMAL, ONE, PARETO, PARETO_NORMAL, PER_SEGMENT,
-    UNIFORM, UNIT,
+    BY_PEER, FIRST_CUSTOM, Fault, HOLDS, KEEP_ORDER, Kind, NORMAL, ONE, PARETO, PARETO_NORMAL,
+    PER_SEGMENT, UNIFORM, UNIT,
 };
 use humantime::format_duration;
+use ipnet::IpNet;
 
 use crate::{
     bpf::Steering,
-    profile::{Delay, Distribution, Jitter},
+    profile::{Delay, Distribution, Jitter, Mean},
 };
 
 use super::{PacketFault, distribution, timeline::ns};
@@ -25,9 +26,11 @@ impl PacketFault for Delay {
     }
 
     fn what(&self) -> String {
-        let time = format_duration(self.time);
         let Some(jitter) = &self.jitter else {
-            return format!("adds {time} to packets");
+            return match &self.mean {
+                Mean::Time(time) => format!("adds {} to packets", format_duration(*time)),
+                Mean::ByPeer(times) => format!("delays packets by {} ({})", span(times), of(times)),
+            };
         };
         let width = format_duration(jitter.width);
         let law = law(&jitter.distribution);
@@ -37,9 +40,17 @@ impl PacketFault for Delay {
             format!(", correlation {}", jitter.correlation)
         };
         let order = if self.keep_order { "kept" } else { "not kept" };
-        format!(
-            "adds {time} ± {width} ({law}{correlation}; order within a flow {order}) to packets"
-        )
+        let shape = format!("{law}{correlation}; order within a flow {order}");
+        match &self.mean {
+            Mean::Time(time) => {
+                let time = format_duration(*time);
+                format!("adds {time} ± {width} ({shape}) to packets")
+            }
+            Mean::ByPeer(times) => {
+                let (span, of) = (span(times), of(times));
+                format!("delays packets by {span} ± {width} ({of}; {shape})")
+            }
+        }
     }
 
     fn mechanism(&self) -> String {
@@ -65,19 +76,23 @@ impl PacketFault for Delay {
     fn longest_hold(&self) -> Duration {
         let jitter = self.jitter.as_ref().map_or(Duration::ZERO, |j| j.width);
         // Of a Pareto distribution's packets one in a thousand lies further out.
-        self.time.saturating_add(jitter.saturating_mul(4))
+        self.mean.longest().saturating_add(jitter.saturating_mul(4))
     }
 
     fn notes(&self) -> Vec<String> {
         let Some(jitter) = &self.jitter else {
             return Vec::new();
         };
-        let cut = cut_share(self.time, jitter);
+        let cut = cut_share(self.mean.shortest(), jitter);
         if cut < 0.01 {
             return Vec::new();
         }
+        let whose = match &self.mean {
+            Mean::ByPeer(times) if times.len() > 1 => " of its nearest peer",
+            _ => "",
+        };
         vec![format!(
-            "would let {:.0} % of packets leave before they came: its jitter is cut at 0, which makes the mean longer and the spread smaller than asked",
+            "would let {:.0} % of packets{whose} leave before they came: its jitter is cut at 0, which makes the mean longer and the spread smaller than asked",
             cut * 100.0
         )]
     }
@@ -86,11 +101,21 @@ impl PacketFault for Delay {
         self.jitter.as_ref().map(|jitter| &jitter.distribution)
     }
 
+    fn by_peer(&self) -> Option<&BTreeMap<IpNet, Duration>> {
+        match &self.mean {
+            Mean::ByPeer(times) => Some(times),
+            Mean::Time(_) => None,
+        }
+    }
+
     fn program(&self, fault: &mut Fault) {
         fault.kind = Kind::Delay as u32;
         fault.rate = ONE;
         fault.flags |= HOLDS;
-        fault.hold.time_ns = ns(self.time);
+        match self.mean {
+            Mean::Time(time) => fault.hold.time_ns = ns(time),
+            Mean::ByPeer(_) => fault.flags |= BY_PEER,
+        }
         let Some(jitter) = &self.jitter else {
             return;
         };
@@ -105,6 +130,26 @@ impl PacketFault for Delay {
         let correlation = jitter.correlation.get() / 100.0;
         fault.hold.correlation = unit(correlation);
         fault.hold.independence = unit((1.0 - correlation * correlation).sqrt());
+    }
+}
+
+/// `2ms to 90ms`
+fn span(times: &BTreeMap<IpNet, Duration>) -> String {
+    let (least, most) = (times.values().min(), times.values().max());
+    let [least, most] = [least, most].map(|t| format_duration(t.copied().unwrap_or_default()));
+    let (least, most) = (least.to_string(), most.to_string());
+    if least == most {
+        least
+    } else {
+        format!("{least} to {most}")
+    }
+}
+
+/// `by peer, 3 entries`
+fn of(times: &BTreeMap<IpNet, Duration>) -> String {
+    match times.len() {
+        1 => "by peer, 1 entry".into(),
+        count => format!("by peer, {count} entries"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a profile's `match` to the classifier's terms, host names resolved.
 
-use std::{io, net::ToSocketAddrs};
+use std::{collections::BTreeMap, io, net::ToSocketAddrs};
 
 use ipnet::IpNet;
 
@@ -8,12 +8,12 @@ use crate::{
     bpf::{Matcher, PeerSet},
     plan::Scope,
     profile::{
-        Direction, Match, Peer, Protocol,
+        Direction, FaultSpec, Match, Peer, Protocol,
         units::{PortSet, TcpFlags},
     },
 };
 
-use super::PacketFault;
+use super::{PacketFault, packet};
 
 /// A host name that has no address now.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +26,9 @@ pub struct ResolveError {
     source: io::Error,
 }
 
-pub(super) fn matcher(
-    m: &Match,
-    scope: &Scope,
-    kind: &dyn PacketFault,
-) -> Result<Matcher, ResolveError> {
+pub(super) fn matcher(spec: &FaultSpec, scope: &Scope) -> Result<Matcher, ResolveError> {
+    let (m, kind) = (&spec.matching, packet(&spec.kind));
+    let peers = resolve(spec)?;
     Ok(Matcher {
         directions: [m.direction != Direction::In, m.direction != Direction::Out],
         interfaces: m.interfaces.clone(),
@@ -41,8 +39,13 @@ pub(super) fn matcher(
         loopback: m
             .peers
             .iter()
-            .any(|p| matches!(p, Peer::Net(net) if net.addr().is_loopback())),
-        peers: resolve(m)?,
+            .filter_map(|p| match p {
+                Peer::Net(net) => Some(net),
+                Peer::Name(_) => None,
+            })
+            .chain(kind.by_peer().into_iter().flat_map(BTreeMap::keys))
+            .any(|net| net.addr().is_loopback()),
+        peers,
         cgroup: scope.cgroup.as_ref().map(|c| (c.id, c.level)),
         unprotected: false,
         steering: kind.steering(),
@@ -68,11 +71,14 @@ fn protocols(m: &Match, kind: &dyn PacketFault) -> Option<Vec<u8>> {
 }
 
 /// The peers as addresses; `None`: anybody. Blocks on the resolver when there are names.
-pub fn resolve(m: &Match) -> Result<Option<PeerSet>, ResolveError> {
-    if m.peers.is_empty() && m.not_peers.is_empty() {
+pub fn resolve(spec: &FaultSpec) -> Result<Option<PeerSet>, ResolveError> {
+    let m = &spec.matching;
+    let mut set = PeerSet::default();
+    if let Some(by_peer) = packet(&spec.kind).by_peer() {
+        set.include.extend(by_peer.keys());
+    } else if m.peers.is_empty() && m.not_peers.is_empty() {
         return Ok(None);
     }
-    let mut set = PeerSet::default();
     for (from, to) in [
         (&m.peers, &mut set.include),
         (&m.not_peers, &mut set.except),

@@ -21,9 +21,10 @@ mod table;
 mod tests;
 mod timeline;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chaosd_ebpf::{Fault, ONE, SEEDED, TABLE_LEN};
+use ipnet::IpNet;
 
 use crate::{
     bpf::{Matcher, Steering},
@@ -65,6 +66,10 @@ pub trait PacketFault {
     fn distribution(&self) -> Option<&Distribution> {
         None
     }
+    /// The delay of each peer, when they have their own: it acts on no other packets.
+    fn by_peer(&self) -> Option<&BTreeMap<IpNet, Duration>> {
+        None
+    }
     /// What the kernel's netem does for it.
     fn netem(&self) -> Option<&Netem> {
         None
@@ -83,6 +88,8 @@ pub struct Rule {
     /// Quantiles of a user's own: `fault.hold.table` is [`chaosd_ebpf::FIRST_CUSTOM`], until the
     /// plane gives it a number.
     pub table: Option<Arc<[i32; TABLE_LEN]>>,
+    /// Delays of peers in ns, when each has one of its own.
+    pub times: Vec<(IpNet, u64)>,
     /// What the netem device is given.
     pub netem: Option<NetemRule>,
 }
@@ -140,7 +147,7 @@ pub fn rule(
     salt: u64,
 ) -> Result<Rule, RuleError> {
     let kind = packet(&spec.kind);
-    let mut matcher = matching::matcher(&spec.matching, scope, kind)?;
+    let mut matcher = matching::matcher(spec, scope)?;
     matcher.unprotected = spec.unprotected;
     let mut fault = Fault {
         flows: spec
@@ -161,6 +168,12 @@ pub fn rule(
             .map(table::quantiles)
             .transpose()?
             .flatten(),
+        times: kind
+            .by_peer()
+            .into_iter()
+            .flatten()
+            .map(|(net, time)| (*net, timeline::ns(*time)))
+            .collect(),
         netem: kind.netem().map(NetemRule::make).transpose()?,
     })
 }

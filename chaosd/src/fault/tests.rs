@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chaosd_ebpf::{HOLDS, KEEP_ORDER, PER_FLOW, PER_SEGMENT};
+use chaosd_ebpf::{BY_PEER, HOLDS, KEEP_ORDER, PER_FLOW, PER_SEGMENT};
 
 use super::*;
 use crate::{
@@ -142,6 +142,11 @@ fn what_a_jitter_cannot_do_and_what_a_delay_costs_is_said() {
             .starts_with("fault `delay` would let 16 % of packets leave before they came")
     );
     assert!(said("delay: {time: 10ms, jitter: 20ms, distribution: uniform}").contains("25 %"));
+    assert!(
+        said("delay: {by-peer: {10.1.0.0/16: 10ms, 10.2.0.0/16: 80ms}, jitter: 10ms}")
+            .contains("16 % of packets of its nearest peer leave before")
+    );
+    assert!(said("delay: {by-peer: {10.0.0.1: 1ms, 10.0.0.2: 2s}}").contains("up to 2s"));
     assert_eq!(
         said("delay: 2s"),
         "fault `delay` holds a packet for up to 2s: traffic of 1 Gbit/s fills 250 MB of kernel memory in each direction"
@@ -195,6 +200,14 @@ fn a_fault_is_told_in_one_line() {
     for (fault, told) in [
         ("delay: 1s", "adds 1s to packets"),
         (
+            "delay: {by-peer: {10.1.0.0/16: 2ms, 10.2.0.0/16: 80ms, 'fd00:2::/64': 90ms}}",
+            "delays packets by 2ms to 90ms (by peer, 3 entries)",
+        ),
+        (
+            "{delay: {by-peer: {10.1.0.0/16: 90ms}, jitter: 5ms}, match: {not-peers: 10.1.0.1}}",
+            "delays packets by 90ms ± 5ms (by peer, 1 entry; normal; order within a flow kept) except 10.1.0.1",
+        ),
+        (
             "delay: {time: 1s, jitter: 1ms, correlation: 5%, keep-order: false}",
             "adds 1s ± 1ms (normal, correlation 5 %; order within a flow not kept) to packets",
         ),
@@ -222,4 +235,34 @@ fn a_fault_is_told_in_one_line() {
     ] {
         assert_eq!(describe(&load(fault).faults[0]), told);
     }
+}
+
+#[test]
+fn delays_by_peer_come_with_their_peers_and_what_the_jitter_is_for_all() {
+    let rule = compile(
+        "{delay: {by-peer: {10.1.0.0/16: 2ms, 127.0.0.1: 0, 'fd00:2::/64': 90ms}, jitter: 5ms}, match: {not-peers: 10.1.0.1}}",
+    );
+    let net = |text: &str| text.parse::<IpNet>().unwrap();
+    let times = [
+        ("10.1.0.0/16", 2_000_000),
+        ("127.0.0.1/32", 0),
+        ("fd00:2::/64", 90_000_000),
+    ];
+    assert_eq!(rule.times, times.map(|(text, time)| (net(text), time)));
+    let peers = rule.matcher.peers.unwrap();
+    assert!(
+        peers
+            .include
+            .into_iter()
+            .eq(times.map(|(text, _)| net(text)))
+    );
+    assert!(peers.except.into_iter().eq([net("10.1.0.1/32")]));
+    assert!(rule.matcher.loopback && rule.matcher.holds);
+    assert_eq!(rule.fault.flags, HOLDS | KEEP_ORDER | BY_PEER);
+    assert_eq!(
+        (rule.fault.hold.time_ns, rule.fault.hold.jitter_ns),
+        (0, 5_000_000)
+    );
+    let plain = compile("delay: 5ms");
+    assert!(plain.times.is_empty() && plain.fault.flags & BY_PEER == 0);
 }

@@ -3,9 +3,10 @@
 //! Serialized they read as a profile writes them, so that the canonical document needs no code of
 //! its own.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
 use super::units::{Percent, Rate, Size};
 
@@ -13,19 +14,62 @@ use super::units::{Percent, Rate, Size};
 pub const LONGEST_HOLD: Duration = Duration::from_mins(10);
 /// Most copies of one packet.
 pub const MOST_COPIES: u32 = 16;
+/// Most peers that one delay has times for.
+pub const MOST_BY_PEER: usize = 65536;
 
 /// `delay`
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Delay {
-    /// The mean, up to [`LONGEST_HOLD`]; not 0 unless there is jitter.
-    #[serde(serialize_with = "super::units::serialize_duration")]
-    pub time: Duration,
+    /// How long.
+    #[serde(flatten)]
+    pub mean: Mean,
     /// How it varies.
     #[serde(flatten)]
     pub jitter: Option<Jitter>,
     /// A flow's packets leave in the order they came (default); off: jitter reorders them.
     pub keep_order: bool,
+}
+
+/// The mean of a delay, each up to [`LONGEST_HOLD`]; not 0 (for all peers) unless there is jitter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mean {
+    /// The same for all matched packets.
+    #[serde(serialize_with = "super::units::serialize_duration")]
+    Time(Duration),
+    /// Each peer's own, that of the longest prefix; packets of no entry are not matched. 1 to
+    /// [`MOST_BY_PEER`] entries, without host bits.
+    #[serde(serialize_with = "serialize_by_peer")]
+    ByPeer(BTreeMap<IpNet, Duration>),
+}
+
+impl Mean {
+    /// Of the farthest peer.
+    pub fn longest(&self) -> Duration {
+        match self {
+            Self::Time(time) => *time,
+            Self::ByPeer(times) => times.values().max().copied().unwrap_or_default(),
+        }
+    }
+
+    /// Of the nearest peer.
+    pub fn shortest(&self) -> Duration {
+        match self {
+            Self::Time(time) => *time,
+            Self::ByPeer(times) => times.values().min().copied().unwrap_or_default(),
+        }
+    }
+}
+
+fn serialize_by_peer<S: Serializer>(
+    times: &BTreeMap<IpNet, Duration>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    s.collect_map(times.iter().map(|(net, time)| {
+        let peer = super::Peer::Net(*net).to_string();
+        (peer, humantime::format_duration(*time).to_string())
+    }))
 }
 
 /// How a delay varies from packet to packet.

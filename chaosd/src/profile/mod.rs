@@ -24,8 +24,8 @@ mod words;
 pub use check::{Overrides, load};
 pub use find::{FindError, find};
 pub use holding::{
-    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_COPIES, Queue, Reorder,
-    Share,
+    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_BY_PEER, MOST_COPIES,
+    Mean, Queue, Reorder, Share,
 };
 pub use model::{
     Corrupt, CorruptMode, Direction, Drop, FaultSpec, GilbertElliott, Kind, Loss, Match, Peer,

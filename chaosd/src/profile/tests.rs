@@ -1,6 +1,7 @@
 //! Profiles in, words out.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod by_peer;
 mod documents;
 mod flags;
 mod holding;

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use chaosd_ebpf::MAX_FAULTS;
+use anyhow::Result;
 use serde_json::json;
 use support::Run;
 
@@ -20,33 +19,11 @@ use super::traffic::Flood;
 const LONGEST: Duration = Duration::from_millis(30);
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
-    if let Some(refusal) = compare(scene, effort, table, PEERS)? {
-        table.push(Row {
-            what: format!("{PEERS} delays of {PEERS} peers"),
-            chaosd: "refused".to_owned(),
-            netem: "-".to_owned(),
-            target: "< 1.30 x one".to_owned(),
-            holds: Some(false),
-            note: refusal,
-            ..Row::default()
-        });
-        // What a profile does hold is shown all the same.
-        if let Some(refusal) = compare(scene, effort, table, MAX_FAULTS.try_into()?)? {
-            bail!("{refusal}");
-        }
-    }
-    Ok(())
-}
-
-/// Pushes the rows of so many delays; why it cannot, if chaosd refuses them.
-fn compare(scene: &Scene, effort: Effort, table: &mut Table, count: u16) -> Result<Option<String>> {
+    let count = PEERS;
     table.progress(&format!("{count} delays: arming"));
     let distinct = Pair::new("distinct")?;
     let asked = Instant::now();
-    let many = match Run::faults(&scene.daemon, distinct.target(), &faults(count)?) {
-        Ok(many) => many,
-        Err(refusal) => return Ok(Some(format!("{refusal:#}"))),
-    };
+    let many = Run::faults(&scene.daemon, distinct.target(), &by_peer(count)?)?;
     let our_setup = asked.elapsed();
     let everyone = format!("  - delay: 20ms\n    match: {{direction: out, peers: [{ALL_PEERS}]}}");
     let one = Run::faults(&scene.daemon, scene.chaosd.target(), &everyone)?;
@@ -104,24 +81,22 @@ fn compare(scene: &Scene, effort: Effort, table: &mut Table, count: u16) -> Resu
         netem: format!("{:.0} ms", ms(their_setup)),
         ratio: Some(ms(our_setup) / ms(their_setup)),
         target: "-".to_owned(),
-        note: "chaosd: one profile, by its command line; netem: one tc -batch of htb classes, \
+        note: "chaosd: one fault of a profile, by its command line; netem: one tc -batch of htb classes, \
                netems and u32 filters"
             .to_owned(),
         figures: json!({"ms": ms(our_setup), "netem_ms": ms(their_setup)}),
         ..Row::default()
     });
-    Ok(None)
+    Ok(())
 }
 
 /// A delay of its own for each peer.
-fn faults(count: u16) -> Result<String> {
-    let mut faults = String::new();
+fn by_peer(count: u16) -> Result<String> {
+    let mut fault = "  - match: {direction: out}\n    delay:\n      by-peer:\n".to_owned();
     for n in 0..count {
-        let (us, address) = (delay_us(n), peer(n));
-        writeln!(faults, "  - delay: {us}us")?;
-        writeln!(faults, "    match: {{direction: out, peers: [{address}]}}")?;
+        writeln!(fault, "        {}: {}us", peer(n), delay_us(n))?;
     }
-    Ok(faults)
+    Ok(fault)
 }
 
 /// 10 to 30 ms, 20 us apart.

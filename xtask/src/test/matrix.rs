@@ -77,6 +77,14 @@ pub fn table(columns: &[Column], all_rows: bool) -> String {
     line("seconds", BOLD, seconds);
     text.push_str(&skips(columns));
     for column in columns {
+        for key in &column.results.again {
+            let _ = writeln!(
+                text,
+                "{AMBER}{}{AMBER:#}: passed when it ran again, alone: {}",
+                column.name,
+                label(key)
+            );
+        }
         for trouble in &column.results.troubles {
             let _ = writeln!(text, "{BAD}{}{BAD:#}: {trouble}", column.name);
         }
@@ -120,6 +128,7 @@ pub fn json(columns: &[Column]) -> serde_json::Result<String> {
         counts: Counts,
         seconds: u64,
         troubles: &'a [String],
+        passed_again: Vec<String>,
     }
     #[derive(Serialize)]
     struct Test<'a> {
@@ -137,6 +146,7 @@ pub fn json(columns: &[Column]) -> serde_json::Result<String> {
             counts: column.results.counts(),
             seconds: column.seconds,
             troubles: &column.results.troubles,
+            passed_again: column.results.again.iter().map(label).collect(),
         })
         .collect();
     let tests = keys(columns)

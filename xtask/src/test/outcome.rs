@@ -22,6 +22,8 @@ pub struct Results {
     pub outcomes: BTreeMap<Key, Outcome>,
     /// What went wrong besides tests.
     pub troubles: Vec<String>,
+    /// Tests that passed only when they ran again, alone.
+    pub again: Vec<Key>,
     /// The binaries that ended, and after how many seconds.
     pub times: Vec<(String, u64)>,
     binary: String,
@@ -71,6 +73,13 @@ impl Results {
             }
         }
         counts
+    }
+
+    /// The tests that failed, by their binaries.
+    pub fn failed(&self) -> Vec<Key> {
+        let failed = |(_, outcome): &(&Key, &Outcome)| **outcome == Outcome::Failed;
+        let keys = self.outcomes.iter().filter(failed);
+        keys.map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether nothing failed and nothing else went wrong.

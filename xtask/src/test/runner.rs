@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::binaries::Binary;
+use super::outcome::Key;
 use super::protocol::Say;
 use crate::vm::interrupt::{self, Supervised};
 
@@ -51,6 +52,18 @@ impl Job {
         let xtask = std::env::current_exe().context("failed to find this program")?;
         let job = serde_json::to_string(self).context("failed to write the job")?;
         Ok(vec![xtask.into(), "run-tests".into(), job.into()])
+    }
+
+    /// Only these tests, one at a time.
+    pub fn alone(&self, tests: &[Key]) -> Self {
+        let of = |binary: &Binary| tests.iter().any(|(name, _)| *name == binary.name);
+        let one_by_one = ["--exact", "--test-threads=1"].map(str::to_owned);
+        Self {
+            binaries: self.binaries.iter().filter(|b| of(b)).cloned().collect(),
+            filters: tests.iter().map(|(_, test)| test.clone()).collect(),
+            rest: one_by_one.into(),
+            ..self.clone()
+        }
     }
 
     /// Runs all binaries, each to its end, and hands over every line.

@@ -11,6 +11,7 @@ use aya::{
     programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
 };
 use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN};
+use ipnet::IpNet;
 
 use crate::{
     clock::now_ns,
@@ -29,11 +30,13 @@ use crate::bpf::{
 
 mod attach;
 mod counters;
+mod delays;
 mod devices;
 mod far_end;
 mod quantiles;
 
 use attach::Attached;
+use delays::Delays;
 use devices::Devices;
 use quantiles::Quantiles;
 
@@ -121,6 +124,7 @@ pub struct Plane {
     object: Object,
     tables: Tables,
     quantiles: Quantiles,
+    delays: Delays,
     runs: [bool; MAX_RUNS as usize],
     next_run: usize,
     lease_ns: u64,
@@ -138,6 +142,7 @@ impl Plane {
             devices: Devices::default(),
             mechanism: Mechanism::of_this_kernel(),
             quantiles: Quantiles::default(),
+            delays: Delays::default(),
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
@@ -200,12 +205,14 @@ impl Plane {
     }
 
     /// Writes a fault into the tables. It acts once its run is armed and [`Plane::refresh`] was called.
-    /// `quantiles`: the distribution of its jitter, when it brings one of its own.
+    /// `quantiles`: the distribution of its jitter, when it brings one of its own. `times`: the delays
+    /// of its peers in ns, when it is [`chaosd_ebpf::BY_PEER`].
     pub fn install(
         &mut self,
         matcher: Matcher,
         mut fault: Fault,
         quantiles: Option<&[i32; TABLE_LEN]>,
+        times: &[(IpNet, u64)],
     ) -> Result<u8, PlaneError> {
         let n = (0..=u8::MAX)
             .find(|n| !self.tables.matchers().contains_key(n))
@@ -222,10 +229,15 @@ impl Plane {
         self.quantiles
             .provide(&mut self.object, n, &mut fault.hold, quantiles)?;
         self.object.faults.set(n.into(), fault);
-        if let Err(e) = self.tables.add(&mut self.object, n, matcher) {
+        let written = self
+            .delays
+            .provide(&mut self.object, n, times)
+            .and_then(|()| self.tables.add(&mut self.object, n, matcher));
+        if let Err(e) = written {
             self.object.faults.set(n.into(), Fault::default());
             self.tables.remove(&mut self.object, n).ok();
             self.quantiles.forget(n);
+            self.delays.forget(&mut self.object, n).ok();
             return Err(e);
         }
         Ok(n)
@@ -237,7 +249,7 @@ impl Plane {
         self.refresh();
         self.object.faults.set(n.into(), Fault::default());
         self.quantiles.forget(n);
-        result
+        result.and(self.delays.forget(&mut self.object, n))
     }
 
     /// Replaces a fault's peers.

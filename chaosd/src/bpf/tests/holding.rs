@@ -19,9 +19,9 @@ use crate::{
     netlink::detour::{self, Spec},
 };
 
-const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 
-fn matching() -> Matcher {
+pub(super) fn matching() -> Matcher {
     Matcher {
         holds: true,
         ..any()
@@ -40,7 +40,7 @@ fn holding(kind: Kind, rate: u64, hold: Hold) -> Fault {
     }
 }
 
-fn delay(time_ns: u64) -> Fault {
+pub(super) fn delay(time_ns: u64) -> Fault {
     let hold = Hold {
         time_ns,
         ..Hold::default()
@@ -58,7 +58,7 @@ fn duplicate(copies: u32) -> Fault {
 
 impl Bench {
     /// Gives the plane a pair to hold packets in.
-    fn use_a_pair(&mut self) {
+    pub(super) fn use_a_pair(&mut self) {
         let netns = self.plane.netns().clone();
         let pair = detour::create(netns.fd.as_fd(), 0, 7, &Spec::segment(1500)).unwrap();
         self.plane.use_hold(&pair).unwrap();

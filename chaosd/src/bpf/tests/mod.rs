@@ -4,6 +4,7 @@
 //! driven by arming runs that began in the past or will begin in the future.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod by_peer;
 mod corruption;
 mod counting;
 mod decisions;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use chaosd_ebpf::{Fault, Kind, ONE};
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Matcher, Plane, Spare};
@@ -109,10 +111,15 @@ impl Bench {
 
     /// Puts a fault in.
     fn install(&mut self, matcher: Matcher, fault: Fault) -> u8 {
+        self.install_by_peer(matcher, fault, &[])
+    }
+
+    /// The same with delays for peers, in ns.
+    fn install_by_peer(&mut self, matcher: Matcher, fault: Fault, times: &[(IpNet, u64)]) -> u8 {
         let run = self.run;
         let n = self
             .plane
-            .install(matcher, Fault { run, ..fault }, None)
+            .install(matcher, Fault { run, ..fault }, None, times)
             .unwrap();
         self.plane.refresh();
         n

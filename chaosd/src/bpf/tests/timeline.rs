@@ -132,7 +132,7 @@ fn a_run_that_ends_leaves_the_other_one_armed() {
             run: second_run,
             ..lose_all()
         };
-        let second = bench.plane.install(any(), fault, None).unwrap();
+        let second = bench.plane.install(any(), fault, None, &[]).unwrap();
         bench.plane.refresh();
         bench.plane.arm(second_run, 0, now_ns() + HOUR_NS);
         bench.plane.disarm(bench.run);

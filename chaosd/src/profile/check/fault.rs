@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::profile::{
-    FaultSpec, Kind, Match,
+    FaultSpec, Kind, Match, Mean,
     problem::{Found, Mistake, quote},
     tree::{Key, Node},
     words,
@@ -37,6 +37,11 @@ impl Found {
         };
         if let (Some(Kind::Reset(_)), Some(matching)) = (&kind, &mut matching) {
             self.implies_tcp(matching, find("match").unwrap_or(node), "reset");
+        }
+        if let (Some(Kind::Delay(delay)), Some(matching)) = (&kind, &matching)
+            && let Mean::ByPeer(times) = &delay.mean
+        {
+            self.beside_by_peer(times, matching, find("match"));
         }
         let timeline = self.timeline(&find, run_for);
         let unprotected = match find("unprotected") {

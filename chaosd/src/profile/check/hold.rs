@@ -5,8 +5,8 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::profile::{
-    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_COPIES, Queue, Reorder,
-    Share,
+    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_COPIES, Mean, Queue,
+    Reorder, Share,
     problem::{Found, Mistake, quote},
     tree::{Key, Node, Value},
     units::{Percent, Rate, Size},
@@ -27,33 +27,26 @@ impl Found {
     pub(super) fn delay(&mut self, key: &Key, node: &Node) -> Option<Delay> {
         if let Value::Text(_) = node.value {
             return Some(Delay {
-                time: self.delay_without_jitter(node)?,
+                mean: Mean::Time(self.delay_without_jitter(node)?),
                 jitter: None,
                 keep_order: true,
             });
         }
         let fields = self.settings(key, node, DELAY_KEYS, "100ms")?;
-        if fields.lacks("time") {
-            self.say(&key.at, "delay needs a time, such as time: 100ms");
-        }
         let jitter = self.jitter(&fields);
-        // Only a jitter can make something of a mean of 0.
-        let time = fields.get("time").and_then(|node| match jitter {
-            Some(None) => self.delay_without_jitter(node),
-            _ => self.hold_time(node),
-        });
+        let mean = self.mean(key, &fields, jitter.as_ref().map(Option::is_some));
         let keep_order = match fields.get("keep-order") {
             Some(node) => self.boolean(node),
             None => Some(true),
         };
         Some(Delay {
-            time: time?,
+            mean: mean?,
             jitter: jitter?,
             keep_order: keep_order?,
         })
     }
 
-    fn delay_without_jitter(&mut self, node: &Node) -> Option<Duration> {
+    pub(super) fn delay_without_jitter(&mut self, node: &Node) -> Option<Duration> {
         let time = self.hold_time(node)?;
         if time.is_zero() {
             self.say(

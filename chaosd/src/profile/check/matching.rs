@@ -243,7 +243,7 @@ fn once_each<T: Eq + Hash + Clone>(mut list: Vec<T>) -> Vec<T> {
 }
 
 /// True when the exceptions leave no peer.
-fn nothing_left(peers: &[Peer], not_peers: &[Peer]) -> bool {
+pub(super) fn nothing_left(peers: &[Peer], not_peers: &[Peer]) -> bool {
     let nets = not_peers.iter().filter_map(|peer| match peer {
         Peer::Net(net) => Some(*net),
         Peer::Name(_) => None,

@@ -1,5 +1,6 @@
 //! From the tree to a checked profile. Every check runs, whatever the others found.
 
+mod by_peer;
 mod fault;
 mod hold;
 mod kind;
@@ -51,6 +52,7 @@ const CORRUPT_KEYS: &[&str] = &["rate", "bits", "mode"];
 const RESET_KEYS: &[&str] = &["rate", "to"];
 const DELAY_KEYS: &[&str] = &[
     "time",
+    "by-peer",
     "jitter",
     "distribution",
     "correlation",

@@ -9,6 +9,9 @@ pub(super) struct DelayFlags {
     /// How long, such as 100ms (up to 10m)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     time: Option<String>,
+    /// Instead, for each peer its own, such as 10.1.0.0/16=2ms (repeatable; the longest prefix wins)
+    #[arg(long, value_name = "PEER=TIME")]
+    by_peer: Vec<String>,
     /// How much that varies from packet to packet, such as 20ms
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     jitter: Option<String>,
@@ -27,13 +30,15 @@ pub(super) struct DelayFlags {
 
 impl DelayFlags {
     pub(super) fn settings(&self) -> Entries {
-        Entries::words([
+        let mut map = Entries::words([
             ("time", "--time", &self.time),
             ("jitter", "--jitter", &self.jitter),
             ("distribution", "--distribution", &self.distribution),
             ("correlation", "--correlation", &self.correlation),
             ("keep-order", "--keep-order", &self.keep_order),
-        ])
+        ]);
+        map.list("by-peer", "--by-peer", &self.by_peer);
+        map
     }
 }
 

@@ -48,6 +48,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "drop: 1%\nmatch: {peers: ['::ffff:1.2.3.4', '2001:db8::/32', 0.0.0.0/0, shop]}",
             "drop: 1%\nmatch: {protocol: icmp, interfaces: [eth0, 'a$${b}']}",
             "delay: 1ms",
+            "delay: {by-peer: {10.1.0.0/16: 2ms, 10.2.3.4: 80ms, '::ffff:10.9.0.0/112': 1ms 500us, 'fd00:2::/64': 0}}",
+            "delay: {by-peer: {10.1.0.0/16: 0}, jitter: 5ms, keep-order: false}",
             "delay: {time: 5ms, jitter: 10ms, distribution: paretonormal, correlation: 33%, keep-order: false}",
             "delay: {time: 0, jitter: 10ms, distribution: {table: '/a $${b}'}}",
             "reorder: {rate: 5%, by: 1us}",

@@ -47,6 +47,10 @@ fn flags_say_what_a_profile_says() {
             "version: 1\nfaults: [{delay: {time: 80ms, jitter: 20ms, distribution: {table: /x.dist}, correlation: 25%, keep-order: false}}]",
         ),
         (
+            "inject delay --by-peer 10.1.0.0/16=2ms --by-peer 10.2.0.0/16,fd00:2::/64=80ms --jitter 5ms --not-peer 10.1.0.1",
+            "version: 1\nfaults: [{delay: {by-peer: {10.1.0.0/16: 2ms, 10.2.0.0/16: 80ms, 'fd00:2::/64': 80ms}, jitter: 5ms}, match: {not-peers: 10.1.0.1}}]",
+        ),
+        (
             "inject reorder --rate 5% --by 20ms --netns x",
             "version: 1\ntarget: {netns: x}\nfaults: [{reorder: {rate: 5%, by: 20ms}}]",
         ),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{check, fault, mistakes::table, one, percent};
 use crate::profile::{
-    Bandwidth, Correlated, Delay, Distribution, Duplicate, Interval, Jitter, Kind, Netem,
+    Bandwidth, Correlated, Delay, Distribution, Duplicate, Interval, Jitter, Kind, Mean, Netem,
     NetemLoss, Queue, Reorder, Share, Slot,
     units::{Percent, Rate, Size},
 };
@@ -23,7 +23,7 @@ fn netem(settings: &str) -> Netem {
 #[test]
 fn delays_read_as_meant() {
     let plain = |time| Delay {
-        time,
+        mean: Mean::Time(time),
         jitter: None,
         keep_order: true,
     };
@@ -182,7 +182,7 @@ fn mistakes_of_delay_say_what_to_type() {
         delay: {time: 5ms, jitter: 1ms, distribution: {file: /x}} => 3:50: unknown key `file` in distribution; did you mean `table`?
         delay: {time: 5ms, keep-order: no} => 3:34: `no` is not true or false
         delay: {time: 5ms, rate: 5%} => 3:22: unknown key `rate` in delay: it belongs in drop
-        delay: [5ms] => 3:10: expected delay as a map of time, jitter, distribution, correlation, keep-order, found a list
+        delay: [5ms] => 3:10: expected delay as a map of time, by-peer, jitter, distribution, correlation, keep-order, found a list
     ");
     check(
         &one("delay: {time: 5, jitter: 1M, correlation: 2, distribution: nromal, keep-order: 1}"),
