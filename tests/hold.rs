@@ -343,6 +343,22 @@ fn of_two_runs_in_one_namespace_the_one_that_ends_lets_go_its_own_packets() -> R
 }
 
 #[test]
+fn a_packet_that_two_runs_hold_leaves_with_the_one_that_holds_it_longest() -> Result<()> {
+    needs_fq!();
+    let bench = Bench::new("both-hold", 1)?;
+    let (target, peer) = (bench.lab.target(), bench.lab.peer());
+    let stays = bench.inject("delay --time 1ms")?;
+    let ends = bench.inject("delay --time 9s")?;
+    let held = Timed::start(target, peer, Family::V4, 0)?;
+    held.send(50, ms(2))?;
+    let reverted = Instant::now();
+    drop(ends.revert()?);
+    assert_let_go(&held, reverted);
+    drop(stays.revert()?);
+    Ok(())
+}
+
+#[test]
 fn a_hold_queue_that_somebody_deletes_ends_its_run_and_no_other() -> Result<()> {
     needs_fq!();
     let bench = Bench::new("deleted", 1)?;
