@@ -295,6 +295,30 @@ fn an_interrupted_foreground_run_lets_go_what_it_holds() -> Result<()> {
     Ok(())
 }
 
+/// The longest chunk is longer than most commands take: whoever asks for the end has to wait for it.
+#[test]
+fn a_foreground_run_that_is_reverted_by_its_process_id_loses_nothing_of_a_long_hold() -> Result<()>
+{
+    needs_fq!();
+    let lab = Lab::new("by-pid")?;
+    let (target, peer) = (lab.target(), lab.peer());
+    let before = Snapshot::take(target)?;
+    let instance = Instance::new()?;
+    let mut inject = Foreground::start(&instance, target, "delay --time 40s")?;
+    let armed = || inject.log().contains("armed");
+    assert!(wait_until(LONG, armed), "not armed: {}", inject.log());
+    let held = Timed::start(target, peer, Family::V4, 0)?;
+    held.send(200, ms(2))?;
+    let said = instance.cli(["revert", &inject.child.id().to_string()])?;
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert_eq!(held.lost(LONG), 0, "lost by the revert");
+    assert_eq!(held.overtaken(), 0, "out of order");
+    assert_eq!(inject.wait()?, Some(130), "{}", inject.log());
+    Snapshot::take(target)?.assert_same(&before);
+    assert!(files(&instance.state_dir()).is_empty());
+    Ok(())
+}
+
 #[test]
 fn of_two_runs_in_one_namespace_the_one_that_ends_lets_go_its_own_packets() -> Result<()> {
     needs_fq!();
@@ -314,6 +338,22 @@ fn of_two_runs_in_one_namespace_the_one_that_ends_lets_go_its_own_packets() -> R
     assert_eq!(kept.lost(LONG), 0);
     assert_all("kept", &ways(&kept), least(9_000)..ms(9_000) + LONG);
     assert_eq!(kept.overtaken(), 0);
+    drop(stays.revert()?);
+    Ok(())
+}
+
+#[test]
+fn a_packet_that_two_runs_hold_leaves_with_the_one_that_holds_it_longest() -> Result<()> {
+    needs_fq!();
+    let bench = Bench::new("both-hold", 1)?;
+    let (target, peer) = (bench.lab.target(), bench.lab.peer());
+    let stays = bench.inject("delay --time 1ms")?;
+    let ends = bench.inject("delay --time 9s")?;
+    let held = Timed::start(target, peer, Family::V4, 0)?;
+    held.send(50, ms(2))?;
+    let reverted = Instant::now();
+    drop(ends.revert()?);
+    assert_let_go(&held, reverted);
     drop(stays.revert()?);
     Ok(())
 }

@@ -31,7 +31,7 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> std::io::Result<libc::tcp_info> {
     }
 }
 
-/// `From `asm-generic/sockios.h`, on 64-bit machines.
+/// From `asm-generic/sockios.h`, on 64-bit machines.
 const SIOCGSTAMPNS: libc::c_ulong = 0x8907;
 
 /// When the kernel took in what was last read from a socket, by `CLOCK_REALTIME` (socket(7)):

@@ -57,8 +57,11 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
             return TCX_NEXT;
         }
     }
-    if let Place::Interface = place
-        && l2
+    if !l2 {
+        // The kernel loses a packet without an Ethernet header that is sent to a device of ours.
+        v.left.remove(&ctl.netem);
+        v.left.remove(&ctl.holds);
+    } else if let Place::Interface = place
         && ctl.detour != 0
         && must_detour(ctl, &v.left, p)
     {

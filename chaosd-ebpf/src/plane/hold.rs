@@ -29,6 +29,8 @@ pub struct Hold {
     delay: u64,
     /// Others may overtake it for this long.
     late: u64,
+    /// The most that one fault adds to it.
+    most: u64,
     /// Sets the flows of the first fault that holds it apart from those of other runs.
     salt: u64,
     /// It does not overtake its flow.
@@ -37,7 +39,7 @@ pub struct Hold {
     loose: u32,
     /// The first fault that holds it, and one more; 0: none does.
     pub holder: u32,
-    /// The run of that fault.
+    /// The run of the fault that holds it longest: with its end, the packet leaves.
     pub run: u32,
 }
 
@@ -59,6 +61,7 @@ impl Hold {
         sent: 0,
         delay: 0,
         late: 0,
+        most: 0,
         salt: 0,
         keep_order: 0,
         loose: 0,
@@ -103,10 +106,11 @@ pub fn hold(
     if let Scratch::Cgroup = scratch {
         return false;
     }
+    let mut own = f.hold.time_ns;
     if f.kind == Kind::Bandwidth as u32 {
         match link(f, n, intensity, v) {
             None => return false,
-            Some(true) => {}
+            Some(true) => own = v.hold.sent.saturating_sub(v.hold.clock()),
             Some(false) => {
                 // SAFETY: this CPU's own value.
                 unsafe { (*counters).tail_dropped += u64::from(v.segments) }
@@ -126,8 +130,10 @@ pub fn hold(
             f.hold.time_ns
         };
         let time = mean.cast_signed() + jitter(f, n, v.direction, dice);
+        own = 0;
         if time > 0 {
-            v.hold.delay += share(time.cast_unsigned(), intensity);
+            own = share(time.cast_unsigned(), intensity);
+            v.hold.delay += own;
         }
     }
     if f.flags & KEEP_ORDER != 0 {
@@ -139,6 +145,10 @@ pub fn hold(
         v.hold.holder = n + 1;
         v.hold.run = f.run;
         v.hold.salt = f.seed;
+    }
+    if own > v.hold.most {
+        v.hold.most = own;
+        v.hold.run = f.run;
     }
     true
 }

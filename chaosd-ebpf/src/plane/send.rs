@@ -94,9 +94,12 @@ pub fn send(ctx: &TcContext) -> i32 {
         return act::lose(direction, detoured);
     }
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
-    // SAFETY: the context and a number, as in `back`.
-    unsafe {
-        bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+    if detoured {
+        // SAFETY: the context and a number, as in `back`. What is on its interface yet keeps its type: a
+        // packet that is another host's would be taken for one of this host.
+        unsafe {
+            bpf_skb_change_type(ctx.skb.skb, PACKET_HOST);
+        }
     }
     let clones = Clones {
         skb: ctx.skb.skb,

@@ -20,8 +20,16 @@ use crate::{
     undo::RevertReport,
 };
 
-/// A process that was asked to end has reverted by then.
-const END_WITHIN: Duration = Duration::from_secs(4);
+/// A process that was asked to end has reverted by then: its held packets have left, which takes a
+/// chunk of the longest hold ([`chaosd_ebpf::CHUNKS_NS`]), after what its netems held. Killing it
+/// earlier would lose them.
+const END_WITHIN: Duration = Duration::from_secs(12);
+const _: () = assert!(
+    END_WITHIN.as_nanos() >= 2 * chaosd_ebpf::CHUNKS_NS[3] as u128,
+    "a process that drains would be killed"
+);
+/// One that is stopped does not revert, and is not waited for as long.
+const STOPPED_WITHIN: Duration = Duration::from_secs(4);
 /// A process that was killed is replaced by its watchdog, which is done by then, unless it is
 /// stopped too.
 const WATCHDOG_WITHIN: Duration = Duration::from_secs(2);
@@ -237,7 +245,7 @@ async fn gone(
     within: Duration,
 ) -> Result<bool, InstanceError> {
     let since = Instant::now();
-    while since.elapsed() < within {
+    while since.elapsed() < within && !(owner.is_stopped() && since.elapsed() >= STOPPED_WITHIN) {
         let held = state
             .live()?
             .iter()

@@ -140,6 +140,11 @@ impl Run {
             .map_or(Ok(()), |i| plane.change_peers(i.number, peers))
     }
 
+    /// Disarms: what [`Run::end`] begins with.
+    pub fn disarm(&self, plane: &mut Plane) {
+        plane.disarm(self.slot);
+    }
+
     /// Disarms, and says what became of it.
     pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
         plane.disarm(self.slot);

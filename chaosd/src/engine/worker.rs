@@ -288,6 +288,12 @@ impl Worker {
     }
 
     fn end_all(&mut self, why: Ended) -> Vec<RunReport> {
+        // All at once: a run's end waits for its netems, and the others are not to act meanwhile.
+        for run in &self.runs {
+            if let Some(held) = self.planes.get_mut(run.plane) {
+                run.disarm(&mut held.plane);
+            }
+        }
         let ids: Vec<RunId> = self.runs.iter().map(|r| r.id.clone()).collect();
         let reports = ids.iter().filter_map(|id| self.end(id, why)).collect();
         let closed = self.planes.close_all();

@@ -44,6 +44,13 @@ impl Owner {
         stat(self.pid).is_ok_and(|(started, state)| started == self.started && state != 'Z')
     }
 
+    /// True while that very process is suspended (SIGSTOP, Ctrl-Z), or held by a debugger: it does
+    /// nothing that it is asked for.
+    pub fn is_stopped(&self) -> bool {
+        stat(self.pid)
+            .is_ok_and(|(started, state)| started == self.started && matches!(state, 'T' | 't'))
+    }
+
     pub(super) fn write(&self, mut file: &File) -> io::Result<()> {
         file.set_len(0)?;
         file.rewind()?;
@@ -66,4 +73,43 @@ fn stat(pid: u32) -> io::Result<(u64, char)> {
         Some((fields.split(' ').nth(19)?.parse().ok()?, state))
     });
     parsed.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::{process::Command, thread::sleep, time::Duration};
+
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_stopped_until_it_goes_on() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (started, _) = stat(child.id()).unwrap();
+        let owner = Owner {
+            pid: child.id(),
+            started,
+            kind: None,
+        };
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let becomes = |stopped| {
+            (0..500).any(|_| {
+                sleep(Duration::from_millis(10));
+                owner.is_stopped() == stopped
+            })
+        };
+        let before = owner.is_stopped();
+        kill(pid, Signal::SIGSTOP).unwrap();
+        let (stops, alive) = (becomes(true), owner.is_alive());
+        kill(pid, Signal::SIGCONT).unwrap();
+        let goes_on = becomes(false);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!before && stops && alive && goes_on && !owner.is_alive());
+    }
 }

@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_millis(2);
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let count = effort.pick(10_000, 3000);
-    table.progress(&format!("jitter, {count} packets each"));
+    Table::progress(&format!("jitter, {count} packets each"));
     let run = scene.arm("delay: {time: 100ms, jitter: 20ms, distribution: normal}")?;
     let words = format!("delay 100ms 20ms distribution normal {NETEM_LIMIT}");
     let netem = scene.netem.netem(&words)?;

@@ -23,7 +23,7 @@ const LEASE: Duration = Duration::from_secs(2);
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let turns = effort.pick(5, 2);
-    table.progress(&format!("SIGKILL of both, {turns} turns"));
+    Table::progress(&format!("SIGKILL of both, {turns} turns"));
     let mut times = Vec::new();
     let (mut held, mut arrived) = (0, 0);
     for _ in 0..turns {

@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_millis(6);
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let count = effort.pick(3000, 500);
     for asked in ASKED_MS {
-        table.progress(&format!("{asked} ms, {count} round trips"));
+        Table::progress(&format!("{asked} ms, {count} round trips"));
         let run = scene.arm(&format!("delay: {asked}ms"))?;
         let netem = scene
             .netem

@@ -20,21 +20,21 @@ const LONGEST: Duration = Duration::from_millis(30);
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let count = PEERS;
-    table.progress(&format!("{count} delays: arming"));
+    Table::progress(&format!("{count} delays: arming"));
     let distinct = Pair::new("distinct")?;
     let asked = Instant::now();
     let many = Run::faults(&scene.daemon, distinct.target(), &by_peer(count)?)?;
     let our_setup = asked.elapsed();
     let everyone = format!("  - delay: 20ms\n    match: {{direction: out, peers: [{ALL_PEERS}]}}");
     let one = Run::faults(&scene.daemon, scene.chaosd.target(), &everyone)?;
-    table.progress(&format!("{count} classes, netems and filters"));
+    Table::progress(&format!("{count} classes, netems and filters"));
     let asked = Instant::now();
     let netem = scene.netem.queue(&classes(count)?)?;
     let their_setup = asked.elapsed();
 
     let turns = effort.pick(5, 3);
     let span = Duration::from_secs(effort.pick(3, 2));
-    table.progress(&format!("{count} delays against one, {turns} turns"));
+    Table::progress(&format!("{count} delays against one, {turns} turns"));
     let peers: Vec<Ipv4Addr> = (0..count).map(peer).collect();
     let pps = |pair: &Pair| -> Result<f64> {
         let flood = Flood {

@@ -15,7 +15,7 @@ const PER_SECOND: u32 = 5000;
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let sent = PER_SECOND * effort.pick(10, 4);
-    table.progress("5000 packets a second through 1 s");
+    Table::progress("5000 packets a second through 1 s");
     let run = scene.arm("delay: 1s")?;
     let ours = received(&scene.chaosd, sent)?;
     let overflow = overflow(&run.revert()?);

@@ -22,7 +22,7 @@ const UDP_FRAME: u32 = UDP_PAYLOAD + 42;
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let span = Duration::from_secs(effort.pick(10, 5));
     for mbit in MBIT {
-        table.progress(&format!("{mbit} mbit, TCP and UDP"));
+        Table::progress(&format!("{mbit} mbit, TCP and UDP"));
         // The queue of the contestants holds the same: 100 ms, and 2 frames at least.
         let frames = (mbit * 100_000 / 8 / 1514).max(2);
         let run = scene.arm(&format!("bandwidth: {{rate: {mbit}mbit, queue: 100ms}}"))?;

@@ -55,7 +55,7 @@ impl Table {
     }
 
     /// What is going on, beside the results.
-    pub fn progress(&self, what: &str) {
+    pub fn progress(what: &str) {
         anstream::eprintln!("{DIM}  {what} ...{DIM:#}");
     }
 

@@ -48,7 +48,7 @@ fn compare(
     (what, unit): (&str, &str),
     measure: impl Fn(&Pair) -> Result<f64>,
 ) -> Result<()> {
-    table.progress(&format!("{what}, {turns} turns"));
+    Table::progress(&format!("{what}, {turns} turns"));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..turns {
         ours.push(measure(&scene.chaosd)?);

@@ -142,8 +142,8 @@ pub fn stream(pair: &Pair, warm_up: Duration, span: Duration) -> Result<f64> {
         .target()
         .enter(|| TcpStream::connect(remote))?
         .context("failed to connect")?;
-    let (mut receiver, _) = listener.accept().context("failed to accept")?;
-    for stream in [&sender, &receiver] {
+    let (mut taker, _) = listener.accept().context("failed to accept")?;
+    for stream in [&sender, &taker] {
         stream
             .set_read_timeout(Some(NOTICE))
             .context("failed to set a timeout")?;
@@ -170,7 +170,7 @@ pub fn stream(pair: &Pair, warm_up: Duration, span: Duration) -> Result<f64> {
             stay_on(1);
             let mut block = vec![0; 256 << 10];
             while !ended.load(Ordering::Acquire) {
-                match receiver.read(&mut block) {
+                match taker.read(&mut block) {
                     Ok(0) => return,
                     Ok(length) => {
                         received.fetch_add(length as u64, Ordering::Release);
