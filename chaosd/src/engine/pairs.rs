@@ -15,7 +15,7 @@ use crate::{
     netlink::{
         self, PLANES,
         detour::{self, Detour, Role, Spec},
-        qdisc::{self, Fq},
+        qdisc::{self, Fq, Gauge},
     },
     plan::Netns,
     txn::{Applied, Txn},
@@ -151,15 +151,14 @@ impl Pairs {
         let netns = plane.netns().clone();
         let until = Instant::now() + NETEM_PATIENCE;
         for NetemOf { device, .. } in netems {
-            let left = drained(
-                until,
-                || vouch(plane),
-                || qdisc::backlog(netns.fd.as_fd(), device.tx).map_or(0, |q| u64::from(q.packets)),
-            );
+            vouch(plane);
+            let mut queue = Gauge::open(netns.fd.as_fd(), device.tx).ok();
+            let left = drained(until, || vouch(plane), || waiting_in(&mut queue));
             tell(left, &device.tx_name);
         }
         let mut report = RevertReport::default();
         for NetemOf { device, .. } in netems {
+            vouch(plane);
             plane.lose_netem(device.rx);
             let at = self.netems.iter().position(|n| n.device.tx == device.tx);
             if let Some(at) = at {
@@ -184,14 +183,14 @@ impl Pairs {
         let until = Instant::now() + Duration::from_nanos(longest) + GRACE;
         let name = detour::names(plane.number() / PLANES, plane.number() % PLANES, Role::Hold).tx;
         let netns = plane.netns();
+        let mut queue =
+            index_of(netns, &name).and_then(|index| Gauge::open(netns.fd.as_fd(), index).ok());
         let waiting = || {
             if held() == 0 {
                 return 0;
             }
             // What the network lost on its way out is not waited for.
-            index_of(netns, &name).map_or(0, |index| {
-                qdisc::backlog(netns.fd.as_fd(), index).map_or(0, |q| u64::from(q.packets))
-            })
+            waiting_in(&mut queue)
         };
         tell(drained(until, vouch, waiting), &name);
         // What was on its way from the queue just now has arrived meanwhile.
@@ -247,7 +246,7 @@ fn make(
 }
 
 /// Looks until nothing is left or it is too late; returns what is left.
-fn drained(until: Instant, mut vouch: impl FnMut(), left: impl Fn() -> u64) -> u64 {
+fn drained(until: Instant, mut vouch: impl FnMut(), mut left: impl FnMut() -> u64) -> u64 {
     loop {
         let now = left();
         if now == 0 || Instant::now() >= until {
@@ -256,6 +255,12 @@ fn drained(until: Instant, mut vouch: impl FnMut(), left: impl Fn() -> u64) -> u
         vouch();
         std::thread::sleep(LOOK);
     }
+}
+
+/// Packets in a queue; none when it is gone.
+fn waiting_in(queue: &mut Option<Gauge>) -> u64 {
+    let stats = queue.as_mut().and_then(|queue| queue.read().ok());
+    stats.map_or(0, |stats| u64::from(stats.packets))
 }
 
 fn tell(left: u64, device: &str) {
