@@ -27,6 +27,10 @@ use crate::vm::size::Size;
 use crate::vm::{Machine, interrupt};
 use crate::{build, setup, step};
 
+/// Tells the tests that every instruction is slow, so that what they repeat for the sake of
+/// statistics is repeated less.
+const EMULATED: &str = "CHAOSD_EMULATED";
+
 #[derive(clap::Args)]
 pub struct Args {
     /// Run only the tests whose name contains one of these
@@ -228,9 +232,14 @@ fn under(machine: &Machine, args: &Args, job: &Job) -> Result<Results> {
 
 fn in_guest(machine: &Machine, args: &Args, job: &Job, results: &mut Results) -> Result<()> {
     let mut partial = Vec::new();
+    let env: &[_] = if machine.is_emulated() {
+        &[(EMULATED.into(), "1".into())]
+    } else {
+        &[]
+    };
     let ended = machine.run(
         &job.command()?,
-        &[],
+        env,
         &mut |bytes| {
             partial.extend_from_slice(bytes);
             while let Some(end) = partial.iter().position(|&byte| byte == b'\n') {

@@ -131,6 +131,11 @@ impl Machine {
         })
     }
 
+    /// Whether QEMU translates the guest's instructions: all takes 5 to 40 times as long.
+    pub fn is_emulated(&self) -> bool {
+        self.accelerator == Accelerator::Tcg
+    }
+
     /// Runs the command as root in the caller's directory, with the caller's variables that it
     /// may need and `env`.
     pub fn run(

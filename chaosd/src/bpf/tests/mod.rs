@@ -194,6 +194,16 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 /// The longest there is (`CONFIG_HZ` of 100).
 const JIFFY_NS: u64 = 10_000_000;
 
+/// How many of `count` packets a test of shares takes: a tenth where the processor is emulated, each being a
+/// system call there that takes as long as a hundred here.
+fn repeats(count: usize) -> usize {
+    if std::env::var_os("CHAOSD_EMULATED").is_some() {
+        count / 10
+    } else {
+        count
+    }
+}
+
 /// A fault that loses every packet it matches.
 fn lose_all() -> Fault {
     lose(ONE)
