@@ -7,8 +7,8 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, maps::lpm_trie::Key};
 use chaosd_ebpf::{
-    BY_PEER, Counters, FLOW_BUCKETS, Fault, KEEP_ORDER, Kind, NORMAL, ONE, PER_FLOW, PROBABILITY, TABLE_LEN,
-    UNIFORM, UNIT,
+    BY_PEER, Counters, FLOW_BUCKETS, Fault, KEEP_ORDER, Kind, NORMAL, ONE, PER_FLOW, PROBABILITY,
+    TABLE_LEN, UNIFORM, UNIT,
 };
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chaosd_ebpf::{
-    BY_PEER, FIRST_CUSTOM, Fault, HOLDS, KEEP_ORDER, Kind, NORMAL, ONE, PARETO, PARETO_NORMAL, PER_SEGMENT,
-    UNIFORM, UNIT,
+    BY_PEER, FIRST_CUSTOM, Fault, HOLDS, KEEP_ORDER, Kind, NORMAL, ONE, PARETO, PARETO_NORMAL,
+    PER_SEGMENT, UNIFORM, UNIT,
 };
 use humantime::format_duration;
 use ipnet::IpNet;

@@ -26,10 +26,7 @@ pub struct ResolveError {
     source: io::Error,
 }
 
-pub(super) fn matcher(
-    spec: &FaultSpec,
-    scope: &Scope,
-) -> Result<Matcher, ResolveError> {
+pub(super) fn matcher(spec: &FaultSpec, scope: &Scope) -> Result<Matcher, ResolveError> {
     let (m, kind) = (&spec.matching, packet(&spec.kind));
     let peers = resolve(spec)?;
     Ok(Matcher {

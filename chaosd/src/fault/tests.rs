@@ -243,14 +243,26 @@ fn delays_by_peer_come_with_their_peers_and_what_the_jitter_is_for_all() {
         "{delay: {by-peer: {10.1.0.0/16: 2ms, 127.0.0.1: 0, 'fd00:2::/64': 90ms}, jitter: 5ms}, match: {not-peers: 10.1.0.1}}",
     );
     let net = |text: &str| text.parse::<IpNet>().unwrap();
-    let times = [("10.1.0.0/16", 2_000_000), ("127.0.0.1/32", 0), ("fd00:2::/64", 90_000_000)];
+    let times = [
+        ("10.1.0.0/16", 2_000_000),
+        ("127.0.0.1/32", 0),
+        ("fd00:2::/64", 90_000_000),
+    ];
     assert_eq!(rule.times, times.map(|(text, time)| (net(text), time)));
     let peers = rule.matcher.peers.unwrap();
-    assert!(peers.include.into_iter().eq(times.map(|(text, _)| net(text))));
+    assert!(
+        peers
+            .include
+            .into_iter()
+            .eq(times.map(|(text, _)| net(text)))
+    );
     assert!(peers.except.into_iter().eq([net("10.1.0.1/32")]));
     assert!(rule.matcher.loopback && rule.matcher.holds);
     assert_eq!(rule.fault.flags, HOLDS | KEEP_ORDER | BY_PEER);
-    assert_eq!((rule.fault.hold.time_ns, rule.fault.hold.jitter_ns), (0, 5_000_000));
+    assert_eq!(
+        (rule.fault.hold.time_ns, rule.fault.hold.jitter_ns),
+        (0, 5_000_000)
+    );
     let plain = compile("delay: 5ms");
     assert!(plain.times.is_empty() && plain.fault.flags & BY_PEER == 0);
 }

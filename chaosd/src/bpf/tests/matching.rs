@@ -301,7 +301,10 @@ fn each_of_256_overlapping_faults_is_matched_and_the_last_one_decides() {
             let rate = if n == 254 { chaosd_ebpf::ONE } else { 0 };
             bench.install(matcher, lose(rate));
         }
-        let refused = bench.plane.install(any(), lose_all(), None, &[]).unwrap_err();
+        let refused = bench
+            .plane
+            .install(any(), lose_all(), None, &[])
+            .unwrap_err();
         assert_eq!(
             refused.to_string(),
             "a plane holds at most 256 faults at once"

@@ -5,8 +5,8 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::profile::{
-    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_COPIES, Mean, Queue, Reorder,
-    Share,
+    Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_COPIES, Mean, Queue,
+    Reorder, Share,
     problem::{Found, Mistake, quote},
     tree::{Key, Node, Value},
     units::{Percent, Rate, Size},

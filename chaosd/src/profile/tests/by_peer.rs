@@ -62,10 +62,17 @@ fn mistakes_of_times_by_peer_say_what_to_type() {
         by-peer: {10.0.0.1: 5ms}, correlation: 5% => 3:37: correlation without jitter: there is nothing it could shape
         by-pere: {10.0.0.1: 5ms} => 3:11: unknown key `by-pere` in delay; did you mean `by-peer`?
     ");
-    table(|matching| one(&format!("delay: {{by-peer: {{10.1.0.0/16: 5ms}}}}\nmatch: {{{matching}}}")), "
+    table(
+        |matching| {
+            one(&format!(
+                "delay: {{by-peer: {{10.1.0.0/16: 5ms}}}}\nmatch: {{{matching}}}"
+            ))
+        },
+        "
         peers: 10.1.0.1 => 4:18: peers beside by-peer: the peers are those of by-peer
         not-peers: 10.0.0.0/8 => 4:22: not-peers takes out all of by-peer: nothing is left to match
-    ");
+    ",
+    );
     check(
         &one("delay: {by-peer: {a.b: 5, 10.0.0.1: 1M}, time: 6}"),
         &[
