@@ -80,6 +80,10 @@ impl Hold {
     }
 }
 
+/// All holds of a packet together: what its tag can count in chunks, and beyond fq's horizon with
+/// none of them.
+const LONGEST_NS: u64 = 1_200_000_000_000;
+
 /// A departure.
 #[derive(Clone, Copy)]
 pub struct Departure {
@@ -144,7 +148,7 @@ pub fn hold(
     if v.hold.holder == 0 {
         v.hold.holder = n + 1;
         v.hold.run = f.run;
-        v.hold.salt = f.seed;
+        v.hold.salt = salt(f);
     }
     if own > v.hold.most {
         v.hold.most = own;
@@ -195,7 +199,7 @@ pub fn departure(v: &mut Verdict) -> Option<Departure> {
             *last = at;
         }
     }
-    at += v.hold.late;
+    at = (at + v.hold.late).min(now + LONGEST_NS);
     let loose = v.hold.loose | (v.hold.late != 0) as u32 != 0;
     (at > now).then_some(Departure { now, at, loose })
 }
@@ -206,6 +210,12 @@ pub fn departure(v: &mut Verdict) -> Option<Departure> {
 fn flow_bucket(flow: u32, salt: u64) -> Option<*mut u64> {
     let hash = mix(u64::from(flow) ^ mix(salt)) as u32;
     maps::FLOWS.get_ptr_mut(hash & (FLOW_BUCKETS - 1))
+}
+
+/// What sets the flows of a fault apart from those of others, and of other runs with the same seed.
+#[inline(always)]
+fn salt(f: &Fault) -> u64 {
+    f.seed ^ u64::from(f.run + 1) << 32
 }
 
 /// `part / ONE` of a time up to some days.
@@ -226,7 +236,7 @@ fn share(time: u64, part: u64) -> u64 {
 fn link(f: &Fault, n: u32, intensity: u64, v: &mut Verdict) -> Option<bool> {
     let direction = v.direction & 1;
     let free = if f.flags & PER_FLOW != 0 {
-        flow_bucket(v.flow, f.seed ^ u64::from(direction | (n + 1) << 1))?
+        flow_bucket(v.flow, salt(f) ^ u64::from(direction | (n + 1) << 1))?
     } else {
         let state = maps::STATES.get_ptr_mut(n)?;
         // SAFETY: within a map value.

@@ -100,14 +100,14 @@ impl Pairs {
         Ok(device)
     }
 
-    /// Which of the pairs somebody deleted. `plane` steers nothing into them any more.
+    /// Which of the pairs somebody deleted or set down. `plane` steers nothing into them any more.
     pub fn lost(&mut self, plane: &mut Plane) -> Vec<Role> {
-        let Ok(ours) = netlink::leftovers(plane.netns().fd.as_fd()) else {
+        let Ok(up) = netlink::ours_up(plane.netns().fd.as_fd()) else {
             return Vec::new();
         };
         let gone = |role| {
-            let tx = detour::names(plane.number() / PLANES, plane.number() % PLANES, role).tx;
-            ours.iter().all(|(name, _)| *name != tx)
+            let pair = detour::names(plane.number() / PLANES, plane.number() % PLANES, role);
+            !(up.contains(&pair.tx) && up.contains(&pair.rx))
         };
         let mut lost = Vec::new();
         if plane.has_detour() && gone(Role::Segment) {

@@ -123,7 +123,11 @@ impl Run {
             match role {
                 Role::Segment => m.steering != Steering::Never,
                 Role::Hold => m.holds,
-                Role::Netem(_) => m.netem,
+                Role::Netem(number) => {
+                    let end = format!("e{number}");
+                    let own = |n: &NetemOf| n.device.tx_name.ends_with(&end);
+                    m.netem && self.netems.iter().any(own)
+                }
             }
         })
     }

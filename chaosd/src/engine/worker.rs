@@ -410,7 +410,7 @@ impl Worker {
     fn interfaces_changed(&mut self, plane: u32) {
         for role in self.planes.reconcile(plane, &self.instance) {
             for id in self.ids(|r| r.plane == plane && r.needs(role)) {
-                self.target_gone(&id, "the detour device it needs was deleted");
+                self.target_gone(&id, "the detour device it needs was deleted or set down");
             }
         }
         let Some(held) = self.planes.get(plane) else {

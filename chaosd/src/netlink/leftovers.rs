@@ -3,7 +3,13 @@
 use std::os::fd::BorrowedFd;
 
 use futures_util::TryStreamExt;
-use rtnetlink::{LinkUnspec, packet_route::RouteNetlinkMessage};
+use rtnetlink::{
+    LinkUnspec,
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{LinkFlags, LinkMessage},
+    },
+};
 
 use super::{
     ALIAS, NetlinkError, block_on_in,
@@ -13,7 +19,21 @@ use super::{
 
 /// The devices of `netns` that bear chaosd's alias, as (name, alias).
 pub fn leftovers(netns: BorrowedFd<'_>) -> Result<Vec<(String, String)>, NetlinkError> {
-    let links = block_on_in(netns, async |handle| {
+    let named = |link: &LinkMessage| (name(link).to_owned(), alias(link).to_owned());
+    Ok(ours(netns)?.iter().map(named).collect())
+}
+
+/// The names of those that are up.
+pub fn ours_up(netns: BorrowedFd<'_>) -> Result<Vec<String>, NetlinkError> {
+    let ours = ours(netns)?;
+    let up = ours
+        .iter()
+        .filter(|link| link.header.flags.contains(LinkFlags::Up));
+    Ok(up.map(|link| name(link).to_owned()).collect())
+}
+
+fn ours(netns: BorrowedFd<'_>) -> Result<Vec<LinkMessage>, NetlinkError> {
+    let mut links = block_on_in(netns, async |handle| {
         handle.link().get().execute().try_collect::<Vec<_>>().await
     })
     .map_err(NetlinkError::Enter)?
@@ -21,11 +41,8 @@ pub fn leftovers(netns: BorrowedFd<'_>) -> Result<Vec<(String, String)>, Netlink
         what: "the network interfaces",
         source,
     })?;
-    Ok(links
-        .iter()
-        .filter(|link| alias(link).starts_with(ALIAS))
-        .map(|link| (name(link).to_owned(), alias(link).to_owned()))
-        .collect())
+    links.retain(|link| alias(link).starts_with(ALIAS));
+    Ok(links)
 }
 
 /// Deletes the device `name` of `netns` if its alias is `alias`, and its peer with it.

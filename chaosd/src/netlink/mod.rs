@@ -23,7 +23,7 @@ pub mod trial;
 pub use claim::{PLANES, claim_plane, claimed_planes};
 pub use connections::{Connection, established};
 pub use interfaces::interfaces;
-pub use leftovers::{delete_link, leftovers};
+pub use leftovers::{delete_link, leftovers, ours_up};
 pub use monitor::{Monitor, monitor};
 #[cfg(test)]
 pub(crate) use netns::tests;
