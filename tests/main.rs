@@ -14,6 +14,7 @@ mod delay;
 mod drop;
 mod duplicate;
 mod hold;
+mod hold_pairs;
 mod hooks;
 mod interfaces;
 mod loopback;

@@ -200,7 +200,7 @@ pub fn departure(v: &mut Verdict) -> Option<Departure> {
         }
     }
     at = (at + v.hold.late).min(now + LONGEST_NS);
-    let loose = v.hold.loose | (v.hold.late != 0) as u32 != 0;
+    let loose = v.hold.loose | u32::from(v.hold.late != 0) != 0;
     (at > now).then_some(Departure { now, at, loose })
 }
 
@@ -224,9 +224,9 @@ fn share(time: u64, part: u64) -> u64 {
     if part >= ONE {
         time
     } else if time < ONE {
-        time * part >> 32
+        (time * part) >> 32
     } else {
-        (time >> 16) * part >> 16
+        ((time >> 16) * part) >> 16
     }
 }
 
@@ -281,9 +281,9 @@ fn jitter(f: &Fault, n: u32, direction: u32, dice: &mut Dice) -> i64 {
     let width = h.jitter_ns.cast_signed();
     if h.correlation == 0 {
         if h.table == UNIFORM {
-            return (i64::from(draw) - (1 << 19)) * width >> 19;
+            return ((i64::from(draw) - (1 << 19)) * width) >> 19;
         }
-        return i64::from(quantile(h.table, draw >> 8)) * width >> 16;
+        return (i64::from(quantile(h.table, draw >> 8)) * width) >> 16;
     }
     // A Gaussian walk with the correlation asked for, whose probability then picks the quantile: the
     // distribution stays what it is, where mixing draws (net/sched/sch_netem.c, `get_crandom`) narrows
@@ -297,16 +297,18 @@ fn jitter(f: &Fault, n: u32, direction: u32, dice: &mut Dice) -> i64 {
     let z = (i64::from(h.correlation) * i64::from(*last) + i64::from(h.independence) * step) >> 16;
     *last = z as i32;
     if h.table == NORMAL {
-        return z * width >> 16;
+        return (z * width) >> 16;
     }
     let unit = i64::from(UNIT);
     // From -4 to 4 deviations over the table.
-    let at = ((z + 4 * unit) >> 7).clamp(0, TABLE_LEN as i64 - 1) as u32;
+    let at = ((z + 4 * unit) >> 7)
+        .clamp(0, TABLE_LEN as i64 - 1)
+        .cast_unsigned() as u32;
     let probability = quantile(PROBABILITY, at);
     if h.table == UNIFORM {
-        return (i64::from(probability) - (1 << 15)) * width >> 15;
+        return ((i64::from(probability) - (1 << 15)) * width) >> 15;
     }
-    i64::from(quantile(h.table, (probability as u32) >> 4)) * width >> 16
+    (i64::from(quantile(h.table, probability.cast_unsigned() >> 4)) * width) >> 16
 }
 
 #[inline(always)]

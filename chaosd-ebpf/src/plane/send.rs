@@ -225,7 +225,7 @@ pub fn leave_at(ctx: &TcContext, at: u64) {
 }
 
 /// A clone, for it has no socket: TCP Small Queues would stall a sender whose packets stay charged
-/// to it (net/ipv4/tcp_output.c, `tcp_small_queue_check`), and UDP would run out of its buffer.
+/// to it (`net/ipv4/tcp_output.c`, `tcp_small_queue_check`), and UDP would run out of its buffer.
 #[inline(always)]
 fn into_hold(clones: &Clones) {
     // SAFETY: the context and numbers.

@@ -1,6 +1,6 @@
 //! A number and its unit in one word, such as `1.5mbit` or `64 KB`.
 
-/// Decimal places that [`write`] uses at most.
+/// Decimal places that [`write()`] uses at most.
 const PLACES: u64 = 1000;
 
 /// The number and what follows it; `None` when it does not begin with a number that is not
