@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use support::{Instance, wait_until};
 
 use crate::scene::{CALM, Fault, LONG, Scene, runs};
@@ -181,6 +181,20 @@ fn a_killed_watchdog_is_replaced_in_mid_fault_and_the_next_one_watches() -> Resu
     );
     scene.assert_unchanged()?;
     scene.assert_clean_after_next_command(&daemon)
+}
+
+#[test]
+fn a_daemon_that_inherits_blocked_signals_ends_by_them_all_the_same() -> Result<()> {
+    let scene = Scene::new("deaf", Fault::Drop)?;
+    let all = SigSet::all();
+    all.thread_block()?;
+    let daemon = scene.daemon();
+    all.thread_unblock()?;
+    let mut daemon = daemon?;
+    daemon.kill(Signal::SIGTERM)?;
+    let status = daemon.wait(LONG)?;
+    ensure!(status.code() == Some(0), "{status}: {}", daemon.log());
+    scene.assert_clean(&daemon)
 }
 
 #[test]

@@ -27,7 +27,11 @@ fn each_copy_arrives_and_there_are_exactly_as_many_as_were_made() -> Result<()> 
                     rate: Some(4_000),
                     ..Flow::default()
                 };
-                let run = Run::inject(&daemon, lab.target(), &format!("duplicate {flags}"))?;
+                let run = Run::inject(
+                    &daemon,
+                    lab.target(),
+                    &format!("duplicate {flags} --protocol udp"),
+                )?;
                 let seen = flow(from, to, &asked)?;
                 let told = run.revert()?;
                 let total = told.total(0);

@@ -206,6 +206,9 @@ enum Verb {
 
 /// Parses the command line, does what it says, and tells how it ended.
 pub fn main() -> ExitCode {
+    // Whoever starts us may have signals blocked, which we would inherit: nothing would end us then.
+    // It fails for a bad address alone (sigprocmask(2)).
+    nix::sys::signal::SigSet::empty().thread_set_mask().ok();
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -51,9 +51,16 @@ impl Supervised {
                 None => bound.env_remove(name),
             };
         }
+        // A child inherits the mask of the thread that starts it, and is to be one that can be ended. A
+        // signal of this moment ends us without ado.
+        ending()
+            .thread_unblock()
+            .context("failed to unblock signals")?;
         let child = bound
             .spawn()
-            .with_context(|| format!("failed to start {name}"))?;
+            .with_context(|| format!("failed to start {name}"));
+        ending().thread_block().context("failed to block signals")?;
+        let child = child?;
         let child = Arc::new(Mutex::new(child));
         let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         children.retain(|child| child.strong_count() > 0);
@@ -119,15 +126,20 @@ pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// The signals that end us.
+fn ending() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .collect()
+}
+
 /// From now on a signal that would end us ends our children instead, and we see the flag.
 fn watch() -> Result<()> {
     static ONCE: Once = Once::new();
     let mut result = Ok(());
     ONCE.call_once(|| {
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-            .into_iter()
-            .collect();
-        // Threads inherit the mask; for children the standard library clears it.
+        let signals = ending();
+        // Threads inherit the mask.
         result = signals
             .thread_block()
             .context("failed to block the signals that end us");

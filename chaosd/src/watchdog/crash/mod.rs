@@ -115,6 +115,10 @@ fn with_parent_and_watchdog_killed_the_next_start_restores() {
     scene.parent().wait().unwrap();
     within(Duration::from_secs(1), || is_gone(watchdog));
     assert_eq!(scene.values(), ["1"; 3]);
+    // A child that another test starts has the lock until it runs its own program.
+    within(Duration::from_secs(2), || {
+        !scene.state().abandoned().unwrap().is_empty()
+    });
     let left = scene.state().abandoned().unwrap();
     assert_eq!(left[0].journals.len(), 1);
     let report = revert_abandoned(&scene.state(), &real());
