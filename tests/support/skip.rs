@@ -23,3 +23,9 @@ pub fn record(reason: &str) {
         panic!("failed to record a skipped test: {error}");
     }
 }
+
+/// True where `cargo xtask test --kernel` says that the processor is computed: what repeats itself does
+/// so less often there.
+pub fn is_emulated() -> bool {
+    std::env::var_os("CHAOSD_EMULATED").is_some()
+}
