@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use support::tcp::Echo;
-use support::{Daemon, Family, Instance, Lab, Options, Run, Snapshot, Timed, run, wait_until};
+use support::{
+    Daemon, Family, Instance, Kept, Lab, Options, Run, Snapshot, Timed, run, wait_until,
+};
 
 use crate::held::{LONG, assert_all, assert_held, least, ms, needs_fq};
 use crate::scene::{CALM, Fault, Scene};
@@ -58,6 +60,7 @@ fn with_daemon_and_watchdog_killed_over_held_packets_the_next_one_is_on_time() -
 #[test]
 fn what_a_double_kill_leaves_is_inert_and_swept_by_the_next_start() -> Result<()> {
     needs_fq!();
+    let _kept = Kept::leftovers();
     let lab = Lab::new("held-inert")?;
     let (target, peer) = (lab.target(), lab.peer());
     let before = Snapshot::take(target)?;

@@ -4,9 +4,9 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -61,22 +61,14 @@ fn doctor_and_status_list_what_a_double_kill_left_until_it_is_reverted() -> Resu
 fn a_run_killed_with_its_watchdog_at_any_moment_leaves_nothing_that_is_not_undone() -> Result<()> {
     let scene = Scene::new("moments", Fault::Loopback)?;
     let instance = Instance::new()?;
+    let arming = time_to_arm(&scene, &instance)?;
     let mut left = 0_u32;
     let rounds = if support::is_emulated() { 10_u32 } else { 50 };
     for round in 0..rounds {
-        let mut child = instance
-            .command()?
-            .args(scene.inject())
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("failed to start chaosd inject")?;
-        // Arming takes some 100 to 300 ms in an unoptimised binary: all of it is covered, in
-        // steps that are no multiple of anything.
-        sleep(Duration::from_micros(u64::from(round) * 7_919));
-        kill_all(&instance, child.id())?;
-        child.wait().context("failed to wait for chaosd inject")?;
+        let child = start_alone(&scene, &instance)?;
+        // All of arming is covered, and what comes after it.
+        sleep(arming.mul_f64(1.5 * f64::from(round) / f64::from(rounds)));
+        end(&instance, child)?;
         left += u32::from(!files(&instance.state_dir()).is_empty());
         if round % 2 == 0 {
             scene
@@ -85,7 +77,10 @@ fn a_run_killed_with_its_watchdog_at_any_moment_leaves_nothing_that_is_not_undon
         }
         // In the other rounds the next run finds it, and may die over it.
     }
-    println!("{left} of {rounds} deaths left something for the next command");
+    println!(
+        "{left} of {rounds} deaths in {:?} left something for the next command",
+        arming.mul_f64(1.5)
+    );
     ensure!(
         left > 0,
         "no death left anything to undo: all came too early"
@@ -138,17 +133,9 @@ fn a_run_killed_when_a_change_has_just_been_seen_leaves_nothing_that_is_not_undo
         ("a changed sysctl", Box::new(sysctl)),
     ];
     for (what, mut seen) in seen {
-        let mut child = instance
-            .command()?
-            .args(scene.inject())
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("failed to start chaosd inject")?;
+        let child = start_alone(&scene, &instance)?;
         let came = wait_until_closely(&mut seen);
-        kill_all(&instance, child.id())?;
-        child.wait().context("failed to wait for chaosd inject")?;
+        end(&instance, child)?;
         ensure!(came, "{what} never came");
         scene
             .assert_clean_after_next_command(&instance)
@@ -272,6 +259,38 @@ fn doubly_killed(scene: &Scene) -> Result<Instance> {
     // Both hold the instance's lock until the last of them is gone.
     ensure!(wait_until(LONG, || !runs(watchdog)), "the watchdog lives");
     Ok(run.into_instance())
+}
+
+/// How long it takes here from the start of `inject` to its last change but one.
+fn time_to_arm(scene: &Scene, instance: &Instance) -> Result<Duration> {
+    let start = Instant::now();
+    let child = start_alone(scene, instance)?;
+    let journal = instance.state_dir().join("instances/0/plane-0-lo.journal");
+    let came = wait_until_closely(&mut || journal.exists());
+    let took = start.elapsed();
+    end(instance, child)?;
+    ensure!(came, "{} never came", journal.display());
+    scene.assert_clean_after_next_command(instance)?;
+    Ok(took)
+}
+
+/// A foreground `inject` in a process group of its own, so that no signal of ours reaches others.
+fn start_alone(scene: &Scene, instance: &Instance) -> Result<Child> {
+    instance
+        .command()?
+        .args(scene.inject())
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("failed to start chaosd inject")
+}
+
+/// Kills it with its watchdog, and waits.
+fn end(instance: &Instance, mut child: Child) -> Result<()> {
+    kill_all(instance, child.id())?;
+    child.wait().context("failed to wait for chaosd inject")?;
+    Ok(())
 }
 
 /// Kills a process and its watchdog, however far they are.

@@ -83,21 +83,23 @@ impl Bits {
             != 0
     }
 
-    /// The lowest fault, and the set without it.
+    /// Takes the lowest fault out, and returns it.
     #[inline(always)]
-    pub const fn take_first(&self) -> Option<(u32, Self)> {
-        let [a, b, c, d] = self.0;
-        if a != 0 {
-            Some((a.trailing_zeros(), Self([a & (a - 1), b, c, d])))
-        } else if b != 0 {
-            Some((64 + b.trailing_zeros(), Self([0, b & (b - 1), c, d])))
-        } else if c != 0 {
-            Some((128 + c.trailing_zeros(), Self([0, 0, c & (c - 1), d])))
-        } else if d != 0 {
-            Some((192 + d.trailing_zeros(), Self([0, 0, 0, d & (d - 1)])))
+    pub const fn pop(&mut self) -> Option<u32> {
+        let (word, base) = if self.0[0] != 0 {
+            (&mut self.0[0], 0)
+        } else if self.0[1] != 0 {
+            (&mut self.0[1], 64)
+        } else if self.0[2] != 0 {
+            (&mut self.0[2], 128)
+        } else if self.0[3] != 0 {
+            (&mut self.0[3], 192)
         } else {
-            None
-        }
+            return None;
+        };
+        let n = base + word.trailing_zeros();
+        *word &= *word - 1;
+        Some(n)
     }
 
     /// True when fault `n` is in the set.

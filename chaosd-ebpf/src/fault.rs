@@ -45,7 +45,7 @@ pub enum Kind {
     Duplicate = 8,
     /// Let packets out no faster than `hold.ns_per_byte`.
     Bandwidth = 9,
-    /// Send packets through the netem queue number `count`.
+    /// Send packets through a netem of the fault's own.
     Netem = 10,
 }
 

@@ -84,7 +84,7 @@ pub struct Control {
     pub detour_always: Bits,
     /// Faults that decide per wire segment: super-packets, and all of TCP so that order holds.
     pub detour_segments: Bits,
-    /// Faults that hold packets or copy them: no work for the cgroup program.
+    /// Faults that hold packets: no work for the cgroup program.
     pub holds: Bits,
     /// Faults that a netem does.
     pub netem: Bits,

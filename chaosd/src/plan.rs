@@ -299,6 +299,29 @@ fn serialize_flows<S: serde::Serializer>(flows: &[FlowKey], s: S) -> Result<S::O
 }
 
 #[cfg(test)]
+impl Scope {
+    /// A namespace without interfaces, cgroup or process.
+    #[expect(clippy::unwrap_used, reason = "tests")]
+    pub(crate) fn of_a_test() -> Self {
+        Self {
+            label: "test".into(),
+            netns: Netns {
+                path: "/proc/self/ns/net".into(),
+                dev: 0,
+                ino: 0,
+                fd: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
+            },
+            interfaces: Vec::new(),
+            cgroup: None,
+            pid: None,
+            process: None,
+            notes: Vec::new(),
+            protected: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
@@ -309,13 +332,6 @@ mod tests {
         let text = format!("version: 1\nfaults:\n  - {fault}\n");
         let profile = profile::load("test", &text, &Overrides::default()).unwrap();
         let scope = Scope {
-            label: "test".into(),
-            netns: Netns {
-                path: "/proc/self/ns/net".into(),
-                dev: 0,
-                ino: 0,
-                fd: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
-            },
             interfaces: vec![Interface {
                 index: 7,
                 name: "tun0".into(),
@@ -324,11 +340,7 @@ mod tests {
                 loopback: false,
                 default: true,
             }],
-            cgroup: None,
-            pid: None,
-            process: None,
-            notes: Vec::new(),
-            protected: Vec::new(),
+            ..Scope::of_a_test()
         };
         let spec = &profile.faults[0];
         let rule = fault::rule(spec, &scope, 1, false, 0).unwrap();

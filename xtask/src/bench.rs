@@ -2,7 +2,7 @@
 //! laboratory.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -107,20 +107,7 @@ fn under(tree: &Tree, args: &Args, series: Series, rest: &[String]) -> Result<u8
         .chain(rest.iter().map(OsString::from))
         .collect();
     step::heading(&format!("bench under {machine}"));
-    let ended = machine.run(
-        &command,
-        &env,
-        &mut |bytes| {
-            std::io::stdout()
-                .write_all(bytes)
-                .and_then(|()| std::io::stdout().flush())
-        },
-        &mut |bytes| std::io::stderr().write_all(bytes),
-    )?;
-    for line in &ended.complaints {
-        step::note(&format!("the guest's kernel: {line}"));
-    }
-    Ok(ended.status)
+    machine.show(&command, &env)
 }
 
 #[cfg(test)]

@@ -108,20 +108,9 @@ fn step(scratch: Scratch) -> i64 {
     let Some(v) = verdict(scratch) else {
         return 1;
     };
-    let (word, base) = if v.left.0[0] != 0 {
-        (&mut v.left.0[0], 0)
-    } else if v.left.0[1] != 0 {
-        (&mut v.left.0[1], 64)
-    } else if v.left.0[2] != 0 {
-        (&mut v.left.0[2], 128)
-    } else if v.left.0[3] != 0 {
-        (&mut v.left.0[3], 192)
-    } else {
+    let Some(n) = v.left.pop() else {
         return 1;
     };
-    let n = base + word.trailing_zeros();
-    *word &= *word - 1;
-
     let Some(f) = maps::FAULTS.get(n) else {
         return 0;
     };

@@ -96,24 +96,23 @@ pub fn armed() -> Option<&'static Control> {
 /// True while something is armed and nobody took the plane away.
 #[inline(always)]
 pub fn is_armed(ctl: &Control) -> bool {
-    // Read volatile: user space writes these while we look.
-    // SAFETY: valid aligned fields of a map value.
-    let (lease, fence) = unsafe {
-        (
-            core::ptr::read_volatile(&raw const ctl.lease_ns),
-            core::ptr::read_volatile(&raw const ctl.fence),
-        )
-    };
-    lease != 0 && fence == 0
+    // SAFETY: a valid aligned field of a map value, which user space writes while we look.
+    let fence = unsafe { core::ptr::read_volatile(&raw const ctl.fence) };
+    lease(ctl) != 0 && fence == 0
 }
 
 /// The time, while the daemon vouches for the plane.
 #[inline(always)]
 pub fn vouched(ctl: &Control) -> Option<u64> {
     let now = now();
+    (now <= lease(ctl)).then_some(now)
+}
+
+/// Until when the daemon vouches for the plane; 0: it let go of it.
+#[inline(always)]
+pub fn lease(ctl: &Control) -> u64 {
     // SAFETY: a valid aligned field of a map value, which user space writes while we look.
-    let lease = unsafe { core::ptr::read_volatile(&raw const ctl.lease_ns) };
-    (now <= lease).then_some(now)
+    unsafe { core::ptr::read_volatile(&raw const ctl.lease_ns) }
 }
 
 /// The control entry, armed or not.

@@ -25,7 +25,7 @@ pub fn next(ctl: &Control, bits: &Bits, now: u64, p: &Packet, way: u32) -> u32 {
     let mut tries = 0;
     // Those that rest or spare this flow are passed over; more than eight in a row are not.
     while tries < 8 {
-        let Some((n, others)) = left.take_first() else {
+        let Some(n) = left.pop() else {
             return 0;
         };
         if n >= past
@@ -34,7 +34,6 @@ pub fn next(ctl: &Control, bits: &Bits, now: u64, p: &Packet, way: u32) -> u32 {
         {
             return through(n, direction, p).unwrap_or(0);
         }
-        left = others;
         tries += 1;
     }
     0

@@ -67,7 +67,7 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
         bpf_skb_vlan_pop(skb);
     }
     let (run, left) = (tci >> 8 & 0xff, u64::from(tci & 0xff));
-    if left == 0 || ctl.hold == 0 {
+    if left == 0 || ctl.hold == 0 || maps::lease(ctl) == 0 {
         return None;
     }
     // SAFETY: a helper without arguments.
@@ -75,7 +75,7 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
     let length = CHUNKS_NS[chunk as usize & 3];
     let leaves = if stamp == 0 { now } else { stamp };
     let mut chunk = chunk;
-    let at = if let Some(ended) = ended(run, now) {
+    let at = if let Some(ended) = ended(run, now).or_else(|| lapsed(ctl, now)) {
         // In order: behind what leaves by itself within a chunk.
         let (last, turn) = (ended + length, leaves + left * length);
         let behind = turn.saturating_sub(ended) >> (HURRY[chunk as usize & 3] & 63);
@@ -85,8 +85,6 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
         }
         last + behind
     } else {
-        // Nobody vouches for it any more.
-        maps::vouched(ctl)?;
         if left > 1 {
             let tci = (tci & 0xff00) as u16 | (left - 1) as u16;
             // SAFETY: the context and numbers.
@@ -109,6 +107,13 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
     send::leave_at(ctx, at);
     // SAFETY: a helper without pointers.
     Some(unsafe { bpf_redirect(ctl.hold, 0) as i32 })
+}
+
+/// Since when nobody vouches for the plane any more, if so: that ends every run.
+#[inline(always)]
+fn lapsed(ctl: &Control, now: u64) -> Option<u64> {
+    let lease = maps::lease(ctl);
+    (lease < now).then_some(lease)
 }
 
 /// When this run ended, if it did.

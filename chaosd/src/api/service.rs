@@ -80,11 +80,11 @@ pub fn bind(name: &str, profile: &Profile) -> Result<Plan, Refusal> {
     if plan.faults.iter().any(|fault| fault.detour) {
         HOST.require_detour()?;
     }
-    let rules = || plan.faults.iter().map(|fault| &fault.rule.fault);
-    if rules().any(|fault| fault.flags & chaosd_ebpf::HOLDS != 0) {
+    let mut matchers = plan.faults.iter().map(|fault| &fault.rule.matcher);
+    if matchers.clone().any(|m| m.holds) {
         HOST.require_hold()?;
     }
-    if rules().any(|fault| fault.kind == chaosd_ebpf::Kind::Netem as u32) {
+    if matchers.any(|m| m.netem) {
         HOST.require_netem()?;
     }
     Ok(plan)

@@ -35,7 +35,7 @@ pub struct Matcher {
     pub unprotected: bool,
     /// Which packets it needs to see in the detour.
     pub steering: Steering,
-    /// Holds packets or copies them: needs the hold queue's device.
+    /// Holds packets: needs the hold queue's device.
     pub holds: bool,
     /// A netem does it: needs a netem device of its own.
     pub netem: bool,

@@ -14,10 +14,9 @@ use crate::{
     instance::Instance,
     netlink::{
         self, PLANES,
-        detour::{self, Detour, Role, Spec},
+        detour::{self, Detour, Names, Role, Spec},
         qdisc::{self, Fq, Gauge},
     },
-    plan::Netns,
     txn::{Applied, Txn},
     undo::{Link, NetnsId, RevertReport, System, Undo},
 };
@@ -31,6 +30,9 @@ const GRACE: Duration = Duration::from_millis(300);
 /// The longest that the queue of a netem is waited for: it cannot be told to let go.
 const NETEM_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Of a pair, in bytes: an interface that comes later may have any MTU.
+const LARGEST_MTU: u32 = 65_535;
+
 /// The pairs of one plane.
 #[derive(Default)]
 pub(super) struct Pairs {
@@ -42,7 +44,6 @@ pub(super) struct Pairs {
 /// The netem of one fault.
 struct Netem {
     number: u8,
-    device: Detour,
     applied: Applied,
 }
 
@@ -50,15 +51,13 @@ struct Netem {
 pub(super) struct Maker<'a> {
     pub instance: &'a Instance,
     pub system: &'a Arc<dyn System>,
-    /// Of the pairs, in bytes.
-    pub mtu: u32,
 }
 
 impl Pairs {
     /// The pair that splits super-packets, unless it is there.
     pub fn want_segment(&mut self, plane: &mut Plane, maker: &Maker) -> Result<(), OpenError> {
         if !plane.has_detour() {
-            let spec = Spec::segment(maker.mtu);
+            let spec = Spec::segment(LARGEST_MTU);
             let (_, applied) = make(plane, maker, "detour", &spec, |plane, made| {
                 plane.use_detour(made)
             })?;
@@ -70,7 +69,7 @@ impl Pairs {
     /// The hold queue, unless it is there.
     pub fn want_hold(&mut self, plane: &mut Plane, maker: &Maker) -> Result<(), OpenError> {
         if !plane.has_hold() {
-            let spec = Spec::hold(maker.mtu, Fq::holding(capacity()));
+            let spec = Spec::hold(LARGEST_MTU, Fq::holding(capacity()));
             let (_, applied) = make(plane, maker, "hold", &spec, |plane, made| {
                 plane.use_hold(made)
             })?;
@@ -79,25 +78,21 @@ impl Pairs {
         Ok(())
     }
 
-    /// A netem of its own; nothing is steered into it yet. Returns its device.
+    /// A netem of its own; nothing is steered into it yet. Returns its number and its device.
     pub fn add_netem(
         &mut self,
         plane: &mut Plane,
         maker: &Maker,
         netem: qdisc::Netem,
-    ) -> Result<Detour, OpenError> {
+    ) -> Result<(u8, Detour), OpenError> {
         let number = (0..=u8::MAX)
             .find(|n| self.netems.iter().all(|netem| netem.number != *n))
             .ok_or(OpenError::Full)?;
-        let spec = Spec::netem(number, maker.mtu, netem);
+        let spec = Spec::netem(number, LARGEST_MTU, netem);
         let name = format!("netem-{number}");
         let (device, applied) = make(plane, maker, &name, &spec, |_, _| Ok(()))?;
-        self.netems.push(Netem {
-            number,
-            device: device.clone(),
-            applied,
-        });
-        Ok(device)
+        self.netems.push(Netem { number, applied });
+        Ok((number, device))
     }
 
     /// Which of the pairs somebody deleted or set down. `plane` steers nothing into them any more.
@@ -106,7 +101,7 @@ impl Pairs {
             return Vec::new();
         };
         let gone = |role| {
-            let pair = detour::names(plane.number() / PLANES, plane.number() % PLANES, role);
+            let pair = names(plane, role);
             !(up.contains(&pair.tx) && up.contains(&pair.rx))
         };
         let mut lost = Vec::new();
@@ -157,10 +152,10 @@ impl Pairs {
             tell(left, &device.tx_name);
         }
         let mut report = RevertReport::default();
-        for NetemOf { device, .. } in netems {
+        for NetemOf { number, device, .. } in netems {
             vouch(plane);
             plane.lose_netem(device.rx);
-            let at = self.netems.iter().position(|n| n.device.tx == device.tx);
+            let at = self.netems.iter().position(|n| n.number == *number);
             if let Some(at) = at {
                 report.merge(self.netems.swap_remove(at).applied.revert());
             }
@@ -170,10 +165,10 @@ impl Pairs {
 
     /// Waits until the hold queue is empty: its packets leave at the end of their chunk, since
     /// nobody vouches for the plane. Nothing may be steered into it any more.
-    pub fn drain(&self, plane: &Plane, vouch: impl FnMut()) {
-        if self.hold.is_none() {
+    pub fn drain(plane: &Plane, vouch: impl FnMut()) {
+        let Some(device) = plane.hold_device() else {
             return;
-        }
+        };
         let held = || {
             plane
                 .held()
@@ -181,10 +176,7 @@ impl Pairs {
         };
         let longest = chaosd_ebpf::CHUNKS_NS[3];
         let until = Instant::now() + Duration::from_nanos(longest) + GRACE;
-        let name = detour::names(plane.number() / PLANES, plane.number() % PLANES, Role::Hold).tx;
-        let netns = plane.netns();
-        let mut queue =
-            index_of(netns, &name).and_then(|index| Gauge::open(netns.fd.as_fd(), index).ok());
+        let mut queue = Gauge::open(plane.netns().fd.as_fd(), device).ok();
         let waiting = || {
             if held() == 0 {
                 return 0;
@@ -192,6 +184,7 @@ impl Pairs {
             // What the network lost on its way out is not waited for.
             waiting_in(&mut queue)
         };
+        let name = names(plane, Role::Hold).tx;
         tell(drained(until, vouch, waiting), &name);
         // What was on its way from the queue just now has arrived meanwhile.
         std::thread::sleep(LOOK);
@@ -221,8 +214,7 @@ fn make(
     equip: impl FnOnce(&mut Plane, &Detour) -> Result<(), crate::bpf::PlaneError>,
 ) -> Result<(Detour, Applied), OpenError> {
     let netns = plane.netns().clone();
-    let (high, low) = (plane.number() / PLANES, plane.number() % PLANES);
-    let names = detour::names(high, low, spec.role);
+    let names = names(plane, spec.role);
     let journal = maker
         .instance
         .journal(&format!("plane-{}-{journal}", plane.number()))?;
@@ -235,7 +227,8 @@ fn make(
     let made = txn.step(
         Undo::Link(link),
         || {
-            let made = detour::create(netns.fd.as_fd(), high, low, spec)?;
+            let (instance, number) = place(plane);
+            let made = detour::create(netns.fd.as_fd(), instance, number, spec)?;
             equip(plane, &made)?;
             Ok(made)
         },
@@ -243,6 +236,17 @@ fn make(
         |_| Ok(()),
     )?;
     Ok((made, txn.commit()?))
+}
+
+/// What a plane's devices are called.
+fn names(plane: &Plane, role: Role) -> Names {
+    let (instance, number) = place(plane);
+    detour::names(instance, number, role)
+}
+
+/// The instance that a plane's number is one of, and which of its numbers.
+fn place(plane: &Plane) -> (u32, u32) {
+    (plane.number() / PLANES, plane.number() % PLANES)
 }
 
 /// Looks until nothing is left or it is too late; returns what is left.
@@ -267,14 +271,6 @@ fn tell(left: u64, device: &str) {
     if left > 0 {
         tracing::warn!(device, "{left} packets are lost with their queue");
     }
-}
-
-fn index_of(netns: &Netns, name: &str) -> Option<u32> {
-    netlink::in_netns(netns.fd.as_fd(), || {
-        nix::net::if_::if_nametoindex(name).ok()
-    })
-    .ok()
-    .flatten()
 }
 
 /// Packets that the hold queue takes: as many as fit an eighth of the memory, at 2 KiB for a packet

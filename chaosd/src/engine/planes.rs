@@ -27,9 +27,6 @@ use super::{
     pairs::{Maker, Pairs},
 };
 
-/// Of a veth pair, in bytes: an interface that comes later may have any MTU.
-const LARGEST_MTU: u32 = 65_535;
-
 /// What the stack needs to take loopback packets that come without a route, as they do from the
 /// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
 /// packets that arrive on lo, which only this namespace can send.
@@ -80,6 +77,8 @@ pub(super) struct Ready {
 pub(super) struct NetemOf {
     /// Its place in the plan.
     pub fault: usize,
+    /// Of its pair, see [`Role::Netem`].
+    pub number: u8,
     pub device: Detour,
 }
 
@@ -175,10 +174,9 @@ impl Planes {
         }
         // Out of the list while it is waited for: the others are vouched for all the while.
         let mut held = self.held.swap_remove(i);
-        let until = |plane: &mut Plane| plane.lease(now_ns() + LEASE_NS);
         let report = held.pairs.drop_netems(&mut held.plane, devices, |plane| {
             if !plane.is_idle() {
-                until(plane);
+                plane.lease(now_ns() + LEASE_NS);
             }
             self.vouch();
         });
@@ -275,7 +273,6 @@ impl Planes {
         let maker = Maker {
             instance,
             system: &system,
-            mtu: LARGEST_MTU,
         };
         if segment {
             held.pairs.want_segment(&mut held.plane, &maker)?;
@@ -289,8 +286,12 @@ impl Planes {
                 && ethernet
             {
                 let queue = netem.queue(seed);
-                let device = held.pairs.add_netem(&mut held.plane, &maker, queue)?;
-                netems.push(NetemOf { fault, device });
+                let (number, device) = held.pairs.add_netem(&mut held.plane, &maker, queue)?;
+                netems.push(NetemOf {
+                    fault,
+                    number,
+                    device,
+                });
             }
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
@@ -376,8 +377,9 @@ impl Planes {
             return report;
         };
         let mut held = self.held.swap_remove(i);
-        held.plane.stop_steering();
-        held.pairs.drain(&held.plane, || self.vouch());
+        // Every packet passes from now on, and what is in a device comes out.
+        held.plane.lease(0);
+        Pairs::drain(&held.plane, || self.vouch());
         while held.plane.shut_one() {
             self.vouch();
         }

@@ -118,18 +118,12 @@ impl Run {
 
     /// True when its packets go through such a pair.
     pub fn needs(&self, role: Role) -> bool {
-        self.plan.faults.iter().any(|f| {
-            let m = &f.rule.matcher;
-            match role {
-                Role::Segment => m.steering != Steering::Never,
-                Role::Hold => m.holds,
-                Role::Netem(number) => {
-                    let end = format!("e{number}");
-                    let own = |n: &NetemOf| n.device.tx_name.ends_with(&end);
-                    m.netem && self.netems.iter().any(own)
-                }
-            }
-        })
+        let mut matchers = self.plan.faults.iter().map(|f| &f.rule.matcher);
+        match role {
+            Role::Segment => matchers.any(|m| m.steering != Steering::Never),
+            Role::Hold => matchers.any(|m| m.holds),
+            Role::Netem(number) => self.netems.iter().any(|n| n.number == number),
+        }
     }
 
     /// Replaces the peers of one fault.
@@ -151,7 +145,7 @@ impl Run {
 
     /// Disarms, and says what became of it.
     pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
-        plane.disarm(self.slot);
+        self.disarm(plane);
         let mut report = self.report(plane);
         self.tell_losses(plane, &mut report);
         self.take_out(plane);
@@ -170,7 +164,7 @@ impl Run {
     }
 
     fn take_out(&mut self, plane: &mut Plane) {
-        plane.disarm(self.slot);
+        self.disarm(plane);
         for installed in self.installed.drain(..).rev() {
             plane.leave_netem(installed.number);
             if let Err(e) = plane.uninstall(installed.number) {

@@ -185,26 +185,26 @@ impl Worker {
             return Err(EngineError::Stopped);
         };
         held.plane.lease(now_ns() + LEASE_NS);
-        let result = Run::arm(id, plan, &mut held.plane, &netems, since);
-        let result = result.map(|run| {
-            tracing::info!(
-                run = run.id,
-                profile = run.plan.profile,
-                target = run.plan.scope.label,
-                "armed"
-            );
-            held.idle = None;
-            let report = run.report(&held.plane);
-            self.runs.push(run);
-            report
-        });
-        let armed = result.as_ref().ok().map(|report| &report.id);
-        if let Some(run) = self.runs.iter_mut().find(|r| Some(&r.id) == armed) {
-            run.netems = netems;
-        } else {
-            let undone = self.planes.drop_netems(number, &netems);
-            self.note(&undone);
-        }
+        let result = match Run::arm(id, plan, &mut held.plane, &netems, since) {
+            Ok(mut run) => {
+                tracing::info!(
+                    run = run.id,
+                    profile = run.plan.profile,
+                    target = run.plan.scope.label,
+                    "armed"
+                );
+                held.idle = None;
+                let report = run.report(&held.plane);
+                run.netems = netems;
+                self.runs.push(run);
+                Ok(report)
+            }
+            Err(e) => {
+                let undone = self.planes.drop_netems(number, &netems);
+                self.note(&undone);
+                Err(e)
+            }
+        };
         self.settle();
         if self.warm {
             self.planes.load_ahead();

@@ -13,7 +13,11 @@ use crate::{
     },
 };
 
-use super::{PacketFault, delay::QUEUE, timeline::ns};
+use super::{
+    PacketFault,
+    delay::{BY_SEGMENT, QUEUE},
+    timeline::ns,
+};
 
 impl PacketFault for Bandwidth {
     fn name(&self) -> &'static str {
@@ -40,7 +44,7 @@ impl PacketFault for Bandwidth {
     }
 
     fn mechanism(&self) -> String {
-        format!("{QUEUE}; TCP and super-packets one wire segment at a time through the detour")
+        format!("{QUEUE}; {BY_SEGMENT}")
     }
 
     fn steering(&self) -> Steering {

@@ -20,6 +20,10 @@ use super::{PacketFault, distribution, timeline::ns};
 pub(super) const QUEUE: &str = "hold queue: fq on a veth pair of chaosd's, the packet's departure time written by tcx; \
      released back to the interface";
 
+/// Said by every kind that decides per wire segment.
+pub(super) const BY_SEGMENT: &str =
+    "TCP and super-packets one wire segment at a time through the detour";
+
 impl PacketFault for Delay {
     fn name(&self) -> &'static str {
         "delay"

@@ -4,7 +4,7 @@ use chaosd_ebpf::{Fault, Kind, PER_SEGMENT};
 
 use crate::{bpf::Steering, profile::Duplicate};
 
-use super::PacketFault;
+use super::{PacketFault, delay::BY_SEGMENT};
 
 impl PacketFault for Duplicate {
     fn name(&self) -> &'static str {
@@ -19,8 +19,7 @@ impl PacketFault for Duplicate {
     }
 
     fn mechanism(&self) -> String {
-        "tcx clones the packet; TCP and super-packets one wire segment at a time through the detour"
-            .into()
+        format!("tcx clones the packet; {BY_SEGMENT}")
     }
 
     fn steering(&self) -> Steering {

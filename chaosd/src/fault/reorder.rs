@@ -7,7 +7,11 @@ use humantime::format_duration;
 
 use crate::{bpf::Steering, profile::Reorder};
 
-use super::{PacketFault, delay::QUEUE, timeline::ns};
+use super::{
+    PacketFault,
+    delay::{BY_SEGMENT, QUEUE},
+    timeline::ns,
+};
 
 impl PacketFault for Reorder {
     fn name(&self) -> &'static str {
@@ -23,7 +27,7 @@ impl PacketFault for Reorder {
     }
 
     fn mechanism(&self) -> String {
-        format!("{QUEUE}; TCP and super-packets one wire segment at a time through the detour")
+        format!("{QUEUE}; {BY_SEGMENT}")
     }
 
     fn steering(&self) -> Steering {

@@ -7,7 +7,7 @@ use chaosd_ebpf::{BY_PEER, HOLDS, KEEP_ORDER, PER_FLOW, PER_SEGMENT};
 
 use super::*;
 use crate::{
-    plan::{Cgroup, Netns},
+    plan::Cgroup,
     profile::{self, Overrides, Profile},
 };
 
@@ -17,26 +17,16 @@ fn load(fault: &str) -> Profile {
 }
 
 fn compile(fault: &str) -> Rule {
-    let null = Arc::new(std::fs::File::open("/dev/null").unwrap().into());
+    let scope = Scope::of_a_test();
+    let cgroup = Cgroup {
+        path: "/x".into(),
+        id: 77,
+        level: 3,
+        fd: Arc::clone(&scope.netns.fd),
+    };
     let scope = Scope {
-        label: "test".into(),
-        netns: Netns {
-            path: "/proc/self/ns/net".into(),
-            dev: 0,
-            ino: 0,
-            fd: Arc::clone(&null),
-        },
-        interfaces: Vec::new(),
-        cgroup: Some(Cgroup {
-            path: "/x".into(),
-            id: 77,
-            level: 3,
-            fd: null,
-        }),
-        pid: None,
-        process: None,
-        notes: Vec::new(),
-        protected: Vec::new(),
+        cgroup: Some(cgroup),
+        ..scope
     };
     let profile = load(fault);
     rule(&profile.faults[0], &scope, 1, profile.seed.is_some(), 0).unwrap()

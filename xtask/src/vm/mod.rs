@@ -81,20 +81,7 @@ fn run_under(tree: &Tree, args: &Args, series: Series) -> Result<u8> {
     if args.kernel.0.len() > 1 {
         step::heading(&format!("kernel {machine}"));
     }
-    let ended = machine.run(
-        &args.command,
-        &[],
-        &mut |bytes| {
-            std::io::stdout()
-                .write_all(bytes)
-                .and_then(|()| std::io::stdout().flush())
-        },
-        &mut |bytes| std::io::stderr().write_all(bytes),
-    )?;
-    for line in &ended.complaints {
-        step::note(&format!("the guest's kernel: {line}"));
-    }
-    Ok(ended.status)
+    machine.show(&args.command, &[])
 }
 
 /// A kernel and what it takes to boot it.
@@ -134,6 +121,25 @@ impl Machine {
     /// Whether QEMU translates the guest's instructions: all takes 5 to 40 times as long.
     pub fn is_emulated(&self) -> bool {
         self.accelerator == Accelerator::Tcg
+    }
+
+    /// Runs a command, shows what it prints where we print, tells of what the kernel complained of, and
+    /// returns the command's status.
+    pub fn show(&self, command: &[OsString], env: &[(OsString, OsString)]) -> Result<u8> {
+        let ended = self.run(
+            command,
+            env,
+            &mut |bytes| {
+                std::io::stdout()
+                    .write_all(bytes)
+                    .and_then(|()| std::io::stdout().flush())
+            },
+            &mut |bytes| std::io::stderr().write_all(bytes),
+        )?;
+        for line in &ended.complaints {
+            step::note(&format!("the guest's kernel: {line}"));
+        }
+        Ok(ended.status)
     }
 
     /// Runs the command as root in the caller's directory, with the caller's variables that it

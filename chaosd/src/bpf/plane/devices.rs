@@ -82,22 +82,17 @@ impl Plane {
 
     /// Takes the programs off one interface; false when there is none left. Steering stops first.
     pub fn shut_one(&mut self) -> bool {
-        self.stop_steering();
+        self.lease(0);
         self.attached.pop_first().is_some()
     }
 
     /// Takes everything off: first nothing is steered any more, then the programs at the far ends go.
     pub fn shut(&mut self) {
-        self.stop_steering();
+        self.lease(0);
         self.attached.clear();
         self.cgroups.clear();
         self.steer(|c| (c.detour, c.hold) = (0, 0));
         self.devices = Devices::default();
-    }
-
-    /// Every packet passes from now on, and what is in a device comes out.
-    pub fn stop_steering(&mut self) {
-        self.lease(0);
     }
 
     /// Forgets a segmenting pair that somebody deleted.

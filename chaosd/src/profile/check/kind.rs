@@ -1,6 +1,6 @@
 //! What each kind of fault takes.
 
-use std::num::NonZeroU32;
+use std::{borrow::Cow, num::NonZeroU32};
 
 use crate::profile::{
     Corrupt, CorruptMode, Drop, GilbertElliott, Kind, Loss, Reset, ResetEnd,
@@ -95,15 +95,7 @@ impl Found {
     }
 
     fn gilbert_elliott(&mut self, node: &Node) -> Option<GilbertElliott> {
-        // `p=1%,r=10%` is how a flag writes the map.
-        let written;
-        let node = match &node.value {
-            Value::Text(text) => {
-                written = self.pairs(node, text, "p=1%,r=10%")?;
-                &written
-            }
-            _ => node,
-        };
+        let node = &*self.map_or_pairs(node, "p=1%,r=10%")?;
         let fields = self.fields(node, "gilbert-elliott", &["p", "r", "good", "bad"])?;
         let [p, r] = ["p", "r"].map(|name| {
             if fields.lacks(name) {
@@ -133,8 +125,19 @@ impl Found {
         Some(model)
     }
 
-    /// The map that a flag writes as `NAME=VALUE,NAME=VALUE`.
-    pub(super) fn pairs(&mut self, node: &Node, text: &str, such_as: &str) -> Option<Node> {
+    /// A map as it is, or as a flag writes it: `NAME=VALUE,NAME=VALUE`.
+    pub(super) fn map_or_pairs<'t>(
+        &mut self,
+        node: &'t Node,
+        such_as: &str,
+    ) -> Option<Cow<'t, Node>> {
+        match &node.value {
+            Value::Text(text) => self.pairs(node, text, such_as).map(Cow::Owned),
+            _ => Some(Cow::Borrowed(node)),
+        }
+    }
+
+    fn pairs(&mut self, node: &Node, text: &str, such_as: &str) -> Option<Node> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
         for pair in text.split(',') {
             let Some((name, value)) = pair.split_once('=') else {

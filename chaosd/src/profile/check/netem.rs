@@ -199,14 +199,7 @@ impl Found {
     }
 
     fn four_states(&mut self, node: &Node) -> Option<FourStates> {
-        let written;
-        let node = match &node.value {
-            Value::Text(text) => {
-                written = self.pairs(node, text, "p13=1%,p31=10%")?;
-                &written
-            }
-            _ => node,
-        };
+        let node = &*self.map_or_pairs(node, "p13=1%,p31=10%")?;
         let fields = self.fields(node, "state", &["p13", "p31", "p32", "p23", "p14"])?;
         if fields.lacks("p13") {
             self.say(&node.at, "state needs p13, such as p13: 1%");
@@ -226,14 +219,7 @@ impl Found {
     }
 
     fn gemodel(&mut self, node: &Node) -> Option<Gemodel> {
-        let written;
-        let node = match &node.value {
-            Value::Text(text) => {
-                written = self.pairs(node, text, "p=1%,r=10%")?;
-                &written
-            }
-            _ => node,
-        };
+        let node = &*self.map_or_pairs(node, "p=1%,r=10%")?;
         let fields = self.fields(node, "gemodel", &["p", "r", "1-h", "1-k"])?;
         if fields.lacks("p") {
             self.say(&node.at, "gemodel needs p, such as p: 1%");
@@ -279,14 +265,7 @@ impl Found {
     }
 
     fn slot(&mut self, node: &Node) -> Option<Slot> {
-        let written;
-        let node = match &node.value {
-            Value::Text(text) => {
-                written = self.pairs(node, text, "min-delay=5ms,max-delay=10ms")?;
-                &written
-            }
-            _ => node,
-        };
+        let node = &*self.map_or_pairs(node, "min-delay=5ms,max-delay=10ms")?;
         let fields = self.fields(node, "slot", SLOT_KEYS)?;
         let every = self.interval(node, &fields);
         let packets = self.number(&fields, "packets", "a number of packets", 0, 0);
