@@ -10,7 +10,15 @@ use support::tcp::{Bulk, bulk};
 use support::udp::{Delivered, Flow, flow};
 use support::{Daemon, Family, Lab, Node, Options, Run};
 
-const DATAGRAMS: u32 = 200_000;
+/// Datagrams of a measured rate.
+fn sample() -> u32 {
+    support::sample(200_000)
+}
+
+/// A transfer of so many segments.
+fn bulk_bytes() -> u64 {
+    1_450 * u64::from(sample())
+}
 
 /// Both directions, seen from the target: who sends, who receives, the word for it, and where its
 /// counts are in a report.
@@ -41,11 +49,11 @@ fn udp_is_lost_at(rate: f64, name: &str) -> Result<()> {
                 rate * 100.0
             );
             let run = Run::inject(&daemon, lab.target(), &flags)?;
-            let seen = datagrams((from, to), family, DATAGRAMS)?;
+            let seen = datagrams((from, to), family, sample())?;
             let told = run.revert()?.counts(0);
             assert_eq!(
                 (seen.sent, seen.send_errors, seen.corrupted),
-                (DATAGRAMS.into(), 0, 0),
+                (sample().into(), 0, 0),
                 "{what}: {seen:?}"
             );
             assert_rate(&what, seen.sent, rate, seen.lost());
@@ -113,13 +121,16 @@ fn two_percent_of_the_segments_of_a_bulk_transfer_are_lost_though_they_travel_to
             let run = Run::inject(&daemon, lab.target(), &flags)?;
             let asked = Bulk {
                 family,
-                bytes: 290_000_000,
+                bytes: bulk_bytes(),
                 ..Bulk::default()
             };
             let seen = bulk(from, to, &asked)?;
             let told = run.revert()?.counts(0)[side];
             assert!(seen.is_whole(), "{what}: {seen:?}");
-            assert!(seen.data_segments >= 200_000, "{what}: {seen:?}");
+            assert!(
+                seen.data_segments >= u64::from(sample()),
+                "{what}: {seen:?}"
+            );
             assert_rate(&what, seen.data_segments, 0.02, seen.lost());
             assert!(
                 told.matched >= seen.data_segments,
@@ -158,7 +169,7 @@ fn bursts_lose_as_much_as_their_model_says_and_come_in_a_row() -> Result<()> {
             "drop --gilbert-elliott p=1%,r=10%,good=0%,bad=50% --protocol udp --direction {direction}"
         );
         let run = Run::inject(&daemon, lab.target(), &flags)?;
-        let seen = datagrams((from, to), Family::V4, DATAGRAMS)?;
+        let seen = datagrams((from, to), Family::V4, sample())?;
         drop(run.revert()?);
         // Neighbours are alike, so that the count varies more than a binomial does. The chain
         // forgets by (1 - p - r) a step: n times the variance of the share bad, times
@@ -180,7 +191,7 @@ fn whole_buffers_are_lost_at_the_same_mean_and_take_no_detour() -> Result<()> {
         let flags = format!("drop --rate 2% --whole-skb --protocol tcp --direction {direction}");
         let run = Run::inject(&daemon, lab.target(), &flags)?;
         let asked = Bulk {
-            bytes: 290_000_000,
+            bytes: bulk_bytes(),
             ..Bulk::default()
         };
         let seen = bulk(from, to, &asked)?;

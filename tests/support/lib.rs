@@ -48,7 +48,7 @@ mod sweep;
 mod sys;
 mod wait;
 pub use run::{run, run_with_input};
-pub use skip::{is_emulated, record as record_skip};
+pub use skip::{is_emulated, record as record_skip, sample};
 pub use sweep::Kept;
 pub use sys::hangs_filters;
 pub use sys::last_arrival;

@@ -29,3 +29,9 @@ pub fn record(reason: &str) {
 pub fn is_emulated() -> bool {
     std::env::var_os("CHAOSD_EMULATED").is_some()
 }
+
+/// The size of a sample that a rate is measured on: a tenth of it where a processor is computed, which
+/// the allowed deviation follows.
+pub fn sample(full: u32) -> u32 {
+    if is_emulated() { full / 10 } else { full }
+}
