@@ -118,7 +118,7 @@ impl Client {
             .await
     }
 
-    /// One run, when it is over.
+    /// One run, when it is over; of one that is draining, when that is.
     pub async fn wait(&self, id: &str) -> Result<RunReport, ClientError> {
         let path = format!("/v1/runs/{id}?wait=true");
         self.send(Method::GET, &path, None::<&()>).await
