@@ -197,7 +197,8 @@ fn nonblocking(socket: &Path) -> Result<Option<std::os::fd::OwnedFd>> {
     }
 }
 
-fn request(socket: &Path, method: &str, path: &str, body: &str) -> Result<String> {
+/// What the daemon answers, head and body.
+pub fn request(socket: &Path, method: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = connect(socket)?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: chaosd\r\nContent-Type: application/json\r\n\

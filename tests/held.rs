@@ -24,6 +24,16 @@ macro_rules! needs_fq {
 }
 pub(crate) use needs_fq;
 
+/// Ends a test on a kernel without netem.
+macro_rules! needs_netem {
+    () => {
+        if let Some(why) = support::queue::no_netem() {
+            support::skip!(Ok(()), "{why}");
+        }
+    };
+}
+pub(crate) use needs_netem;
+
 pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }

@@ -31,6 +31,7 @@ mod api;
 mod crash;
 mod held_profiles;
 mod hold_crash;
+mod hold_revert;
 mod idle;
 mod leftovers;
 mod refusals;

@@ -8,17 +8,8 @@ use support::statistics::assert_rate;
 use support::tcp::{Bulk, bulk};
 use support::{Daemon, Family, Instance, Lab, Options, Snapshot, Timed, run, skip};
 
-use crate::held::{Bench, LONG, ROOM, assert_all, assert_held, least, ms};
+use crate::held::{Bench, LONG, ROOM, assert_all, assert_held, least, ms, needs_netem};
 use crate::scene::files;
-
-/// Ends a test on a kernel without netem.
-macro_rules! needs_netem {
-    () => {
-        if let Some(why) = support::queue::no_netem() {
-            support::skip!(Ok(()), "{why}");
-        }
-    };
-}
 
 #[test]
 fn a_chain_of_states_loses_packets_in_bursts() -> Result<()> {

@@ -14,6 +14,9 @@ pub type RunId = String;
 pub enum Phase {
     /// Its faults are in force (or wait for their `after`).
     Armed,
+    /// Over, and acts on nothing any more; packets that it held are still on their way out of
+    /// chaosd's queues, for 5.5 s at most. Its counts and its verdict may still get worse.
+    Draining,
     /// Over; everything it changed is as before.
     Reverted,
     /// Over; `problems` says what could not be put back.
@@ -52,8 +55,8 @@ pub enum Verdict {
     Ineffective,
     /// No packet was seen.
     NoTraffic,
-    /// It acted on packets, and chaosd's own queue lost some that it was to hold: what was measured
-    /// is not what was asked for.
+    /// It acted on packets, and chaosd's own queue lost some that it was to hold, or that it had not
+    /// let go of when it was deleted: what was measured is not what was asked for.
     Overflow,
 }
 
@@ -69,7 +72,8 @@ pub struct Count {
     pub affected: u64,
     /// Of those, the ones that the full queue of a `bandwidth` dropped, as a bottleneck does.
     pub tail_dropped: u64,
-    /// Held packets that chaosd's own queue refused: lost, though nobody asked for it.
+    /// Held packets that chaosd's own queue refused, or that were in it when it was deleted after
+    /// the run: lost, though nobody asked for it.
     pub overflow: u64,
 }
 

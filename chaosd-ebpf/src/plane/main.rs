@@ -155,7 +155,7 @@ pub fn detour(ctx: TcContext) -> i32 {
     let Some(index) = maps::slot(slot) else {
         return TCX_DROP;
     };
-    let past = netem::past(ctl, packet::ifindex(&ctx));
+    let past = netem::past(packet::ifindex(&ctx));
     if past == 0 {
         count_out(&ctx);
     }

@@ -67,7 +67,7 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
         bpf_skb_vlan_pop(skb);
     }
     let (run, left) = (tci >> 8 & 0xff, u64::from(tci & 0xff));
-    if left == 0 || ctl.hold == 0 || maps::lease(ctl) == 0 {
+    if left == 0 || ctl.hold == 0 {
         return None;
     }
     // SAFETY: a helper without arguments.
@@ -109,7 +109,8 @@ fn go_round(ctx: &TcContext, ctl: &Control, direction: u32, slot: u32, chunk: u3
     Some(unsafe { bpf_redirect(ctl.hold, 0) as i32 })
 }
 
-/// Since when nobody vouches for the plane any more, if so: that ends every run.
+/// Since when nobody vouches for the plane any more, if so: that ends every run. A lease that
+/// was taken away is 0, which is so long ago that every packet has had its turn.
 #[inline(always)]
 fn lapsed(ctl: &Control, now: u64) -> Option<u64> {
     let lease = maps::lease(ctl);

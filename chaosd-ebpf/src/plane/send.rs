@@ -4,12 +4,13 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, _bindgen_ty_28::BPF_SKB_TSTAMP_DELIVERY_MONO, BPF_F_INGRESS,
-        tcx_action_base::TCX_NEXT,
+        __sk_buff, _bindgen_ty_28::BPF_SKB_TSTAMP_DELIVERY_MONO,
+        _bindgen_ty_28::BPF_SKB_TSTAMP_UNSPEC, BPF_F_INGRESS, tcx_action_base::TCX_NEXT,
     },
     helpers::generated::{
         bpf_clone_redirect, bpf_get_prandom_u32, bpf_loop, bpf_redirect, bpf_set_hash,
-        bpf_skb_change_type, bpf_skb_set_tstamp, bpf_skb_vlan_push,
+        bpf_set_hash_invalid, bpf_skb_change_type, bpf_skb_set_tstamp, bpf_skb_vlan_pop,
+        bpf_skb_vlan_push,
     },
     programs::TcContext,
 };
@@ -78,7 +79,7 @@ pub fn send(ctx: &TcContext) -> i32 {
     // have the same verdict to write to: nothing of it is read afterwards.
     let (copies, index, direction, detoured) = (v.copies, v.index, v.direction, v.detoured != 0);
     if let Some(when) = hold::departure(v) {
-        prepare(ctx, v, when);
+        let tagged = prepare(ctx, v, when);
         let clones = Clones {
             skb: ctx.skb.skb,
             flags: 0,
@@ -87,11 +88,14 @@ pub fn send(ctx: &TcContext) -> i32 {
             segments: v.segments,
             pad: 0,
         };
-        into_hold(&clones);
-        if copies != 0 {
-            repeat(copies, clones, clone_into_hold);
+        if into_hold(&clones) >= 0 {
+            if copies != 0 {
+                repeat(copies, clones, clone_into_hold);
+            }
+            return act::lose(direction, detoured);
         }
-        return act::lose(direction, detoured);
+        // The queue did not refuse it: it has just gone with its device. On at once then.
+        forget(ctx, tagged);
     }
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
     if detoured {
@@ -160,9 +164,9 @@ unsafe extern "C" fn clone_back(_: u32, clones: *mut Clones) -> i64 {
     0
 }
 
-/// Writes onto the packet what the hold queue and its far end read.
+/// Writes onto the packet what the hold queue and its far end read. True when that took a tag.
 #[inline(always)]
-fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
+fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) -> bool {
     let skb = ctx.skb.skb;
     let held = when.at - when.now;
     let mut chunk = 0;
@@ -213,6 +217,21 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
         },
     );
     leave_at(ctx, at);
+    chunk != 0
+}
+
+/// Takes off a packet what [`prepare`] wrote onto it.
+#[inline(always)]
+fn forget(ctx: &TcContext, tagged: bool) {
+    let skb = ctx.skb.skb;
+    // SAFETY: the context and numbers.
+    unsafe {
+        if tagged {
+            bpf_skb_vlan_pop(skb);
+        }
+        bpf_set_hash_invalid(skb);
+        bpf_skb_set_tstamp(skb, 0, BPF_SKB_TSTAMP_UNSPEC);
+    }
 }
 
 /// Writes down when the hold queue lets it go.
@@ -226,16 +245,20 @@ pub fn leave_at(ctx: &TcContext, at: u64) {
 
 /// A clone, for it has no socket: TCP Small Queues would stall a sender whose packets stay charged
 /// to it (`net/ipv4/tcp_output.c`, `tcp_small_queue_check`), and UDP would run out of its buffer.
+///
+/// 0: it is held. Above 0 the queue refused it (`NET_XMIT_DROP`), which is counted. Below 0 no queue was
+/// asked: there is no such device any more, or no memory for a clone.
 #[inline(always)]
-fn into_hold(clones: &Clones) {
+fn into_hold(clones: &Clones) -> i64 {
     // SAFETY: the context and numbers.
-    let refused = unsafe { bpf_clone_redirect(clones.skb, clones.device, clones.flags) } != 0;
-    if !refused {
+    let refused = unsafe { bpf_clone_redirect(clones.skb, clones.device, clones.flags) };
+    if refused == 0 {
         maps::add(&maps::HELD, 0, 1);
-        return;
-    }
-    if let Some(counters) = maps::COUNTERS.get_ptr_mut(clones.counter) {
+    } else if refused > 0
+        && let Some(counters) = maps::COUNTERS.get_ptr_mut(clones.counter)
+    {
         // SAFETY: this CPU's own value.
         unsafe { (*counters).overflow += u64::from(clones.segments) }
     }
+    refused
 }

@@ -24,8 +24,8 @@ use crate::report::{RunReport, Status};
 
 /// A daemon that does not answer a plain request by then is wedged.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
-/// A daemon that does not answer the first greeting by then is as good as none. One whose plane
-/// drains answers after a chunk of the longest hold ([`chaosd_ebpf::CHUNKS_NS`]).
+/// A daemon that does not answer the first greeting by then is as good as none. Nothing that
+/// it does meanwhile takes as long: a device costs the kernel some milliseconds.
 const GREET_WITHIN: Duration = Duration::from_secs(10);
 /// The answers of chaosd are far smaller.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -118,7 +118,7 @@ impl Client {
             .await
     }
 
-    /// One run, when it is over.
+    /// One run, when it is over; of one that is draining, when that is.
     pub async fn wait(&self, id: &str) -> Result<RunReport, ClientError> {
         let path = format!("/v1/runs/{id}?wait=true");
         self.send(Method::GET, &path, None::<&()>).await

@@ -46,7 +46,7 @@ pub(super) fn text(status: &Status) -> String {
         ),
         (
             "overflow",
-            "Held wire segments lost because chaosd's own queue was full",
+            "Held wire segments lost because chaosd's own queue was full or was deleted",
             |c| c.overflow,
         ),
     ];

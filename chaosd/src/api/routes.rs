@@ -66,7 +66,7 @@ pub(super) fn router(runs: Arc<dyn Runs>) -> Router {
 /// How to answer for one run.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 pub(super) struct Wait {
-    /// Answers only when the run is over.
+    /// Answers only when the run is over; of one that is draining, when that is.
     #[serde(default)]
     wait: bool,
 }
@@ -93,13 +93,13 @@ pub(super) async fn start(
     Ok((StatusCode::CREATED, Json(runs.start(request).await?)))
 }
 
-/// The panic button: ends every run now and returns those it ended.
+/// The panic button: ends every run now and, once everything is as before, returns those it ended.
 #[utoipa::path(delete, path = "/v1/runs", responses((status = 200, body = Vec<RunReport>)))]
 pub(super) async fn revert_all(State(runs): Shared) -> Reply<Vec<RunReport>> {
     Ok(Json(runs.revert_all(Ended::Reverted).await?))
 }
 
-/// One run; with `wait=true`, when it is over.
+/// One run; with `wait=true`, when it is over, or, if it is draining, reverted.
 #[utoipa::path(get, path = "/v1/runs/{id}", params(("id" = String, Path, description = "the run's id"), Wait), responses(
     (status = 200, body = RunReport),
     (status = 404, body = ErrorBody, description = "no such run"),
@@ -123,7 +123,8 @@ pub(super) async fn show(
     Ok(Json(report))
 }
 
-/// Ends a run now. A run that is over is returned as it is.
+/// Ends a run now. One that held packets is draining for a moment. A run that is over is returned as
+/// it is.
 #[utoipa::path(delete, path = "/v1/runs/{id}", params(("id" = String, Path, description = "the run's id")), responses(
     (status = 200, body = RunReport),
     (status = 404, body = ErrorBody, description = "no such run"),

@@ -32,11 +32,11 @@ pub trait Runs: Send + Sync + 'static {
     fn reports(&self) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
     /// One run.
     fn report(&self, id: RunId) -> Answer<'_, Result<RunReport, EngineError>>;
-    /// Resolves when the run is over.
+    /// Resolves when the run is over; of one that is draining, when that is.
     fn wait(&self, id: RunId) -> Answer<'_, Result<RunReport, EngineError>>;
     /// Ends a run now; a run that is over is returned as it is.
     fn revert(&self, id: RunId, why: Ended) -> Answer<'_, Result<RunReport, EngineError>>;
-    /// Ends every run; returns those it ended.
+    /// Ends every run, and resolves when nothing is left of them; returns those it ended.
     fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
     /// How programs come onto interfaces.
     fn mechanism(&self) -> Mechanism;

@@ -14,7 +14,7 @@ use crate::{
     engine::{Engine, Options},
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
     profile::Overrides,
-    report::{Ended, RunReport},
+    report::{Ended, Phase, RunReport},
 };
 
 use super::ask::Ask;
@@ -134,7 +134,7 @@ async fn here(
         if !over.report.problems.contains(&problem) {
             over.report.problems.push(problem);
         }
-        over.report.phase = crate::report::Phase::Failed;
+        over.report.phase = Phase::Failed;
     }
     Ok(finish(over, how))
 }
@@ -169,6 +169,10 @@ async fn follow(
                 _ = signals.next() => { over.interrupted = true; child.end().await }
             }
         });
+    }
+    while over.report.phase == Phase::Draining {
+        let left = side.wait(&armed.id);
+        over.report = patiently(left, &armed.id, signals).await?;
     }
     Ok(over)
 }
@@ -221,18 +225,26 @@ async fn watch(
     })
 }
 
-/// Ends the run, and stays until it is over however often it is interrupted.
+/// Ends the run.
 async fn revert(
     side: &Side,
     id: &str,
     why: Ended,
     signals: &mut Signals,
 ) -> Result<RunReport, CliError> {
-    let reverted = side.revert(id, why);
-    tokio::pin!(reverted);
+    patiently(side.revert(id, why), id, signals).await
+}
+
+/// Waits for it, however often it is interrupted.
+async fn patiently(
+    over: impl Future<Output = Result<RunReport, CliError>>,
+    id: &str,
+    signals: &mut Signals,
+) -> Result<RunReport, CliError> {
+    tokio::pin!(over);
     loop {
         tokio::select! {
-            report = &mut reverted => return report,
+            report = &mut over => return report,
             signal = signals.next() => out::tell(format_args!("{signal}: still reverting run {id}")),
         }
     }

@@ -166,8 +166,16 @@ async fn run(client: &Client, state: &StateDir, id: &str) -> Result<RunReport, C
             client.socket().display(),
             foreground(&state.live()?)
         ))),
-        answer => Ok(answer?),
+        answer => settled(client, answer?).await,
     }
+}
+
+/// Its faults act on nothing any more; what they held leaves yet, and is waited for.
+async fn settled(client: &Client, mut report: RunReport) -> Result<RunReport, CliError> {
+    while report.phase == Phase::Draining {
+        report = client.wait(&report.id).await?;
+    }
+    Ok(report)
 }
 
 fn foreground(live: &[Live]) -> String {

@@ -33,7 +33,7 @@ impl Side {
         }
     }
 
-    /// Resolves when it is over.
+    /// Resolves when it is over; of one that is [`crate::report::Phase::Draining`], when that is.
     pub(super) async fn wait(&self, id: &str) -> Result<RunReport, CliError> {
         match self {
             Self::Daemon(client) => client.wait(id).await.map_err(|source| match source {

@@ -24,7 +24,7 @@ impl Before {
     pub fn now(plane: &Plane) -> Result<Self, PlaneError> {
         Ok(Self {
             detoured: plane.detoured()?,
-            missing: missing(plane)?,
+            missing: missing(plane, false)?,
         })
     }
 
@@ -39,15 +39,18 @@ impl Before {
 
     /// Buffers that were lost in the hold queue since, though it had taken them: refused when they
     /// went round, or dropped by a receive queue that was full (`net.core.netdev_max_backlog`).
-    pub fn lost_in_hold(&self, plane: &Plane) -> u64 {
-        missing(plane).map_or(0, |now| now.saturating_sub(self.missing))
+    /// `goes`: and what is in the queue still, which goes now.
+    pub fn lost_in_hold(&self, plane: &Plane, goes: bool) -> u64 {
+        missing(plane, goes).map_or(0, |now| now.saturating_sub(self.missing))
     }
 }
 
-/// What has entered the hold queue, has not left it, and is not in it.
-fn missing(plane: &Plane) -> Result<u64, PlaneError> {
-    let Some(device) = plane.hold_device() else {
-        return Ok(0);
+/// What has entered the hold queue, has not left it, and is not in it, or is not to come out of it.
+fn missing(plane: &Plane, goes: bool) -> Result<u64, PlaneError> {
+    let device = plane.hold_device().filter(|_| !goes);
+    let Some(device) = device else {
+        let (entered, left) = plane.held()?;
+        return Ok(entered.saturating_sub(left));
     };
     let Ok(mut queue) = qdisc::Gauge::open(plane.netns().fd.as_fd(), device) else {
         return Ok(0);

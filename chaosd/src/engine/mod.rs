@@ -4,10 +4,14 @@
 //! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
 //! last `Handle` is gone, or the thread panics, it reverts everything.
 
+mod endings;
 mod hooks;
+mod leaving;
 mod lost;
+mod names;
 mod pairs;
 mod planes;
+mod queue;
 mod run;
 mod worker;
 
@@ -166,17 +170,19 @@ impl Handle {
         self.ask(|reply| Command::Report(id, reply)).await?
     }
 
-    /// Resolves when the run is over.
+    /// Resolves when the run is over; of one that is [`crate::report::Phase::Draining`], when nothing of it is under
+    /// way any more and its report is final.
     pub async fn wait(&self, id: RunId) -> Result<RunReport, EngineError> {
         self.ask(|reply| Command::Wait(id, reply)).await?
     }
 
-    /// Ends a run now. A run that is over is returned as it is.
+    /// Ends a run now: resolves once it acts on nothing, with what it held still on its way out
+    /// ([`crate::report::Phase::Draining`]). A run that is over is returned as it is.
     pub async fn revert(&self, id: RunId, why: Ended) -> Result<RunReport, EngineError> {
         self.ask(|reply| Command::Revert(id, why, reply)).await?
     }
 
-    /// Ends every run and takes every plane down; returns the runs it ended.
+    /// Ends every run now, and resolves when every plane is taken down; returns the runs it ended.
     pub async fn revert_all(&self, why: Ended) -> Result<Vec<RunReport>, EngineError> {
         self.ask(|reply| Command::RevertAll(why, reply)).await
     }

@@ -1,13 +1,8 @@
-//! The devices of a plane: made in transactions of their own, drained, undone.
+//! The devices of a plane: made in transactions of their own, undone.
 //!
-//! Invariant: a packet that is in one comes out before it is deleted, as far as that can be waited
-//! for.
+//! Invariant: what is to come out of one before it is deleted is waited for by [`super::leaving`].
 
-use std::{
-    os::fd::AsFd,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{os::fd::AsFd, sync::Arc};
 
 use crate::{
     bpf::Plane,
@@ -15,20 +10,13 @@ use crate::{
     netlink::{
         self, PLANES,
         detour::{self, Detour, Names, Role, Spec},
-        qdisc::{self, Fq, Gauge},
+        qdisc::{self, Fq},
     },
     txn::{Applied, Txn},
     undo::{Link, NetnsId, RevertReport, System, Undo},
 };
 
 use super::planes::{NetemOf, OpenError};
-
-/// How often a queue that drains is looked at.
-const LOOK: Duration = Duration::from_millis(5);
-/// What the slowest look at a queue, and a late clock, may add to the time that it should take.
-const GRACE: Duration = Duration::from_millis(300);
-/// The longest that the queue of a netem is waited for: it cannot be told to let go.
-const NETEM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Of a pair, in bytes: an interface that comes later may have any MTU.
 const LARGEST_MTU: u32 = 65_535;
@@ -135,22 +123,13 @@ impl Pairs {
         lost
     }
 
-    /// Waits until the netems at these devices are empty, and deletes them. `vouch` is called all
-    /// the while.
+    /// Deletes these netems, with what is in them. `vouch` is called all the while.
     pub fn drop_netems(
         &mut self,
         plane: &mut Plane,
         netems: &[NetemOf],
         mut vouch: impl FnMut(&mut Plane),
     ) -> RevertReport {
-        let netns = plane.netns().clone();
-        let until = Instant::now() + NETEM_PATIENCE;
-        for NetemOf { device, .. } in netems {
-            vouch(plane);
-            let mut queue = Gauge::open(netns.fd.as_fd(), device.tx).ok();
-            let left = drained(until, || vouch(plane), || waiting_in(&mut queue));
-            tell(left, &device.tx_name);
-        }
         let mut report = RevertReport::default();
         for NetemOf { number, device, .. } in netems {
             vouch(plane);
@@ -161,37 +140,6 @@ impl Pairs {
             }
         }
         report
-    }
-
-    /// Waits until the hold queue is empty: its packets leave at the end of their chunk, since
-    /// nobody vouches for the plane. Nothing may be steered into it any more.
-    pub fn drain(plane: &Plane, vouch: impl FnMut()) {
-        let Some(device) = plane.hold_device() else {
-            return;
-        };
-        let held = || {
-            plane
-                .held()
-                .map_or(0, |(entered, left)| entered.saturating_sub(left))
-        };
-        let longest = chaosd_ebpf::CHUNKS_NS[3];
-        let until = Instant::now() + Duration::from_nanos(longest) + GRACE;
-        let mut queue = Gauge::open(plane.netns().fd.as_fd(), device).ok();
-        let waiting = || {
-            if held() == 0 {
-                return 0;
-            }
-            // What the network lost on its way out is not waited for.
-            waiting_in(&mut queue)
-        };
-        let name = names(plane, Role::Hold).tx;
-        tell(drained(until, vouch, waiting), &name);
-        // What was on its way from the queue just now has arrived meanwhile.
-        std::thread::sleep(LOOK);
-        let lost = held();
-        if lost > 0 {
-            tracing::warn!(device = name, "{lost} held packets did not come out");
-        }
     }
 
     /// Deletes every pair, the newest first.
@@ -247,30 +195,6 @@ fn names(plane: &Plane, role: Role) -> Names {
 /// The instance that a plane's number is one of, and which of its numbers.
 fn place(plane: &Plane) -> (u32, u32) {
     (plane.number() / PLANES, plane.number() % PLANES)
-}
-
-/// Looks until nothing is left or it is too late; returns what is left.
-fn drained(until: Instant, mut vouch: impl FnMut(), mut left: impl FnMut() -> u64) -> u64 {
-    loop {
-        let now = left();
-        if now == 0 || Instant::now() >= until {
-            return now;
-        }
-        vouch();
-        std::thread::sleep(LOOK);
-    }
-}
-
-/// Packets in a queue; none when it is gone.
-fn waiting_in(queue: &mut Option<Gauge>) -> u64 {
-    let stats = queue.as_mut().and_then(|queue| queue.read().ok());
-    stats.map_or(0, |stats| u64::from(stats.packets))
-}
-
-fn tell(left: u64, device: &str) {
-    if left > 0 {
-        tracing::warn!(device, "{left} packets are lost with their queue");
-    }
 }
 
 /// Packets that the hold queue takes: as many as fit an eighth of the memory, at 2 KiB for a packet

@@ -25,6 +25,7 @@ use crate::{
 use super::{
     Command,
     pairs::{Maker, Pairs},
+    queue::{LOOK, Left, Queue},
 };
 
 /// What the stack needs to take loopback packets that come without a route, as they do from the
@@ -55,6 +56,8 @@ pub(super) struct Held {
     pub plane: Plane,
     /// Since when no fault is in it.
     pub idle: Option<Instant>,
+    /// It is to be taken down as soon as nothing leaves it any more, unless another fault comes.
+    pub closing: bool,
     /// The record by which the watchdog can disarm it.
     record: Applied,
     /// What hangs at interfaces in the place of links, by index.
@@ -147,24 +150,24 @@ impl Planes {
     }
 
     /// The plane of a plan's namespace, with its programs on every interface the plan wants, and
-    /// the detour if it wants one.
+    /// the detour if it wants one. On failure a plane that nobody else uses is [`Held::closing`].
     pub fn prepare(&mut self, plan: &Plan, instance: &Instance) -> Result<Ready, OpenError> {
         let number = self.open(&plan.scope.netns, instance)?;
         let mut netems = Vec::new();
         if let Err(e) = self.equip(number, plan, instance, &mut netems) {
-            let mut undone = self.drop_netems(number, &netems);
-            if self.get(number).is_some_and(|h| h.plane.is_idle()) {
-                undone.merge(self.close(number));
-            }
+            let undone = self.drop_netems(number, &netems);
             if !undone.is_clean() {
                 tracing::error!("{undone}");
+            }
+            if let Some(held) = self.get_mut(number) {
+                held.closing = held.plane.is_idle();
             }
             return Err(e);
         }
         Ok(Ready { number, netems })
     }
 
-    /// Drains and deletes these netems of a plane.
+    /// Deletes these netems of a plane, with what is in them.
     pub fn drop_netems(&mut self, number: u32, devices: &[NetemOf]) -> RevertReport {
         let Some(i) = self.held.iter().position(|h| h.plane.number() == number) else {
             return RevertReport::default();
@@ -189,7 +192,8 @@ impl Planes {
             let n = h.plane.netns();
             (n.dev, n.ino) == (netns.dev, netns.ino) && !h.plane.is_fenced()
         };
-        if let Some(held) = self.held.iter().find(same) {
+        if let Some(held) = self.held.iter_mut().find(|h| same(&&**h)) {
+            held.closing = false;
             return Ok(held.plane.number());
         }
         let (number, claim) = self.claim(netns)?;
@@ -219,6 +223,7 @@ impl Planes {
         self.held.push(Held {
             plane,
             idle: Some(Instant::now()),
+            closing: false,
             record: txn.commit()?,
             filters: BTreeMap::new(),
             pairs: Pairs::default(),
@@ -370,16 +375,15 @@ impl Planes {
         lost
     }
 
-    /// Takes a plane down, and everything it changed.
+    /// Takes a plane down, and everything it changed. What is in its devices still is lost.
     pub fn close(&mut self, number: u32) -> RevertReport {
         let mut report = RevertReport::default();
         let Some(i) = self.held.iter().position(|h| h.plane.number() == number) else {
             return report;
         };
         let mut held = self.held.swap_remove(i);
-        // Every packet passes from now on, and what is in a device comes out.
+        // Every packet passes from now on.
         held.plane.lease(0);
-        Pairs::drain(&held.plane, || self.vouch());
         while held.plane.shut_one() {
             self.vouch();
         }
@@ -395,6 +399,35 @@ impl Planes {
         report.merge(held.pairs.revert());
         report.merge(held.record.revert());
         report
+    }
+
+    /// Waits until the hold queues of all planes are empty, for when there is no engine any more that
+    /// could look at them in passing.
+    fn let_go(&mut self) {
+        let mut queues: Vec<(u32, Queue)> = Vec::new();
+        for held in &mut self.held {
+            held.plane.lease(0);
+            let queue = Queue::hold(&held.plane);
+            queues.extend(queue.map(|queue| (held.plane.number(), queue)));
+        }
+        loop {
+            queues.retain_mut(|(number, queue)| {
+                let plane = self.get(*number).map(|held| &held.plane);
+                plane.is_some_and(|plane| match queue.look(plane) {
+                    Left::Nothing => false,
+                    Left::Some => true,
+                    Left::Lost(packets) => {
+                        tracing::warn!(plane = number, "{packets} held packets are lost");
+                        false
+                    }
+                })
+            });
+            if queues.is_empty() {
+                return;
+            }
+            self.vouch();
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Takes every plane down.
@@ -450,6 +483,7 @@ fn open_loopback(
 /// Unwinding reverts.
 impl Drop for Planes {
     fn drop(&mut self) {
+        self.let_go();
         let report = self.close_all();
         if !report.is_clean() {
             tracing::error!("{report}");

@@ -14,7 +14,7 @@ use crate::{
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
 };
 
-use super::{EngineError, lost::Before, planes::NetemOf};
+use super::{EngineError, leaving::Leaving, lost::Before, planes::NetemOf};
 
 /// A run that is armed.
 pub(super) struct Run {
@@ -143,24 +143,20 @@ impl Run {
         plane.disarm(self.slot);
     }
 
-    /// Disarms, and says what became of it.
-    pub fn end(mut self, plane: &mut Plane, why: Ended) -> RunReport {
+    /// Disarms: from here on it acts on nothing, and what it held leaves.
+    pub fn end(mut self, plane: &mut Plane, why: Ended) -> Leaving {
         self.disarm(plane);
         let mut report = self.report(plane);
-        self.tell_losses(plane, &mut report);
         self.take_out(plane);
         report.problems = self.problems;
-        report.phase = if report.problems.is_empty() {
-            Phase::Reverted
-        } else {
-            Phase::Failed
-        };
+        report.phase = Phase::Draining;
         report.ended = Some(why);
         report.left_seconds = 0.0;
-        for waiting in self.waiting {
-            waiting.send(Ok(report.clone())).ok();
-        }
-        report
+        let mut planned = self.plan.faults.iter();
+        let holder = planned.position(|fault| fault.rule.matcher.holds);
+        let mut leaving = Leaving::new(report, plane, self.netems, holder, self.before);
+        leaving.waiting = self.waiting;
+        leaving
     }
 
     fn take_out(&mut self, plane: &mut Plane) {
@@ -177,33 +173,6 @@ impl Run {
             plane.detach_cgroup(id);
         }
         plane.release_run(self.slot);
-    }
-
-    /// Adds what our own devices lost: to the counters of the fault that sent it there, and in words.
-    fn tell_losses(&self, plane: &Plane, report: &mut RunReport) {
-        if let Some((lost, entered)) = self.before.lost_in_detour(plane) {
-            report.notes.push(format!(
-                "overflow: {lost} of {entered} segments were lost on their way through the detour, \
-                 for this machine takes no more at once: see net.core.netdev_max_backlog"
-            ));
-        }
-        let planned = self.plan.faults.iter();
-        let holder = planned
-            .zip(&mut report.faults)
-            .find(|(planned, _)| planned.rule.matcher.holds);
-        let Some((_, holder)) = holder else {
-            return;
-        };
-        let lost = self.before.lost_in_hold(plane);
-        if lost > 0 {
-            // Neither direction can be told any more.
-            holder.egress.overflow += lost;
-            holder.verdict = verdict(holder.total());
-            report.notes.push(format!(
-                "overflow: {lost} held packets were lost on their way out of the hold queue, for this \
-                 machine takes no more at once: see net.core.netdev_max_backlog"
-            ));
-        }
     }
 
     /// What is to be said of it now.
@@ -254,7 +223,8 @@ impl Run {
     }
 }
 
-fn verdict(total: Count) -> Verdict {
+/// What such counts come to.
+pub(super) fn verdict(total: Count) -> Verdict {
     match total {
         Count { overflow: 1.., .. } => Verdict::Overflow,
         Count { affected: 1.., .. } => Verdict::Effective,

@@ -14,31 +14,31 @@ use std::{
 use crate::{
     bpf::{LEASE_NS, PeerSet, PlaneError},
     clock::now_ns,
-    fault,
     instance::Instance,
     plan::Plan,
-    profile::{FaultSpec, Peer},
     report::{Ended, RunId, RunReport},
-    undo::RevertReport,
     watchdog::Watchdog,
 };
 
 use super::{
     Command, EngineError, Options, StartError, TICK,
+    endings::RevertingAll,
+    leaving::Leaving,
+    names::{RESOLVE_EVERY, resolve_again},
     planes::{Planes, Ready},
+    queue::LOOK,
     run::Run,
 };
 
-/// Runs that are over and still told of.
-const REMEMBERED: usize = 100;
-/// How often host names are asked for again.
-const RESOLVE_EVERY: Duration = Duration::from_secs(10);
-
 pub(super) struct Worker {
-    planes: Planes,
-    runs: Vec<Run>,
-    over: VecDeque<RunReport>,
-    problems: Vec<String>,
+    pub(super) planes: Planes,
+    pub(super) runs: Vec<Run>,
+    /// Over, and not yet reverted.
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) over: VecDeque<RunReport>,
+    /// Who waits for the end of everything.
+    pub(super) reverting_all: Vec<RevertingAll>,
+    pub(super) problems: Vec<String>,
     instance: Instance,
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
@@ -69,6 +69,8 @@ impl Worker {
         Ok(Self {
             planes,
             runs: Vec::new(),
+            leaving: Vec::new(),
+            reverting_all: Vec::new(),
             over: VecDeque::new(),
             problems: Vec::new(),
             instance: options.instance,
@@ -121,7 +123,11 @@ impl Worker {
             .filter_map(|n| self.planes.get(n)?.idle)
             .map(|since| self.linger.saturating_sub(since.elapsed()))
             .min();
-        [tick, deadline, linger].into_iter().flatten().min()
+        let look = self.is_leaving().then_some(LOOK);
+        [tick, deadline, linger.filter(|_| look.is_none()), look]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle(&mut self, command: Command) {
@@ -132,19 +138,24 @@ impl Worker {
             }
             Command::Reports(reply) => {
                 let alive = self.runs.iter().rev().filter_map(|r| self.report_of(r));
-                reply
-                    .send(alive.chain(self.over.iter().cloned()).collect())
-                    .ok();
+                let leaving = self.leaving.iter().rev().map(|l| l.report.clone());
+                let over = self.over.iter().cloned();
+                reply.send(alive.chain(leaving).chain(over).collect()).ok();
             }
             Command::Report(id, reply) => {
                 reply.send(self.report(&id)).ok();
             }
-            Command::Wait(id, reply) => match self.runs.iter_mut().find(|r| r.id == id) {
-                Some(run) => run.waiting.push(reply),
-                None => {
+            Command::Wait(id, reply) => {
+                let alive = self.runs.iter_mut().find(|r| r.id == id);
+                let leaving = self.leaving.iter_mut().find(|l| l.report.id == id);
+                if let Some(run) = alive {
+                    run.waiting.push(reply);
+                } else if let Some(run) = leaving {
+                    run.waiting.push(reply);
+                } else {
                     reply.send(self.report(&id)).ok();
                 }
-            },
+            }
             Command::Revert(id, why, reply) => {
                 let result = match self.end(&id, why) {
                     Some(report) => Ok(report),
@@ -153,7 +164,7 @@ impl Worker {
                 reply.send(result).ok();
             }
             Command::RevertAll(why, reply) => {
-                reply.send(self.end_all(why)).ok();
+                self.revert_all(why, reply);
             }
             Command::Changed(plane) => self.interfaces_changed(plane),
             Command::Peers(id, fault, peers) => self.peers_changed(&id, fault, peers),
@@ -169,10 +180,10 @@ impl Worker {
             ));
         }
         let id = self.new_id();
-        let Ready { number, netems } = self
-            .planes
-            .prepare(&plan, &self.instance)
-            .map_err(|e| EngineError::Refused(e.to_string()))?;
+        let prepared = self.planes.prepare(&plan, &self.instance);
+        // A plane that was opened for nothing goes before that is told.
+        self.close_planes();
+        let Ready { number, netems } = prepared.map_err(|e| EngineError::Refused(e.to_string()))?;
         // Watched and vouched for before the store that arms.
         if let Some(watchdog) = &self.planes.watchdog
             && let Err(e) = watchdog.armed()
@@ -252,7 +263,7 @@ impl Worker {
                 "r-{:08x}",
                 RandomState::new().hash_one(Instant::now()) >> 32
             );
-            if self.runs.iter().all(|r| r.id != id) && self.over.iter().all(|r| r.id != id) {
+            if matches!(self.report(&id), Err(EngineError::NoSuchRun(_))) {
                 return id;
             }
         }
@@ -262,60 +273,17 @@ impl Worker {
         Some(run.report(&self.planes.get(run.plane)?.plane))
     }
 
-    fn report(&self, id: &RunId) -> Result<RunReport, EngineError> {
+    pub(super) fn report(&self, id: &RunId) -> Result<RunReport, EngineError> {
         self.runs
             .iter()
             .find(|r| r.id == *id)
             .and_then(|r| self.report_of(r))
+            .or_else(|| {
+                let mut leaving = self.leaving.iter().map(|l| &l.report);
+                leaving.find(|r| r.id == *id).cloned()
+            })
             .or_else(|| self.over.iter().find(|r| r.id == *id).cloned())
             .ok_or_else(|| EngineError::NoSuchRun(id.clone()))
-    }
-
-    /// Ends one run that is alive.
-    fn end(&mut self, id: &RunId, why: Ended) -> Option<RunReport> {
-        let i = self.runs.iter().position(|r| r.id == *id)?;
-        let mut run = self.runs.remove(i);
-        let (plane, netems) = (run.plane, std::mem::take(&mut run.netems));
-        let held = self.planes.get_mut(plane)?;
-        let report = run.end(&mut held.plane, why);
-        let undone = self.planes.drop_netems(plane, &netems);
-        self.note(&undone);
-        tracing::info!(run = report.id, why = ?why, "ended");
-        self.over.push_front(report.clone());
-        self.over.truncate(REMEMBERED);
-        self.settle();
-        Some(report)
-    }
-
-    fn end_all(&mut self, why: Ended) -> Vec<RunReport> {
-        // All at once: a run's end waits for its netems, and the others are not to act meanwhile.
-        for run in &self.runs {
-            if let Some(held) = self.planes.get_mut(run.plane) {
-                run.disarm(&mut held.plane);
-            }
-        }
-        let ids: Vec<RunId> = self.runs.iter().map(|r| r.id.clone()).collect();
-        let reports = ids.iter().filter_map(|id| self.end(id, why)).collect();
-        let closed = self.planes.close_all();
-        self.note(&closed);
-        reports
-    }
-
-    /// Takes the lease from planes without faults, and the watchdog's attention when there are none.
-    fn settle(&mut self) {
-        for held in self.planes.iter_mut() {
-            if held.plane.is_idle() {
-                held.plane.lease(0);
-                held.idle.get_or_insert_with(Instant::now);
-            }
-        }
-        if self.runs.is_empty()
-            && let Some(watchdog) = &self.planes.watchdog
-            && let Err(e) = watchdog.idle()
-        {
-            // The next fault finds out, and starts another.
-            tracing::warn!("{e}");
-        }
     }
 
     fn tick(&mut self) {
@@ -328,13 +296,11 @@ impl Worker {
             self.vouch();
             self.look_around();
         }
-        for number in self.planes.numbers() {
-            let idle = self.planes.get(number).and_then(|h| h.idle);
-            if idle.is_some_and(|since| since.elapsed() >= self.linger) {
-                let closed = self.planes.close(number);
-                self.note(&closed);
-            }
+        for held in self.planes.iter_mut() {
+            held.closing |= held.idle.is_some_and(|i| i.elapsed() >= self.linger);
         }
+        self.look_at_leaving();
+        self.close_planes();
     }
 
     fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
@@ -364,7 +330,7 @@ impl Worker {
         let fenced: Vec<u32> = self
             .planes
             .iter_mut()
-            .filter(|h| h.plane.is_fenced())
+            .filter(|h| h.plane.is_fenced() && !h.closing)
             .map(|h| h.plane.number())
             .collect();
         for number in fenced {
@@ -372,8 +338,7 @@ impl Worker {
             for id in self.ids(|r| r.plane == number) {
                 self.end(&id, Ended::Fenced);
             }
-            let closed = self.planes.close(number);
-            self.note(&closed);
+            self.close(number);
         }
         let gone: Vec<(RunId, String)> = self
             .runs
@@ -402,8 +367,7 @@ impl Worker {
         if let Some(number) = plane
             && self.planes.get(number).is_some_and(|h| h.plane.is_idle())
         {
-            let closed = self.planes.close(number);
-            self.note(&closed);
+            self.close(number);
         }
     }
 
@@ -437,63 +401,5 @@ impl Worker {
         {
             tracing::warn!(run = id, "the peers stay as they were: {e}");
         }
-    }
-
-    fn note(&mut self, report: &RevertReport) {
-        for failure in &report.failed {
-            tracing::error!("{failure}");
-            self.problems.push(failure.to_string());
-        }
-        for left in &report.left_alone {
-            tracing::warn!("left alone: {left}");
-        }
-    }
-
-    fn stop(mut self) -> Vec<String> {
-        self.end_all(Ended::Shutdown);
-        if let Some(watchdog) = self.planes.watchdog.take() {
-            watchdog.goodbye();
-        }
-        std::mem::take(&mut self.problems)
-    }
-}
-
-/// Asks for the names of a run in a thread of its own: a resolver may take its time.
-fn resolve_again(run: &Run, commands: &Sender<Command>) {
-    let named: Vec<(usize, FaultSpec)> = run
-        .plan
-        .faults
-        .iter()
-        .enumerate()
-        .map(|(i, f)| (i, &f.spec))
-        .filter(|(_, spec)| {
-            let m = &spec.matching;
-            m.peers
-                .iter()
-                .chain(&m.not_peers)
-                .any(|p| matches!(p, Peer::Name(_)))
-        })
-        .map(|(i, spec)| (i, spec.clone()))
-        .collect();
-    if named.is_empty() {
-        return;
-    }
-    let (id, commands) = (run.id.clone(), commands.clone());
-    let work = move || {
-        for (i, spec) in named {
-            match fault::resolve(&spec) {
-                Ok(Some(peers)) => {
-                    commands.send(Command::Peers(id.clone(), i, peers)).ok();
-                }
-                Ok(None) => {}
-                Err(e) => tracing::warn!(run = id, "the addresses found before stay: {e}"),
-            }
-        }
-    };
-    if let Err(e) = std::thread::Builder::new()
-        .name("resolver".into())
-        .spawn(work)
-    {
-        tracing::warn!("names are not asked for again: {e}");
     }
 }

@@ -15,14 +15,9 @@ use crate::{bpf::tables::write_control, netlink::detour::Detour};
 pub(super) struct Devices {
     segmenting: Option<FarEnd>,
     hold: Option<FarEnd>,
-    /// By fault.
-    netems: BTreeMap<u8, Netem>,
-}
-
-#[derive(Debug)]
-struct Netem {
-    rx: u32,
-    _end: FarEnd,
+    /// By ifindex of the far end, and not by fault: one that lets go what it holds outlives its fault,
+    /// whose number is another's by then.
+    netems: BTreeMap<u32, FarEnd>,
 }
 
 impl Plane {
@@ -47,11 +42,7 @@ impl Plane {
             .netem_ends
             .insert(pair.rx, u32::from(n), 0)
             .map_err(map_error("NETEM_ENDS"))?;
-        let netem = Netem {
-            rx: pair.rx,
-            _end: end,
-        };
-        self.devices.netems.insert(n, netem);
+        self.devices.netems.insert(pair.rx, end);
         self.object
             .netems
             .set(n.into(), pair.tx, 0)
@@ -68,7 +59,7 @@ impl Plane {
 
     /// Takes the program off the far end of a netem.
     pub fn lose_netem(&mut self, rx: u32) {
-        self.devices.netems.retain(|_, netem| netem.rx != rx);
+        self.devices.netems.remove(&rx);
         if let Err(e) = self.object.netem_ends.remove(&rx) {
             tracing::debug!("device {rx} was no netem: {e}");
         }

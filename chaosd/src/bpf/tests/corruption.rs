@@ -186,6 +186,29 @@ fn a_packet_without_payload_has_only_its_checksum_to_corrupt() {
 }
 
 #[test]
+fn the_checksum_of_an_empty_datagram_never_comes_to_0_which_would_say_that_there_is_none() {
+    on_a_plane(|bench| {
+        let packet = Packet {
+            payload: vec![],
+            ..v4(UDP)
+        };
+        let sum = checksum_at(&packet);
+        let mut before = packet.bytes(Way::Out);
+        for bits in [1, 2, 3] {
+            // One flip in sixteen takes away the only bit that is set.
+            before[sum..sum + 2].copy_from_slice(&[0x10, 0]);
+            let n = bench.install(any(), detected(bits));
+            for _ in 0..300 {
+                let after = corrupted(bench, Way::Out, &before);
+                assert_ne!(after[sum..sum + 2], [0, 0]);
+                assert_ne!(after[sum..sum + 2], before[sum..sum + 2]);
+            }
+            bench.uninstall(n);
+        }
+    });
+}
+
+#[test]
 fn bytes_that_pad_the_frame_are_no_payload() {
     on_a_plane(|bench| {
         for fault in [undetected(1), detected(1)] {

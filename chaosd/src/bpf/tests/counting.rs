@@ -1,12 +1,18 @@
 //! What is counted: wire segments, matched and affected, each direction for itself.
 
-use chaosd_ebpf::{Fault, ONE};
+use std::os::fd::AsFd as _;
+
+use chaosd_ebpf::{EGRESS, Fault, Mark, ONE};
 
 use super::{
-    BOTH, Bench, HOUR_NS, Lost, SkbContext, Way, any, judge, lose, lose_all, on_a_plane,
+    BOTH, Bench, HOUR_NS, Lost, REDIRECT, SkbContext, Way, any, judge, lose, lose_all, on_a_plane,
     packets::{Packet, TCP, UDP, v4, v6},
 };
-use crate::bpf::Matcher;
+use crate::{
+    bpf::Matcher,
+    netlink::detour::{self, Spec},
+    sys::test_run::{Prelude, test_run},
+};
 
 /// Matched and affected, leaving and arriving.
 #[track_caller]
@@ -161,5 +167,42 @@ fn one_run_of_many_packets_counts_them_all() {
         let run = bench.run(Way::In, &bytes, &context, 1_000_000).unwrap();
         assert_eq!(judge(Way::In, &run), Lost);
         assert_counts(bench, n, [(0, 0), (1_000_000, 1_000_000)]);
+    });
+}
+
+#[test]
+fn what_the_last_netem_still_held_is_not_counted_as_a_segment_of_the_detour() {
+    on_a_plane(|bench| {
+        let netns = bench.plane.netns().clone();
+        // Which queue is on it is nothing to the program at its far end.
+        let pair = detour::create(netns.fd.as_fd(), 0, 7, &Spec::segment(1500)).unwrap();
+        let with_a_netem = Matcher {
+            netem: true,
+            ..any()
+        };
+        let n = bench.install(with_a_netem, lose(0));
+        bench.plane.use_netem(n, &pair).unwrap();
+        bench.plane.leave_netem(n);
+        bench.uninstall(n);
+        let mark = Mark::Steered {
+            direction: EGRESS,
+            slot: 1,
+            chunk: 0,
+        };
+        let comes_out = |ifindex| {
+            let program = bench.plane.program("detour").unwrap();
+            let prelude = Prelude::new(mark.encode(), program).unwrap();
+            let context = SkbContext {
+                ifindex,
+                ..SkbContext::default()
+            };
+            let bytes = v4(UDP).bytes(Way::Out);
+            let run = test_run(prelude.program(), &bytes, &context, 1).unwrap();
+            assert_eq!(run.retval, REDIRECT);
+            bench.plane.detoured().unwrap().1
+        };
+        assert_eq!(comes_out(pair.rx), 0);
+        // One of the detour is.
+        assert_eq!(comes_out(pair.tx), 1);
     });
 }

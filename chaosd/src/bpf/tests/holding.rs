@@ -10,13 +10,16 @@ use std::{
 use chaosd_ebpf::{Fault, HOLDS, Hold, Kind, ONE, SEEDED};
 
 use super::{
-    BOTH, Bench, Lost, Passed, Way, any, assert_share, lose_all, on_a_plane,
+    BOTH, Bench, Lost, Passed, SkbContext, Way, any, assert_share, judge, lose_all, on_a_plane,
     packets::{TCP, UDP, v4, v6},
     percent,
 };
 use crate::{
     bpf::Matcher,
-    netlink::detour::{self, Spec},
+    netlink::{
+        delete_link,
+        detour::{self, Role, Spec},
+    },
 };
 
 pub(super) const MS: u64 = 1_000_000;
@@ -106,6 +109,32 @@ fn without_a_queue_nothing_is_held_and_nothing_is_counted() {
         for way in BOTH {
             assert_eq!(bench.verdict(way, &v4(UDP).bytes(way)), Passed);
             assert_eq!(bench.count(n, way).matched, 0);
+        }
+        assert_eq!(bench.held(), 0);
+    });
+}
+
+#[test]
+fn when_the_queue_has_just_gone_a_packet_passes_as_it_is() {
+    on_a_plane(|bench| {
+        bench.use_a_pair();
+        let names = detour::names(0, 7, Role::Segment);
+        let netns = bench.plane.netns().clone();
+        assert!(delete_link(netns.fd.as_fd(), &names.tx, &names.alias).unwrap());
+        // The one goes round in chunks, and bears a tag for it.
+        for time in [50 * MS, 9_000 * MS] {
+            let n = bench.install(matching(), delay(time));
+            let copied = bench.install(matching(), duplicate(2));
+            for way in BOTH {
+                for packet in [v4(UDP), v6(TCP)] {
+                    let bytes = packet.bytes(way);
+                    let run = bench.run(way, &bytes, &SkbContext::default(), 1).unwrap();
+                    assert_eq!((judge(way, &run), run.packet), (Passed, bytes));
+                }
+                assert_eq!(bench.count(n, way).overflow, 0);
+            }
+            bench.uninstall(copied);
+            bench.uninstall(n);
         }
         assert_eq!(bench.held(), 0);
     });

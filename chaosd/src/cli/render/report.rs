@@ -95,7 +95,7 @@ fn verdict(fault: &FaultReport) -> Option<String> {
         }
         Verdict::Effective => return None,
         Verdict::Overflow => format!(
-            "fault {} lost {} that it was to hold: chaosd's own queue was full, so that this run is no measurement",
+            "fault {} lost {} that it was to hold: chaosd's own queue was full, or deleted over them, so that this run is no measurement",
             fault.name,
             packets(total.overflow),
         ),

@@ -107,6 +107,7 @@ fn runs(runs: &[RunReport]) -> Table {
 fn left(run: &RunReport) -> Cell {
     match run.phase {
         Phase::Armed => table::coloured(&seconds(run.left_seconds), Color::Yellow),
+        Phase::Draining => table::coloured("draining", Color::Yellow),
         Phase::Reverted => Cell::new("reverted"),
         Phase::Failed => table::coloured("NOT REVERTED", Color::Red),
     }

@@ -1,0 +1,185 @@
+//! How runs end and planes are taken down.
+//!
+//! Invariant: an end is told once the faults act on nothing any more. What they held leaves meanwhile,
+//! and a plane is taken down when nothing leaves it.
+
+use std::time::Instant;
+
+use crate::{
+    netlink::detour::Role,
+    report::{Ended, RunId, RunReport},
+    undo::RevertReport,
+};
+
+use super::{Reply, leaving::Leaving, queue::LOOK, run::Run, worker::Worker};
+
+/// Runs that are over and still told of.
+const REMEMBERED: usize = 100;
+
+/// Everything was ended, and somebody waits until the machine is as it was.
+pub(super) struct RevertingAll {
+    /// Of the runs that were ended.
+    reports: Vec<RunReport>,
+    /// The planes that there were.
+    planes: Vec<u32>,
+    reply: Reply<Vec<RunReport>>,
+}
+
+impl Worker {
+    /// Ends one run that is alive.
+    pub(super) fn end(&mut self, id: &RunId, why: Ended) -> Option<RunReport> {
+        let i = self.runs.iter().position(|r| r.id == *id)?;
+        let run = self.runs.remove(i);
+        let held = self.planes.get_mut(run.plane)?;
+        let leaving = run.end(&mut held.plane, why);
+        tracing::info!(run = id, why = ?why, "ended");
+        self.leaving.push(leaving);
+        self.settle();
+        self.look_at_leaving();
+        if let Some(leaving) = self.leaving.iter_mut().find(|l| l.report.id == *id) {
+            leaving.answer();
+        }
+        self.report(id).ok()
+    }
+
+    fn end_all(&mut self, why: Ended) -> Vec<RunReport> {
+        // All at once, for an end may take the kernel a while.
+        for run in &self.runs {
+            if let Some(held) = self.planes.get_mut(run.plane) {
+                run.disarm(&mut held.plane);
+            }
+        }
+        let ids: Vec<RunId> = self.runs.iter().map(|r| r.id.clone()).collect();
+        let reports = ids.iter().filter_map(|id| self.end(id, why)).collect();
+        for held in self.planes.iter_mut() {
+            held.closing = true;
+        }
+        self.close_planes();
+        reports
+    }
+
+    /// Ends every run now, and answers when every plane that there was is taken down.
+    pub(super) fn revert_all(&mut self, why: Ended, reply: Reply<Vec<RunReport>>) {
+        let planes = self.planes.numbers();
+        let reports = self.end_all(why);
+        self.reverting_all.push(RevertingAll {
+            reports,
+            planes,
+            reply,
+        });
+        self.answer_reverted();
+    }
+
+    fn answer_reverted(&mut self) {
+        let (planes, leaving) = (&self.planes, &self.leaving);
+        let done = |all: &mut RevertingAll| {
+            let closes = |n: &u32| planes.get(*n).is_some_and(|held| held.closing);
+            let leaves = |report: &RunReport| leaving.iter().any(|l| l.report.id == report.id);
+            !all.planes.iter().any(closes) && !all.reports.iter().any(leaves)
+        };
+        for all in self.reverting_all.extract_if(.., done) {
+            all.reply.send(all.reports).ok();
+        }
+    }
+
+    /// Takes the lease from planes without faults, and the watchdog's attention when there are none.
+    pub(super) fn settle(&mut self) {
+        for held in self.planes.iter_mut() {
+            if held.plane.is_idle() {
+                held.plane.lease(0);
+                held.idle.get_or_insert_with(Instant::now);
+            }
+        }
+        if self.runs.is_empty()
+            && let Some(watchdog) = &self.planes.watchdog
+            && let Err(e) = watchdog.idle()
+        {
+            // The next fault finds out, and starts another.
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// True while something leaves that is to be looked at every [`LOOK`].
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Looks once at everything that leaves, and is done with what has left.
+    pub(super) fn look_at_leaving(&mut self) {
+        let (planes, runs) = (&self.planes, &self.runs);
+        let is_done = |leaving: &mut Leaving| {
+            let number = leaving.plane;
+            let holds = |run: &Run| run.plane == number && run.needs(Role::Hold);
+            let shared = runs.iter().any(holds);
+            let held = planes.get(number);
+            held.is_none_or(|held| leaving.is_done(&held.plane, shared))
+        };
+        let done: Vec<Leaving> = self.leaving.extract_if(.., is_done).collect();
+        for leaving in done {
+            self.finish(leaving);
+        }
+    }
+
+    fn finish(&mut self, mut leaving: Leaving) {
+        let undone = self.planes.drop_netems(leaving.plane, &leaving.netems);
+        self.note(&undone);
+        if let Some(held) = self.planes.get(leaving.plane) {
+            let last = self.leaving.iter().all(|l| l.plane != leaving.plane);
+            leaving.finish(&held.plane, &undone, held.closing && last);
+        }
+        let report = leaving.report;
+        for all in &mut self.reverting_all {
+            let mut reports = all.reports.iter_mut();
+            if let Some(told) = reports.find(|r| r.id == report.id) {
+                *told = report.clone();
+            }
+        }
+        self.over.push_front(report);
+        self.over.truncate(REMEMBERED);
+    }
+
+    /// Takes a plane down, as soon as nothing leaves it.
+    pub(super) fn close(&mut self, number: u32) {
+        if let Some(held) = self.planes.get_mut(number) {
+            held.closing = true;
+        }
+        self.close_planes();
+    }
+
+    /// Takes down the planes that are to go and that nothing leaves.
+    pub(super) fn close_planes(&mut self) {
+        for number in self.planes.numbers() {
+            let closing = self.planes.get(number).is_some_and(|held| held.closing);
+            if closing && self.leaving.iter().all(|l| l.plane != number) {
+                let closed = self.planes.close(number);
+                self.note(&closed);
+            }
+        }
+        self.answer_reverted();
+    }
+
+    pub(super) fn note(&mut self, report: &RevertReport) {
+        for failure in &report.failed {
+            tracing::error!("{failure}");
+            self.problems.push(failure.to_string());
+        }
+        for left in &report.left_alone {
+            tracing::warn!("left alone: {left}");
+        }
+    }
+
+    /// Ends everything, and waits for what leaves: as long as the slowest of its queues may take.
+    pub(super) fn stop(mut self) -> Vec<String> {
+        self.end_all(Ended::Shutdown);
+        while self.is_leaving() {
+            std::thread::sleep(LOOK);
+            self.planes.vouch();
+            self.look_at_leaving();
+            self.close_planes();
+        }
+        if let Some(watchdog) = self.planes.watchdog.take() {
+            watchdog.goodbye();
+        }
+        std::mem::take(&mut self.problems)
+    }
+}
