@@ -31,7 +31,8 @@ pub fn fence(id: u32) -> io::Result<bool> {
     };
     let mut control = Mapped::<Control>::new(data.fd(), 1)?;
     control.set_field(0, |c| &mut c.fence, 1);
-    control.set_field(0, |c| &mut c.lease_ns, 0);
+    // Not 0: from the time at which it was lost follows the order in which held packets leave.
+    control.set_field(0, |c| &mut c.lease_ns, crate::clock::now_ns());
     Ok(true)
 }
 
