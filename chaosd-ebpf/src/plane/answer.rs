@@ -93,14 +93,8 @@ fn compose(
         return None;
     }
     // SAFETY: fewer octets than the buffer has.
-    let failed = unsafe {
-        bpf_skb_load_bytes(
-            ctx.skb.skb.cast(),
-            q.payload,
-            out.as_mut_ptr().cast(),
-            kept,
-        )
-    };
+    let failed =
+        unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), q.payload, out.as_mut_ptr().cast(), kept) };
     if failed != 0 {
         return None;
     }
@@ -161,13 +155,7 @@ fn resize(ctx: &TcContext, p: &Packet, old: u32, new: u32, difference: u32) -> O
     store(ctx, p.l3 + 2, &is.to_ne_bytes())?;
     // SAFETY: the context and numbers.
     let failed = unsafe {
-        bpf_l3_csum_replace(
-            skb,
-            p.l3 + 10,
-            u16::from_ne_bytes(was).into(),
-            is.into(),
-            2,
-        )
+        bpf_l3_csum_replace(skb, p.l3 + 10, u16::from_ne_bytes(was).into(), is.into(), 2)
     };
     (failed == 0).then_some(())
 }

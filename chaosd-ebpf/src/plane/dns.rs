@@ -193,12 +193,7 @@ fn holding(ctl: &Control, q: &mut Query) -> Bits {
         q.question.rewind(ctl.dns_seed);
         // SAFETY: the callback has the helper's signature and takes no context.
         unsafe {
-            bpf_loop(
-                q.question.name_len,
-                fold as *mut c_void,
-                ptr::null_mut(),
-                0,
-            );
+            bpf_loop(q.question.name_len, fold as *mut c_void, ptr::null_mut(), 0);
         }
     }
     q.found.without(&q.spared).and(&by_type)
