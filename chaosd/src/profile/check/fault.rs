@@ -43,6 +43,10 @@ impl Found {
         {
             self.beside_by_peer(times, matching, find("match"));
         }
+        // Whatever is wrong with its settings.
+        if let (Some(_), Some(matching)) = (find("dns"), &mut matching) {
+            self.beside_dns(matching, find("match"));
+        }
         let timeline = self.timeline(&find, run_for);
         let unprotected = match find("unprotected") {
             Some(node) => self.boolean(node),
