@@ -129,6 +129,17 @@ impl Planes {
         self.held.iter().find(|h| h.plane.number() == number)
     }
 
+    /// Takes a plane out of the list, so that others can be reached while it is worked on.
+    pub fn take(&mut self, number: u32) -> Option<Held> {
+        let i = self.held.iter().position(|h| h.plane.number() == number)?;
+        Some(self.held.swap_remove(i))
+    }
+
+    /// Puts it back.
+    pub fn put_back(&mut self, held: Held) -> &mut Held {
+        self.held.push_mut(held)
+    }
+
     /// Loads programs in a thread of their own, for the next plane, unless some are there.
     pub fn load_ahead(&mut self) {
         if self.spare.is_some() {
@@ -169,14 +180,12 @@ impl Planes {
 
     /// Deletes these netems of a plane, with what is in them.
     pub fn drop_netems(&mut self, number: u32, devices: &[NetemOf]) -> RevertReport {
-        let Some(i) = self.held.iter().position(|h| h.plane.number() == number) else {
-            return RevertReport::default();
-        };
         if devices.is_empty() {
             return RevertReport::default();
         }
-        // Out of the list while it is waited for: the others are vouched for all the while.
-        let mut held = self.held.swap_remove(i);
+        let Some(mut held) = self.take(number) else {
+            return RevertReport::default();
+        };
         let report = held.pairs.drop_netems(&mut held.plane, devices, |plane| {
             if !plane.is_idle() {
                 plane.lease(now_ns() + LEASE_NS);
@@ -378,10 +387,9 @@ impl Planes {
     /// Takes a plane down, and everything it changed. What is in its devices still is lost.
     pub fn close(&mut self, number: u32) -> RevertReport {
         let mut report = RevertReport::default();
-        let Some(i) = self.held.iter().position(|h| h.plane.number() == number) else {
+        let Some(mut held) = self.take(number) else {
             return report;
         };
-        let mut held = self.held.swap_remove(i);
         // Every packet passes from now on.
         held.plane.lease(0);
         while held.plane.shut_one() {

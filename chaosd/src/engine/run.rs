@@ -51,13 +51,15 @@ struct Installed {
 }
 
 impl Run {
-    /// Puts a plan's faults into a plane and arms them. On failure the plane is as before.
+    /// Puts a plan's faults into a plane and arms them. On failure the plane is as before. `vouch` is
+    /// called now and then: as many faults as a plane takes may be more work than a lease lasts.
     pub fn arm(
         id: RunId,
         plan: Plan,
         plane: &mut Plane,
         netems: &[NetemOf],
         since: Instant,
+        vouch: impl FnMut(&mut Plane),
     ) -> Result<Self, PlaneError> {
         let slot = plane.reserve_run()?;
         let mut run = Self {
@@ -79,7 +81,7 @@ impl Run {
             problems: Vec::new(),
             plan,
         };
-        match run.install(plane, netems) {
+        match run.install(plane, netems, vouch) {
             Ok(()) => {
                 let start = now_ns();
                 let length = u64::try_from(run.plan.run_for.as_nanos()).unwrap_or(u64::MAX);
@@ -96,7 +98,12 @@ impl Run {
         }
     }
 
-    fn install(&mut self, plane: &mut Plane, netems: &[NetemOf]) -> Result<(), PlaneError> {
+    fn install(
+        &mut self,
+        plane: &mut Plane,
+        netems: &[NetemOf],
+        mut vouch: impl FnMut(&mut Plane),
+    ) -> Result<(), PlaneError> {
         if let Some(cgroup) = &self.plan.scope.cgroup {
             plane.attach_cgroup(cgroup)?;
             self.cgroup = Some(cgroup.id);
@@ -121,6 +128,7 @@ impl Run {
             for NetemOf { device, .. } in netems.iter().filter(|n| n.fault == place) {
                 plane.use_netem(number, device)?;
             }
+            vouch(plane);
         }
         plane.refresh();
         for installed in &mut self.installed {

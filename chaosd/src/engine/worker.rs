@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    bpf::{LEASE_NS, PeerSet, PlaneError},
+    bpf::{LEASE_NS, PeerSet, Plane, PlaneError},
     clock::now_ns,
     instance::Instance,
     plan::Plan,
@@ -45,8 +45,14 @@ pub(super) struct Worker {
     linger: Duration,
     /// Keeps programs loaded ahead, also after a plane has taken them.
     warm: bool,
+    /// When to load them, if they are not there.
+    load_ahead: Option<Instant>,
     next_tick: Instant,
 }
+
+/// For so long after a run was armed, no programs are loaded for the next plane: the verifier's work
+/// is not to weigh on what has just begun.
+const QUIET: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub fn new(
@@ -78,6 +84,7 @@ impl Worker {
             commands,
             linger: options.linger,
             warm: options.warm,
+            load_ahead: None,
             next_tick: Instant::now(),
         })
     }
@@ -124,7 +131,10 @@ impl Worker {
             .map(|since| self.linger.saturating_sub(since.elapsed()))
             .min();
         let look = self.is_leaving().then_some(LOOK);
-        [tick, deadline, linger.filter(|_| look.is_none()), look]
+        let load = self
+            .load_ahead
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        [tick, deadline, linger.filter(|_| look.is_none()), look, load]
             .into_iter()
             .flatten()
             .min()
@@ -192,11 +202,18 @@ impl Worker {
             self.note(&undone);
             return Err(EngineError::Refused(e.to_string()));
         }
-        let Some(held) = self.planes.get_mut(number) else {
+        // Out of the list meanwhile, for the others have to be vouched for too.
+        let Some(mut held) = self.planes.take(number) else {
             return Err(EngineError::Stopped);
         };
-        held.plane.lease(now_ns() + LEASE_NS);
-        let result = match Run::arm(id, plan, &mut held.plane, &netems, since) {
+        let vouch = |plane: &mut Plane| {
+            self.planes.vouch();
+            plane.lease(now_ns() + LEASE_NS);
+        };
+        let armed = Run::arm(id, plan, &mut held.plane, &netems, since, vouch);
+        held.idle = held.idle.filter(|_| armed.is_err());
+        let held = self.planes.put_back(held);
+        let result = match armed {
             Ok(mut run) => {
                 tracing::info!(
                     run = run.id,
@@ -204,7 +221,6 @@ impl Worker {
                     target = run.plan.scope.label,
                     "armed"
                 );
-                held.idle = None;
                 let report = run.report(&held.plane);
                 run.netems = netems;
                 self.runs.push(run);
@@ -217,9 +233,7 @@ impl Worker {
             }
         };
         self.settle();
-        if self.warm {
-            self.planes.load_ahead();
-        }
+        self.load_ahead = self.warm.then(|| Instant::now() + QUIET);
         result.map_err(|e| match e {
             PlaneError::Full { .. } => EngineError::Full(e.to_string()),
             e => EngineError::Refused(e.to_string()),
@@ -301,6 +315,10 @@ impl Worker {
         }
         self.look_at_leaving();
         self.close_planes();
+        if self.load_ahead.is_some_and(|at| at <= Instant::now()) {
+            self.load_ahead = None;
+            self.planes.load_ahead();
+        }
     }
 
     fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
