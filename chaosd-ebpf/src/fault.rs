@@ -47,6 +47,9 @@ pub enum Kind {
     Bandwidth = 9,
     /// Send packets through a netem of the fault's own.
     Netem = 10,
+    /// Answer queries for names at `rate` by `count`, a [`crate::dns::ANSWER_NONE`] or one of its kind,
+    /// hold them, or both.
+    Dns = 11,
 }
 
 /// How long a packet is held.
@@ -117,7 +120,7 @@ pub struct Fault {
     pub run: u32,
     /// `PER_SEGMENT` and friends.
     pub flags: u32,
-    /// `DropEvery`: the period. `Corrupt`: how many bits.
+    /// `DropEvery`: the period. `Corrupt`: how many bits. `Dns`: the answer.
     pub count: u32,
     /// Acts from here.
     pub after_ns: u64,

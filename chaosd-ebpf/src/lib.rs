@@ -10,11 +10,13 @@
 )]
 
 mod bits;
+pub mod dns;
 mod fault;
 mod flow;
 mod mark;
 
 pub use bits::{Bits, MAX_FAULTS, WORDS};
+pub use dns::DnsRule;
 pub use fault::{
     BY_PEER, FIRST_CUSTOM, FLOW_BUCKETS, Fault, FaultState, HOLDS, Hold, KEEP_ORDER, Kind,
     MAX_TABLES, NORMAL, ONE, PARETO, PARETO_NORMAL, PER_FLOW, PER_SEGMENT, PROBABILITY,
@@ -30,6 +32,10 @@ pub const INGRESS: u32 = 1;
 
 /// The place of the program that sends packets elsewhere, after those of the directions.
 pub const SEND: u32 = 2;
+/// The place of the program that reads what a packet asks of a name server.
+pub const DNS: u32 = 3;
+/// The place of the program that answers it.
+pub const ANSWER: u32 = 4;
 
 /// Interfaces of one plane; the slot number travels in [`Mark`].
 pub const MAX_SLOTS: u32 = 1024;
@@ -61,6 +67,8 @@ pub const USES_PEER6: u32 = 2;
 pub const USES_CGROUP: u32 = 4;
 /// [`Iface::flags`]: the device carries an Ethernet header, so its packets can take the detour.
 pub const HAS_L2: u32 = 1;
+/// [`Iface::flags`]: the loopback device, whose packets arrive by themselves.
+pub const LOOPBACK: u32 = 2;
 
 /// What every program reads first. One entry, memory-mapped by the daemon and the watchdog.
 #[repr(C)]
@@ -88,6 +96,16 @@ pub struct Control {
     pub holds: Bits,
     /// Faults that a netem does.
     pub netem: Bits,
+    /// Faults of the Domain Name System.
+    pub dns: Bits,
+    /// Of those, the ones that hit every name.
+    pub dns_any_name: Bits,
+    /// Of those, the ones that hit queries of every type.
+    pub dns_any_type: Bits,
+    /// What the hashes of names begin with.
+    pub dns_seed: [u64; 2],
+    /// Bit n: names of n labels are known.
+    pub dns_levels: [u64; 2],
     /// `USES_*`
     pub uses: u32,
     /// Bit n: some target cgroup sits at depth n of the tree (the root is 0).
@@ -142,7 +160,7 @@ pub struct SockTag {
 
 const _: () = {
     assert!(size_of::<Bits>() == 32);
-    assert!(size_of::<Control>() == 16 + 9 * 32 + 24);
+    assert!(size_of::<Control>() == 16 + 12 * 32 + 32 + 24);
     assert!(size_of::<Iface>() == 80);
     assert!(size_of::<Counters>() == 32);
     assert!(size_of::<SockTag>() == 128);

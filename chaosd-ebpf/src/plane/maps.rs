@@ -11,8 +11,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
 };
 use chaosd_ebpf::{
-    Bits, Control, Counters, FLOW_BUCKETS, Fault, FaultState, FlowKey, Iface, MAX_FAULTS, MAX_RUNS,
-    MAX_SLOTS, MAX_TABLES, Run, SockTag, TABLE_LEN,
+    Bits, Control, Counters, DnsRule, FLOW_BUCKETS, Fault, FaultState, FlowKey, Iface, MAX_FAULTS,
+    MAX_RUNS, MAX_SLOTS, MAX_TABLES, Run, SockTag, TABLE_LEN,
+    dns::{DnsHit, MAX_HITS, MAX_NAMES, MAX_PLANE_TYPES, NameBits, NameKey},
 };
 
 const FAULTS_LEN: u32 = MAX_FAULTS as u32;
@@ -22,7 +23,7 @@ static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The programs behind the gate, by direction. The kernel empties a program array when its last
 /// descriptor closes (kernel/bpf/arraymap.c, `prog_array_map_clear`).
 #[map]
-pub static STAGES: ProgramArray = ProgramArray::with_max_entries(3, 0);
+pub static STAGES: ProgramArray = ProgramArray::with_max_entries(5, 0);
 #[map]
 pub static RUNS: Array<Run> = Array::with_max_entries(MAX_RUNS, BPF_F_MMAPABLE);
 #[map]
@@ -52,6 +53,25 @@ pub static NETEMS: Array<u32> = Array::with_max_entries(FAULTS_LEN, 0);
 /// ifindex of the receiving end of a netem -> its fault.
 #[map]
 pub static NETEM_ENDS: HashMap<u32, u32> = HashMap::with_max_entries(FAULTS_LEN, 0);
+
+/// The names that DNS faults hit; see [`chaosd_ebpf::dns::NameKey`]. Filled as needed.
+#[map]
+pub static DNS_NAMES: HashMap<NameKey, NameBits> = HashMap::with_max_entries(MAX_NAMES, 1);
+/// Query type -> the DNS faults that name it.
+#[map]
+pub static DNS_TYPES: HashMap<u32, Bits> = HashMap::with_max_entries(MAX_PLANE_TYPES, 1);
+/// By fault.
+#[map]
+pub static DNS_RULES: Array<DnsRule> = Array::with_max_entries(FAULTS_LEN, BPF_F_MMAPABLE);
+/// The queries that DNS faults acted on last, by [`DNS_HIT`] modulo their number.
+#[map]
+pub static DNS_HITS: Array<DnsHit> = Array::with_max_entries(MAX_HITS, BPF_F_MMAPABLE);
+/// How many queries DNS faults acted on.
+#[map]
+pub static DNS_HIT: Array<u64> = Array::with_max_entries(1, 0);
+/// By fault: TCP segments with a query that were lost or reset.
+#[map]
+pub static DNS_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FAULTS_LEN, 0);
 
 #[map]
 static IFACES: Array<Iface> = Array::with_max_entries(MAX_SLOTS, BPF_F_MMAPABLE);

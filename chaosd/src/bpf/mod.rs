@@ -19,7 +19,7 @@ mod tests;
 pub use fence::fence;
 pub use matcher::{Matcher, PeerSet, Steering};
 pub use mechanism::Mechanism;
-pub use plane::{Plane, PlaneError, Spare};
+pub use plane::{DnsRule, Hit, Name, NameSet, Plane, PlaneError, Spare};
 
 /// The lease: how long programs go on without hearing from the daemon.
 pub const LEASE_NS: u64 = 2_000_000_000;

@@ -11,7 +11,7 @@ use aya::{
     programs::{CgroupSkb, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
-use chaosd_ebpf::{EGRESS, INGRESS, SEND};
+use chaosd_ebpf::{ANSWER, DNS, EGRESS, INGRESS, SEND};
 
 use crate::sys::{
     bpf as pod,
@@ -50,6 +50,11 @@ pub(super) struct Object {
     pub quantiles: Array<MapData, pod::Quantiles>,
     pub netems: Array<MapData, u32>,
     pub netem_ends: HashMap<MapData, u32, u32>,
+    pub dns_names: HashMap<MapData, pod::NameKey, pod::NameBits>,
+    pub dns_types: HashMap<MapData, u32, pod::Bits>,
+    pub dns_rules: Mapped<chaosd_ebpf::DnsRule>,
+    pub dns_hits: Mapped<chaosd_ebpf::dns::DnsHit>,
+    pub dns_counters: PerCpuArray<MapData, u64>,
     /// The control map's id, by which another process can fence the plane.
     pub control_id: u32,
     /// Holds the programs behind the gate in place.
@@ -80,6 +85,8 @@ impl Object {
             "detour",
             "send",
             "release",
+            "dns",
+            "answer",
         ] {
             classifier(&mut ebpf, name)?
                 .load()
@@ -125,6 +132,11 @@ impl Object {
             quantiles: typed(&mut ebpf, "TABLES")?,
             netems: typed(&mut ebpf, "NETEMS")?,
             netem_ends: typed(&mut ebpf, "NETEM_ENDS")?,
+            dns_names: typed(&mut ebpf, "DNS_NAMES")?,
+            dns_types: typed(&mut ebpf, "DNS_TYPES")?,
+            dns_rules: mapped(&mut ebpf, "DNS_RULES", faults)?,
+            dns_hits: mapped(&mut ebpf, "DNS_HITS", chaosd_ebpf::dns::MAX_HITS as usize)?,
+            dns_counters: typed(&mut ebpf, "DNS_COUNTERS")?,
             logger,
             _stages: stages,
             ebpf,
@@ -169,6 +181,8 @@ fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
         (EGRESS, "egress_faults"),
         (INGRESS, "ingress_faults"),
         (SEND, "send"),
+        (DNS, "dns"),
+        (ANSWER, "answer"),
     ] {
         let refused = |source| PlaneError::Program {
             name: program,

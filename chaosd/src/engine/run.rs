@@ -95,12 +95,16 @@ impl Run {
         for (place, planned) in self.plan.faults.iter().enumerate() {
             let mut fault = planned.rule.fault;
             fault.run = self.slot;
-            let number = plane.install(
-                planned.rule.matcher.clone(),
-                fault,
-                planned.rule.table.as_deref(),
-                &planned.rule.times,
-            )?;
+            let matcher = planned.rule.matcher.clone();
+            let number = match &planned.rule.dns {
+                Some(dns) => plane.install_dns(matcher, fault, dns)?,
+                None => plane.install(
+                    matcher,
+                    fault,
+                    planned.rule.table.as_deref(),
+                    &planned.rule.times,
+                )?,
+            };
             self.installed.push(Installed {
                 number,
                 base: [0; 2],

@@ -27,7 +27,7 @@ use chaosd_ebpf::{Fault, ONE, SEEDED, TABLE_LEN};
 use ipnet::IpNet;
 
 use crate::{
-    bpf::{Matcher, Steering},
+    bpf::{DnsRule, Matcher, Steering},
     plan::Scope,
     profile::{Distribution, FaultSpec, Kind, Netem, units::Size},
 };
@@ -92,6 +92,8 @@ pub struct Rule {
     pub times: Vec<(IpNet, u64)>,
     /// What the netem device is given.
     pub netem: Option<NetemRule>,
+    /// Names, and what queries for them are answered.
+    pub dns: Option<DnsRule>,
 }
 
 /// Why a fault cannot be compiled.
@@ -175,6 +177,7 @@ pub fn rule(
             .map(|(net, time)| (*net, timeline::ns(*time)))
             .collect(),
         netem: kind.netem().map(NetemRule::make).transpose()?,
+        dns: None,
     })
 }
 

@@ -8,11 +8,11 @@ use std::{
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::{
-    address::{AddressAttribute, AddressMessage},
+    address::AddressMessage,
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
 };
 
-use super::{ALIAS, NetlinkError, block_on_in, socket::alias};
+use super::{ALIAS, NetlinkError, addresses::own, block_on_in, socket::alias};
 use crate::plan::Interface;
 
 /// Every interface of `netns` but chaosd's own, in the order of their indices.
@@ -140,23 +140,7 @@ fn lower_of(link: &LinkMessage) -> Option<u32> {
 }
 
 fn has_global_address(message: &AddressMessage) -> bool {
-    // IFA_LOCAL is the interface's own address; IFA_ADDRESS is the peer's on a point-to-point
-    // link, and IPv6 sends it alone (rtnetlink(7)).
-    let local = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            AddressAttribute::Local(ip) => Some(*ip),
-            _ => None,
-        });
-    let address = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            AddressAttribute::Address(ip) => Some(*ip),
-            _ => None,
-        });
-    match local.or(address) {
+    match own(message) {
         Some(IpAddr::V4(ip)) => !ip.is_link_local() && !ip.is_loopback(),
         Some(IpAddr::V6(ip)) => !ip.is_unicast_link_local() && !ip.is_loopback(),
         None => false,
@@ -168,7 +152,9 @@ fn has_global_address(message: &AddressMessage) -> bool {
 mod tests {
     use std::os::fd::AsFd;
 
-    use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+    use rtnetlink::{
+        LinkMessageBuilder, LinkUnspec, LinkVeth, packet_route::address::AddressAttribute,
+    };
 
     use super::*;
     use crate::netlink::{detour, tests::scratch_netns};

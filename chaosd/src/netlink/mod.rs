@@ -6,6 +6,7 @@
 //! there. Changes and their undoing use a plain blocking socket, so that a revert needs no
 //! asynchronous runtime; only the dumps use one.
 
+mod addresses;
 mod claim;
 mod connections;
 pub mod detour;
@@ -20,6 +21,7 @@ mod socket;
 mod sysctl;
 pub mod trial;
 
+pub use addresses::addresses;
 pub use claim::{PLANES, claim_plane, claimed_planes};
 pub use connections::{Connection, established};
 pub use interfaces::interfaces;

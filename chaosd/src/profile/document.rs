@@ -99,6 +99,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Duplicate(duplicate) => written(duplicate),
         Kind::Bandwidth(bandwidth) => written(bandwidth),
         Kind::Netem(netem) => written(netem),
+        Kind::Dns(dns) => written(dns),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),
@@ -121,6 +122,7 @@ fn escaped(value: Value) -> Value {
     match value {
         Value::String(text) => literal(&text).into(),
         Value::Object(map) => map.into_iter().map(|(k, v)| (k, escaped(v))).collect(),
+        Value::Array(list) => list.into_iter().map(escaped).collect(),
         value => value,
     }
 }

@@ -1,6 +1,7 @@
 //! The flags that mirror a profile's keys. They become the same tree as a profile's text, each
 //! word placed at its flag, and meet the same checks.
 
+mod dns;
 mod hold;
 mod netem;
 
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 
@@ -195,6 +197,8 @@ enum KindFlags {
     Bandwidth(Box<BandwidthFlags>),
     /// Put packets through the kernel's own emulator
     Netem(Box<NetemFlags>),
+    /// Answer DNS queries wrongly, late or not at all
+    Dns(Box<DnsFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -296,6 +300,7 @@ impl InjectFlags {
             KindFlags::Duplicate(flags) => (&flags.shared, "duplicate", flags.settings()),
             KindFlags::Bandwidth(flags) => (&flags.shared, "bandwidth", flags.settings()),
             KindFlags::Netem(flags) => (&flags.shared, "netem", flags.settings()),
+            KindFlags::Dns(flags) => (&flags.shared, "dns", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = &shared.timeline;

@@ -5,6 +5,7 @@
 //! are filled in (`parameters`); the tree is checked into the types of `model` (`check`).
 
 mod check;
+mod dns;
 mod document;
 mod find;
 pub mod flags;
@@ -22,6 +23,7 @@ pub mod units;
 mod words;
 
 pub use check::{Overrides, load};
+pub use dns::{Addresses, Answer, Dns, Encrypted, MOST_NAMES, MOST_TYPES};
 pub use find::{FindError, find};
 pub use holding::{
     Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_BY_PEER, MOST_COPIES,

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
+    dns::Dns,
     holding::{Bandwidth, Delay, Duplicate, Reorder},
     netem::Netem,
     units::{Percent, PortSet, TcpFlags},
@@ -83,6 +84,8 @@ pub enum Kind {
     Bandwidth(Bandwidth),
     /// The kernel's own emulator.
     Netem(Box<Netem>),
+    /// DNS queries are answered wrongly, late or not at all.
+    Dns(Box<Dns>),
 }
 
 /// `drop`

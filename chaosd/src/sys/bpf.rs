@@ -11,16 +11,22 @@ use nix::fcntl::{FcntlArg, fcntl};
 mod pod {
     /// aya's marker, for the ABI types that live in ordinary (not mapped) maps.
     macro_rules! pod {
-        ($($t:ident),*) => {$(
+        ($($t:ident: $path:path),*) => {$(
             #[derive(Clone, Copy)]
             #[repr(transparent)]
             #[doc = concat!("`", stringify!($t), "` as a value or key of an aya map.")]
-            pub struct $t(pub chaosd_ebpf::$t);
+            pub struct $t(pub $path);
             // SAFETY: repr(C), integers only, no padding: the ABI crate asserts the size.
             unsafe impl aya::Pod for $t {}
         )*};
     }
-    pod!(Bits, Counters, FlowKey);
+    pod!(
+        Bits: chaosd_ebpf::Bits,
+        Counters: chaosd_ebpf::Counters,
+        FlowKey: chaosd_ebpf::FlowKey,
+        NameKey: chaosd_ebpf::dns::NameKey,
+        NameBits: chaosd_ebpf::dns::NameBits
+    );
 
     /// A table of quantiles as a value of an aya map.
     #[derive(Clone, Copy)]
@@ -29,7 +35,7 @@ mod pod {
     // SAFETY: an array of integers.
     unsafe impl aya::Pod for Quantiles {}
 }
-pub use pod::{Bits, Counters, FlowKey, Quantiles};
+pub use pod::{Bits, Counters, FlowKey, NameBits, NameKey, Quantiles};
 
 /// The same file under a descriptor numbered `at_least` or higher; close-on-exec.
 pub fn renumber(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {

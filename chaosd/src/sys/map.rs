@@ -23,6 +23,10 @@ unsafe impl Plain for chaosd_ebpf::FaultState {}
 unsafe impl Plain for chaosd_ebpf::Bits {}
 // SAFETY: as above.
 unsafe impl Plain for chaosd_ebpf::Iface {}
+// SAFETY: as above.
+unsafe impl Plain for chaosd_ebpf::DnsRule {}
+// SAFETY: as above.
+unsafe impl Plain for chaosd_ebpf::dns::DnsHit {}
 // SAFETY: an integer.
 unsafe impl Plain for u64 {}
 

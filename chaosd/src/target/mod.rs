@@ -7,6 +7,7 @@ mod alive;
 mod netns;
 mod process;
 pub mod protected;
+pub mod resolver;
 
 pub use alive::Gone;
 pub use netns::own as own_netns;

@@ -10,7 +10,9 @@ use aya::{
     maps::MapError,
     programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
 };
-use chaosd_ebpf::{Bits, Fault, FaultState, FlowKey, HAS_L2, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN};
+use chaosd_ebpf::{
+    Bits, Fault, FaultState, FlowKey, HAS_L2, LOOPBACK, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN,
+};
 use ipnet::IpNet;
 
 use crate::{
@@ -33,11 +35,14 @@ mod counters;
 mod delays;
 mod devices;
 mod far_end;
+mod names;
 mod quantiles;
 
 use attach::Attached;
 use delays::Delays;
 use devices::Devices;
+use names::Names;
+pub use names::{DnsRule, Hit, Name, NameSet};
 use quantiles::Quantiles;
 
 /// What failed on the way to the kernel.
@@ -125,6 +130,7 @@ pub struct Plane {
     tables: Tables,
     quantiles: Quantiles,
     delays: Delays,
+    names: Names,
     runs: [bool; MAX_RUNS as usize],
     next_run: usize,
     lease_ns: u64,
@@ -143,6 +149,7 @@ impl Plane {
             mechanism: Mechanism::of_this_kernel(),
             quantiles: Quantiles::default(),
             delays: Delays::default(),
+            names: Names::default(),
             object,
             tables: Tables::default(),
             runs: [false; MAX_RUNS as usize],
@@ -249,7 +256,9 @@ impl Plane {
         self.refresh();
         self.object.faults.set(n.into(), Fault::default());
         self.quantiles.forget(n);
-        result.and(self.delays.forget(&mut self.object, n))
+        result
+            .and(self.delays.forget(&mut self.object, n))
+            .and(self.names.forget(&mut self.object, n))
     }
 
     /// Replaces a fault's peers.
@@ -282,7 +291,7 @@ impl Plane {
         let iface = chaosd_ebpf::Iface {
             index,
             slot: a.slot,
-            flags: if a.ethernet { HAS_L2 } else { 0 },
+            flags: if a.ethernet { HAS_L2 } else { 0 } | if a.loopback { LOOPBACK } else { 0 },
             pad: 0,
             bits,
         };

@@ -43,6 +43,9 @@ impl Found {
         {
             self.beside_by_peer(times, matching, find("match"));
         }
+        if let (Some(Kind::Dns(_)), Some(matching)) = (&kind, &mut matching) {
+            self.beside_dns(matching, find("match"));
+        }
         let timeline = self.timeline(&find, run_for);
         let unprotected = match find("unprotected") {
             Some(node) => self.boolean(node),

@@ -27,6 +27,7 @@ impl Kind {
             Self::Duplicate(_) => "duplicate",
             Self::Bandwidth(_) => "bandwidth",
             Self::Netem(_) => "netem",
+            Self::Dns(_) => "dns",
         }
     }
 }
@@ -45,6 +46,7 @@ impl Found {
             "netem" => self
                 .netem(key, node)
                 .map(|netem| Kind::Netem(Box::new(netem))),
+            "dns" => self.dns(key, node).map(|dns| Kind::Dns(Box::new(dns))),
             _ => None,
         }
     }

@@ -236,7 +236,7 @@ fn interface(name: &str) -> Result<String, Mistake> {
     Ok(name.to_owned())
 }
 
-fn once_each<T: Eq + Hash + Clone>(mut list: Vec<T>) -> Vec<T> {
+pub(super) fn once_each<T: Eq + Hash + Clone>(mut list: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::with_capacity(list.len());
     list.retain(|item| seen.insert(item.clone()));
     list

@@ -1,6 +1,7 @@
 //! From the tree to a checked profile. Every check runs, whatever the others found.
 
 mod by_peer;
+mod dns;
 mod fault;
 mod hold;
 mod kind;
@@ -78,6 +79,16 @@ const NETEM_KEYS: &[&str] = &[
     "cell-overhead",
     "slot",
     "limit",
+];
+const DNS_KEYS: &[&str] = &[
+    "names",
+    "not-names",
+    "types",
+    "answer",
+    "rate",
+    "delay",
+    "encrypted",
+    "resolvers",
 ];
 const MATCH_KEYS: &[&str] = &[
     "peers",
@@ -254,6 +265,7 @@ impl Found {
             .collect();
         let mut faults: Vec<FaultSpec> = read.into_iter().collect::<Option<_>>()?;
         names.fill(&mut faults);
+        self.not_too_many_names(node, &faults);
         Some(faults)
     }
 }

@@ -10,7 +10,7 @@ use crate::profile::{
 };
 
 use super::{
-    BANDWIDTH_KEYS, CORRUPT_KEYS, DELAY_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS,
+    BANDWIDTH_KEYS, CORRUPT_KEYS, DELAY_KEYS, DNS_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS,
     NETEM_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
 };
 use crate::fault::KINDS;
@@ -28,6 +28,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("duplicate", DUPLICATE_KEYS),
     ("bandwidth", BANDWIDTH_KEYS),
     ("netem", NETEM_KEYS),
+    ("dns", DNS_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 
