@@ -7,6 +7,8 @@
 mod answer;
 mod name;
 mod question;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{MOST_ANSWER, answer};
 pub use name::{NameBits, NameKey, levels_have};

@@ -5,10 +5,12 @@ use aya_ebpf::{
     helpers::generated::bpf_redirect,
     programs::TcContext,
 };
-use chaosd_ebpf::{Bits, Control, EGRESS, HAS_L2, INGRESS, Iface, Mark, SEND, USES_CGROUP};
+use chaosd_ebpf::{Bits, Control, DNS, EGRESS, HAS_L2, INGRESS, Iface, Mark, SEND, USES_CGROUP};
 
 use crate::{
-    classify, corrupt, decide, maps, netem,
+    classify, corrupt,
+    decide::{self, Verdict},
+    maps, netem,
     packet::{self, Packet, Scratch, TCP},
     reset, send, socket,
 };
@@ -84,8 +86,31 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     if v.left.is_empty() {
         return TCX_NEXT;
     }
+    if v.left.meets(&ctl.dns) {
+        v.now = now;
+        v.direction = direction;
+        locate(v, iface, place);
+        // SAFETY: programs of the same type; with no entry the call returns.
+        unsafe { maps::STAGES.tail_call(ctx, DNS) };
+        return TCX_NEXT;
+    }
     let len = p.frame_bytes(ctx);
     decide::decide(Scratch::Tc, v, now, direction, p, len);
+    finish(ctx, v, p, iface, place)
+}
+
+/// Writes down where the packet is decided.
+#[inline(always)]
+fn locate(v: &mut Verdict, iface: &Iface, place: Place) {
+    v.index = iface.index;
+    v.slot = iface.slot;
+    v.detoured = u32::from(matches!(place, Place::Detour { .. }));
+}
+
+/// Does what was decided.
+#[inline(always)]
+pub fn finish(ctx: &TcContext, v: &mut Verdict, p: &Packet, iface: &Iface, place: Place) -> i32 {
+    let direction = v.direction;
     if v.drop != 0 {
         return lose(direction, matches!(place, Place::Detour { .. }));
     }
@@ -98,9 +123,7 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
         corrupt::flip(ctx, p, v.flip_detected, v.flip_undetected, v.dice);
     }
     if v.copies != 0 || v.hold.holder != 0 {
-        v.index = iface.index;
-        v.slot = iface.slot;
-        v.detoured = u32::from(matches!(place, Place::Detour { .. }));
+        locate(v, iface, place);
         // A program of its own, for this one's stack is full.
         // SAFETY: programs of the same type; with no entry the call returns.
         unsafe { maps::STAGES.tail_call(ctx, SEND) };

@@ -9,6 +9,7 @@ use chaosd_ebpf::{
 
 use crate::{
     dice::{Dice, mix},
+    dns,
     hold::{self, Hold, PeerKey},
     maps,
     packet::{self, Packet, Scratch},
@@ -50,9 +51,22 @@ pub struct Verdict {
     pub flip_undetected: u32,
     /// How many more of it to send.
     pub copies: u32,
+    /// The DNS fault that answers it, and one more; 0: none does.
+    pub answer: u32,
+    /// The DNS fault that acted on it last, likewise.
+    pub dns: u32,
+    /// The direction in which it goes on: an answer takes the other one.
+    pub onward: u32,
     /// For look-ups: a program's stack has no room for it.
     pub peer: PeerKey,
-    pad: u32,
+}
+
+impl Verdict {
+    /// The packet's layer 4 protocol.
+    #[inline(always)]
+    pub fn protocol(&self) -> u32 {
+        self.protocol & 0xff
+    }
 }
 
 /// The verdict under way, per CPU: in a map, for the verifier follows what a stack holds from round
@@ -68,7 +82,7 @@ pub fn verdict(scratch: Scratch) -> Option<&'static mut Verdict> {
     Some(unsafe { &mut *v })
 }
 
-/// Walks the faults of `v.left`; counts; stops at the first that loses the packet.
+/// Walks the faults of `v.left`; counts; stops at the first that loses the packet or answers it.
 #[inline(always)]
 pub fn decide(scratch: Scratch, v: &mut Verdict, now: u64, direction: u32, p: &Packet, len: u32) {
     v.now = now;
@@ -82,6 +96,9 @@ pub fn decide(scratch: Scratch, v: &mut Verdict, now: u64, direction: u32, p: &P
     v.flip_detected = 0;
     v.flip_undetected = 0;
     v.copies = 0;
+    v.answer = 0;
+    v.dns = 0;
+    v.onward = direction;
     v.hold = Hold::NONE;
     let step = match scratch {
         Scratch::Tc => step_tc as *mut c_void,
@@ -129,8 +146,11 @@ fn step(scratch: Scratch) -> i64 {
     let grows = f.kind == Kind::Delay as u32 || f.kind == Kind::Bandwidth as u32;
     let hit = (grows || dice.below(intensity))
         && happens(f, n, v.direction, &mut dice)
-        && if f.flags & HOLDS != 0 {
-            hold::hold(scratch, f, n, intensity, v, &mut dice, counters)
+        && if f.flags & HOLDS != 0 || f.kind == Kind::Dns as u32 {
+            let answers = f.kind == Kind::Dns as u32 && dns::wants(f, n, v);
+            let intensity = if grows { intensity } else { ONE };
+            let holds = f.flags & HOLDS != 0 && v.drop == 0;
+            holds && hold::hold(scratch, f, n, intensity, v, &mut dice, counters) || answers
         } else {
             outcome(scratch, f, v, &mut dice)
         };
@@ -138,7 +158,7 @@ fn step(scratch: Scratch) -> i64 {
         // SAFETY: this CPU's own value.
         unsafe { (*counters).affected += u64::from(v.segments) }
     }
-    i64::from(v.drop & 1)
+    i64::from(v.drop | v.answer != 0)
 }
 
 /// Time since the fault began to act; `None` while it does not.

@@ -4,6 +4,8 @@
 //! eth0 egress/ingress ─ egress, ingress: classify ─┬─ no fault: TCX_NEXT
 //!                                                  ├─ decided in place: drop, or pass
 //!                                                  ├─ to be held: a clone to the hold queue
+//!                                                  ├─ a DNS fault matches: dns: read the query,
+//!                                                  │  decide ── answer: write it, send it back
 //!                                                  └─ needs a lone segment or a real checksum:
 //!                                                     redirect to the detour's sending end
 //! detour's receiving end ─ detour: classify, decide ─┬─ redirect back to eth0, marked
@@ -46,10 +48,12 @@
 )]
 
 mod act;
+mod answer;
 mod classify;
 mod corrupt;
 mod decide;
 mod dice;
+mod dns;
 mod hold;
 mod maps;
 mod netem;
@@ -183,6 +187,18 @@ fn count_out(ctx: &TcContext) {
 #[classifier]
 pub fn send(ctx: TcContext) -> i32 {
     send::send(&ctx)
+}
+
+/// Packets that DNS faults match, but for what they ask; behind the faults, and in the detour.
+#[classifier]
+pub fn dns(ctx: TcContext) -> i32 {
+    dns::stage(&ctx)
+}
+
+/// Queries that are to be answered; behind [`dns`]. One that cannot be is lost.
+#[classifier]
+pub fn answer(ctx: TcContext) -> i32 {
+    answer::stage(&ctx)
 }
 
 /// Packets whose time in the hold queue is over. Decides nothing: that was done before.

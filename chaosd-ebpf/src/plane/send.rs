@@ -77,6 +77,8 @@ pub fn send(ctx: &TcContext) -> i32 {
     // Sending may run programs again, on this packet or on one that the device makes of it, and these
     // have the same verdict to write to: nothing of it is read afterwards.
     let (copies, index, direction, detoured) = (v.copies, v.index, v.direction, v.detoured != 0);
+    let onward = v.onward;
+    let leaves = detoured || onward != direction;
     if let Some(when) = hold::departure(v) {
         prepare(ctx, v, when);
         let clones = Clones {
@@ -94,7 +96,7 @@ pub fn send(ctx: &TcContext) -> i32 {
         return act::lose(direction, detoured);
     }
     packet::set_mark(ctx, Mark::Returned(ctl.plane));
-    if detoured {
+    if leaves {
         // SAFETY: the context and a number, as in `back`. What is on its interface yet keeps its type: a
         // packet that is another host's would be taken for one of this host.
         unsafe {
@@ -103,15 +105,15 @@ pub fn send(ctx: &TcContext) -> i32 {
     }
     let clones = Clones {
         skb: ctx.skb.skb,
-        flags: flags(direction),
+        flags: flags(onward),
         device: index,
         counter: 0,
         segments: 0,
         pad: 0,
     };
     repeat(copies, clones, clone_back);
-    if detoured {
-        return back(ctx, index, direction);
+    if leaves {
+        return back(ctx, index, onward);
     }
     packet::set_mark(ctx, Mark::None);
     TCX_NEXT
@@ -194,7 +196,7 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
         // SAFETY: a helper without arguments.
         unsafe { bpf_get_prandom_u32() as u32 }
     } else {
-        v.flow ^ v.direction
+        v.flow ^ v.onward
     };
     // SAFETY: the context and a number; a context field that tc programs may write. Priority 7 would
     // not be held at all before 6.9 (net/sched/sch_fq.c, `TC_PRIO_CONTROL`), and a veth clears it anyway.
@@ -207,7 +209,7 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) {
     packet::set_mark(
         ctx,
         Mark::Steered {
-            direction: v.direction,
+            direction: v.onward,
             slot: v.slot,
             chunk,
         },

@@ -1,0 +1,286 @@
+//! What a packet asks of a name server: of the DNS faults that match it otherwise, those that hold for
+//! the name and the type are decided with all others.
+//!
+//! Read is a query that its packet holds from the first octet to the last: a datagram, or a TCP segment
+//! that begins with a message, behind an IP header without options and extensions. Every other packet
+//! is none that a DNS fault knows.
+
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg},
+    ptr,
+};
+
+use aya_ebpf::{
+    bindings::tcx_action_base::TCX_NEXT,
+    helpers::generated::{bpf_loop, bpf_skb_load_bytes},
+    macros::map,
+    maps::PerCpuArray,
+    programs::TcContext,
+};
+use chaosd_ebpf::{
+    ANSWER, Bits, Control, Fault, HOLDS, RESET_LOCAL, RESET_REMOTE,
+    dns::{
+        ANSWER_DROP, ANSWER_NONE, HEADER_LEN, MAX_HITS, MOST_LABELS, MOST_MESSAGE, Question,
+        levels_have,
+    },
+};
+
+use crate::{
+    act::{self, Place},
+    decide::{self, Verdict},
+    maps,
+    packet::{self, Packet, Scratch, TCP, UDP},
+    send,
+};
+
+/// The query under way, per CPU: a program's stack has 512 bytes in all.
+#[map]
+static QUERIES: PerCpuArray<Query> = PerCpuArray::with_max_entries(1, 0);
+
+/// A query, and the faults that its name was found in.
+#[repr(C)]
+pub struct Query {
+    pub question: Question,
+    /// Want it.
+    found: Bits,
+    /// Spare it.
+    spared: Bits,
+    /// Where the message begins in the packet.
+    pub payload: u32,
+    /// The most labels that a known name has.
+    deepest: u32,
+}
+
+/// This CPU's query.
+#[inline(always)]
+pub fn query() -> Option<&'static mut Query> {
+    let query = QUERIES.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own value, used by one program at a time.
+    Some(unsafe { &mut *query })
+}
+
+/// See [`crate::dns`].
+#[inline(always)]
+pub fn stage(ctx: &TcContext) -> i32 {
+    let Some(v) = decide::verdict(Scratch::Tc) else {
+        return TCX_NEXT;
+    };
+    // What is sent may run programs with the same verdict to write to.
+    let (index, direction, detoured) = (v.index, v.direction, v.detoured != 0);
+    let verdict = run(ctx, v);
+    if verdict == TCX_NEXT && detoured {
+        return send::back(ctx, index, direction);
+    }
+    verdict
+}
+
+#[inline(always)]
+fn run(ctx: &TcContext, v: &mut Verdict) -> i32 {
+    let (Some(ctl), Some(p)) = (maps::control(), Packet::current(Scratch::Tc)) else {
+        return TCX_NEXT;
+    };
+    let (Some(iface), Some(q)) = (maps::iface(v.index), query()) else {
+        return TCX_NEXT;
+    };
+    let asked = if read(ctx, p, q) {
+        holding(ctl, q)
+    } else {
+        Bits::NONE
+    };
+    v.left = v.left.and(&asked).or(&v.left.without(&ctl.dns));
+    if v.left.is_empty() {
+        return TCX_NEXT;
+    }
+    let (now, direction, len) = (v.now, v.direction, p.frame_bytes(ctx));
+    decide::decide(Scratch::Tc, v, now, direction, p, len);
+    if v.dns != 0 {
+        remember(ctx, v, p, q);
+    }
+    if v.answer != 0 {
+        // SAFETY: programs of the same type; with no entry the call returns.
+        unsafe { maps::STAGES.tail_call(ctx, ANSWER) };
+        return TCX_NEXT;
+    }
+    let place = if v.detoured != 0 {
+        let index = v.index;
+        Place::Detour { index, past: 0 }
+    } else {
+        Place::Interface
+    };
+    act::finish(ctx, v, p, iface, place)
+}
+
+/// Reads the query; false: the packet holds none.
+#[inline(never)]
+fn read(ctx: &TcContext, p: &Packet, q: &mut Query) -> bool {
+    let Some(len) = load(ctx, p, q) else {
+        return false;
+    };
+    if !q.question.begin(len) {
+        return false;
+    }
+    // SAFETY: the callback has the helper's signature and takes no context.
+    unsafe {
+        bpf_loop(MOST_LABELS, label as *mut c_void, ptr::null_mut(), 0);
+    }
+    q.question.end()
+}
+
+extern "C" fn label(_: u32, _: *mut c_void) -> i64 {
+    query().map_or(1, |q| i64::from(!q.question.label()))
+}
+
+/// Copies the message out of the packet; its length.
+#[inline(always)]
+fn load(ctx: &TcContext, p: &Packet, q: &mut Query) -> Option<u32> {
+    let skb = ctx.skb.skb.cast();
+    if p.segments != 1 {
+        return None;
+    }
+    let end = if p.family == 4 {
+        let h: [u8; 8] = packet::load(skb, p.l3)?;
+        // RFC 791: neither options nor "more fragments" nor an offset.
+        if p.l4 - p.l3 != 20 || u16::from_be_bytes([h[6], h[7]]) & 0x3fff != 0 {
+            return None;
+        }
+        p.l3 + u32::from(u16::from_be_bytes([h[2], h[3]]))
+    } else {
+        let h: [u8; 2] = packet::load(skb, p.l3 + 4)?;
+        if p.l4 - p.l3 != 40 {
+            return None;
+        }
+        p.l4 + u32::from(u16::from_be_bytes(h))
+    };
+    let len = if p.protocol == UDP {
+        let len: [u8; 2] = packet::load(skb, p.l4 + 4)?;
+        q.payload = p.l4 + 8;
+        u32::from(u16::from_be_bytes(len)).checked_sub(8)?
+    } else {
+        let offset: [u8; 1] = packet::load(skb, p.l4 + 12)?;
+        let at = p.l4 + u32::from(offset[0] >> 4) * 4;
+        // RFC 1035 §4.2.2.
+        let len: [u8; 2] = packet::load(skb, at)?;
+        q.payload = at + 2;
+        u32::from(u16::from_be_bytes(len))
+    };
+    if q.payload + len > end || len == 0 || len > MOST_MESSAGE as u32 {
+        return None;
+    }
+    // SAFETY: the helper writes as many bytes as the buffer has, and a compiler cannot know better.
+    let failed = unsafe {
+        let to = q.question.message.as_mut_ptr().cast();
+        bpf_skb_load_bytes(skb.cast(), q.payload, to, len)
+    };
+    (failed == 0).then_some(len)
+}
+
+/// The DNS faults that hold for the query's name and type.
+#[inline(always)]
+fn holding(ctl: &Control, q: &mut Query) -> Bits {
+    // SAFETY: the value is replaced as a whole by user space.
+    let by_type = unsafe { maps::DNS_TYPES.get(q.question.qtype) };
+    let by_type = by_type.map_or(ctl.dns_any_type, |bits| bits.or(&ctl.dns_any_type));
+    q.found = ctl.dns_any_name;
+    q.spared = Bits::NONE;
+    let [few, many] = ctl.dns_levels;
+    if few | many != 0 {
+        q.deepest = if many != 0 {
+            127 - many.leading_zeros()
+        } else {
+            63 - few.leading_zeros()
+        };
+        q.question.rewind(ctl.dns_seed);
+        // SAFETY: the callback has the helper's signature and takes no context.
+        unsafe {
+            bpf_loop(q.question.name_len, fold as *mut c_void, ptr::null_mut(), 0);
+        }
+    }
+    q.found.without(&q.spared).and(&by_type)
+}
+
+/// An octet of the name, from its end to its front.
+extern "C" fn fold(_: u32, _: *mut c_void) -> i64 {
+    let (Some(q), Some(ctl)) = (query(), maps::control()) else {
+        return 1;
+    };
+    if !q.question.fold() {
+        return 0;
+    }
+    let labels = q.question.labels;
+    if labels > q.deepest {
+        return 1;
+    }
+    if !levels_have(&ctl.dns_levels, labels) {
+        return 0;
+    }
+    // SAFETY: the value is replaced as a whole by user space.
+    if let Some(known) = unsafe { maps::DNS_NAMES.get(&q.question.key) } {
+        q.found = q.found.or(&known.under);
+        q.spared = q.spared.or(&known.not_under);
+        if q.question.at == 0 {
+            q.found = q.found.or(&known.exact);
+            q.spared = q.spared.or(&known.not_exact);
+        }
+    }
+    0
+}
+
+/// Writes down what fault `n` answers; false when that is nothing.
+#[inline(always)]
+pub fn wants(f: &Fault, n: u32, v: &mut Verdict) -> bool {
+    let over_tcp = v.protocol() == u32::from(TCP);
+    if f.count == ANSWER_NONE || f.count != ANSWER_DROP && over_tcp && v.detoured == 0 {
+        // A reset takes a lone segment with a real checksum.
+        if f.flags & HOLDS != 0 {
+            v.dns = n + 1;
+        }
+        return false;
+    }
+    v.dns = n + 1;
+    if f.count == ANSWER_DROP {
+        v.drop = 1;
+    } else if over_tcp {
+        v.reset |= RESET_LOCAL | RESET_REMOTE;
+    } else {
+        v.answer = n + 1;
+    }
+    true
+}
+
+/// Remembers the name that a fault acted on.
+#[inline(never)]
+fn remember(ctx: &TcContext, v: &Verdict, p: &Packet, q: &Query) {
+    let fault = v.dns - 1;
+    if p.protocol == TCP && v.drop | v.reset != 0 {
+        maps::add(&maps::DNS_COUNTERS, fault, 1);
+    }
+    let Some(next) = maps::DNS_HIT.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: an aligned u64 of a map value, shared by the CPUs.
+    let number = unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(next, 1) };
+    let Some(hit) = maps::DNS_HITS.get_ptr_mut(number as u32 & (MAX_HITS - 1)) else {
+        return;
+    };
+    let len = q.question.name_len;
+    if len == 0 || len > 255 {
+        return;
+    }
+    // SAFETY: fields of a map value, of which the number says whether the others are whole; the helper
+    // writes at most 255 of the 256 octets of a name.
+    unsafe {
+        atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(&raw mut (*hit).sequence, 0);
+        (*hit).ns = v.now;
+        (*hit).fault = fault;
+        (*hit).qtype = q.question.qtype as u16;
+        (*hit).len = len as u16;
+        bpf_skb_load_bytes(
+            ctx.skb.skb.cast(),
+            q.payload + HEADER_LEN as u32,
+            (&raw mut (*hit).name).cast(),
+            len,
+        );
+        atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(&raw mut (*hit).sequence, number + 1);
+    }
+}
