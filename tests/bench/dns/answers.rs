@@ -14,6 +14,8 @@ use crate::delay::table::{Row, Table};
 const NAME: &str = "api.payments.example";
 /// What the resolver waits for an answer (its `resolv.conf` says so).
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// With a fault and without, by turns.
+const TURNS: u32 = 4;
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let count = effort.pick(1000, 100);
@@ -29,7 +31,6 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     ] {
         let run = scene.arm(&format!("names: [{NAME}], answer: {answer}"))?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        const TURNS: u32 = 4;
         for _ in 0..TURNS {
             ours.extend(ask(&scene.chaosd, count / TURNS)?);
             theirs.extend(ask(&scene.plain, count / TURNS)?);

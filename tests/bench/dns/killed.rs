@@ -38,15 +38,15 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
         let watchdog = daemon.watchdog()?;
         let fault = format!("  - dns: {{names: [{NAME}], answer: nxdomain}}");
         let _run = Run::faults(&daemon, scene.chaosd.client(), &fault)?;
-        let killer = || -> Result<Instant> {
+        let strike = || -> Result<Instant> {
             thread::sleep(BEFORE);
-            let killed = Instant::now();
+            let struck = Instant::now();
             kill(watchdog, Signal::SIGKILL)?;
             daemon.kill(Signal::SIGKILL)?;
-            Ok(killed)
+            Ok(struck)
         };
-        let (real, killed) = thread::scope(|scope| -> Result<_> {
-            let killer = scope.spawn(killer);
+        let (real, struck) = thread::scope(|scope| -> Result<_> {
+            let striking = scope.spawn(strike);
             let begun = Instant::now();
             ensure!(code()? == 3, "the fault has no effect");
             let mut asked = Instant::now();
@@ -54,12 +54,12 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
                 ensure!(begun.elapsed() < LONG, "the fault goes on");
                 asked = Instant::now();
             }
-            let killed = killer
+            let struck = striking
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok((asked, killed))
+            Ok((asked, struck))
         })?;
-        times.push(ms(real.saturating_duration_since(killed)));
+        times.push(ms(real.saturating_duration_since(struck)));
     }
     let (least, most) = spread(&times);
     table.push(Row {

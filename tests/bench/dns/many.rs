@@ -43,7 +43,7 @@ fn programs(table: &mut Table) -> Result<()> {
                     // h1 is the only one, and one of the many.
                     let plane = plane::armed_dns(
                         Matcher {
-                            directions: [false, true],
+                            directions: [true, false],
                             ..Matcher::default()
                         },
                         &rule(names),
