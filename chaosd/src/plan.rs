@@ -2,7 +2,9 @@
 //!
 //! `Display` is the dry run that `chaosd plan` prints.
 
-use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+mod dns;
+
+use std::{collections::HashSet, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -11,9 +13,11 @@ use chaosd_ebpf::FlowKey;
 use crate::{
     bpf::Steering,
     fault::{self, Rule, RuleError},
-    profile::{FaultSpec, Profile, Target},
-    target::{self, TargetError},
+    profile::{FaultSpec, Kind, Profile, Target},
+    target::{self, TargetError, resolver::Resolver},
 };
+
+pub use dns::way;
 
 /// A profile bound to this host.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +41,9 @@ pub struct Plan {
     pub scope: Scope,
     /// What is done.
     pub faults: Vec<PlannedFault>,
+    /// How the target resolves names, when a fault has to do with that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<Resolver>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -48,6 +55,9 @@ pub struct PlannedFault {
     /// As asked.
     #[serde(flatten)]
     pub spec: FaultSpec,
+    /// The fault of the profile that it is a part of, when that came to several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// What it does to what, in one line.
     pub what: String,
     /// How it is done, in one line.
@@ -181,21 +191,28 @@ impl Plan {
         let seed = profile.seed.unwrap_or_else(draw);
         let mut notes = Vec::new();
         let mut faults = Vec::new();
-        for (salt, spec) in (0..).zip(&profile.faults) {
-            let rule = fault::rule(spec, &scope, seed, profile.seed.is_some(), salt)?;
+        let resolver = dns::resolver(profile, &scope);
+        for (salt, part) in (0..).zip(parts(profile)) {
+            let spec = &part.spec;
+            let mut rule = fault::rule(spec, &scope, seed, profile.seed.is_some(), salt)?;
+            if let (Kind::Dns(dns), Some(resolver)) = (&spec.kind, &resolver) {
+                dns::steer(&mut rule, resolver);
+                notes.extend(dns::notes(spec, dns, &rule, &profile.target, resolver));
+            }
             check_interfaces(spec, &rule, &scope, &mut notes)?;
             let kind = fault::packet(&spec.kind);
-            notes.extend(fault::notes(spec));
             let steering = rule.matcher.steering;
             faults.push(PlannedFault {
-                spec: spec.clone(),
-                what: fault::describe(spec),
+                what: part.what,
                 mechanism: kind.mechanism(),
                 undo: undo(&rule, &scope),
                 detour: steering != Steering::Never,
                 rule,
+                part_of: part.of,
+                spec: part.spec,
             });
         }
+        notes.extend(profile.faults.iter().flat_map(fault::notes));
         if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec))
         {
             notes.push(
@@ -212,9 +229,40 @@ impl Plan {
             seeded: profile.seed.is_some(),
             scope,
             faults,
+            resolver,
             notes,
         })
     }
+}
+
+/// A fault of the plan's, before it is compiled.
+struct Part {
+    of: Option<String>,
+    what: String,
+    spec: FaultSpec,
+}
+
+/// Each fault of a profile, or what it comes to, under names of their own.
+fn parts(profile: &Profile) -> Vec<Part> {
+    let mut taken: HashSet<String> = profile.faults.iter().map(|f| f.name.clone()).collect();
+    let mut parts = Vec::new();
+    for whole in &profile.faults {
+        for fault::Part { what, mut spec } in fault::parts(whole) {
+            let said = fault::describe(&spec);
+            let of = (spec.name != whole.name).then(|| whole.name.clone());
+            if of.is_some() {
+                let base = spec.name.clone();
+                let mut number = 1;
+                while !taken.insert(spec.name.clone()) {
+                    number += 1;
+                    spec.name = format!("{base}-{number}");
+                }
+            }
+            let what = what.map_or(said.clone(), |what| format!("{what}: {said}"));
+            parts.push(Part { of, what, spec });
+        }
+    }
+    parts
 }
 
 fn hits_everything(spec: &FaultSpec) -> bool {

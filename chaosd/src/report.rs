@@ -52,6 +52,8 @@ pub enum Verdict {
     Ineffective,
     /// No packet was seen.
     NoTraffic,
+    /// It is one of several ways that a fault of the profile covers, and traffic took only others.
+    NotTaken,
     /// It acted on packets, and chaosd's own queue lost some that it was to hold: what was measured
     /// is not what was asked for.
     Overflow,
@@ -73,6 +75,35 @@ pub struct Count {
     pub overflow: u64,
 }
 
+/// What a fault did to DNS queries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DnsReport {
+    /// What comes back: `drop`, `nxdomain`, `servfail`, `refused`, `empty`, `addresses`; `none`: the
+    /// server's own answer, for queries are only held.
+    pub answer: String,
+    /// Queries that came to this answer.
+    pub answered: u64,
+    /// Queries over TCP, whose connections were reset in the place of the answer (lost, when it is
+    /// `drop`).
+    pub tcp: u64,
+    /// The last queries it acted on, newest first. A network namespace remembers 64 over all faults.
+    pub last: Vec<DnsQuery>,
+}
+
+/// A query that a fault acted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DnsQuery {
+    /// The name as it was asked for; what is not printable is escaped (RFC 1035 §5.1).
+    pub name: String,
+    /// The type that was asked for: `A`, `AAAA`, `TYPE1234`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
 /// One fault of a run.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -81,6 +112,10 @@ pub struct FaultReport {
     pub name: String,
     /// `drop`, `corrupt`, ...
     pub kind: String,
+    /// The fault of the profile that it is a part of, when that came to several: a `dns` fault with
+    /// `encrypted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// What it does to what, in one line.
     pub what: String,
     /// Arriving packets.
@@ -91,6 +126,9 @@ pub struct FaultReport {
     pub egress: Count,
     /// The sum of it.
     pub verdict: Verdict,
+    /// Of a `dns` fault: its answers, and the last names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsReport>,
 }
 
 impl FaultReport {

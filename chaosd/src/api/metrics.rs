@@ -63,6 +63,8 @@ pub(super) fn text(status: &Status) -> String {
         }
     }
 
+    page.dns(&status.runs);
+
     if let Some(daemon) = &status.daemon {
         page.head(
             "chaosd_watchdog_up",
@@ -99,6 +101,35 @@ struct Page(String);
 impl Page {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    /// The labels are bounded: an answer is one of a few words, and no name is among them.
+    fn dns(&mut self, runs: &[RunReport]) {
+        const NAME: &str = "chaosd_dns_answers_total";
+        self.head(
+            NAME,
+            "counter",
+            "DNS queries the fault acted on, by what came back: reset stands for queries over TCP",
+        );
+        for run in runs {
+            for fault in &run.faults {
+                let Some(dns) = &fault.dns else { continue };
+                let mut sample = |answer: &str, count: u64| {
+                    let labels = [
+                        ("run", run.id.as_str()),
+                        ("fault", fault.name.as_str()),
+                        ("answer", answer),
+                    ];
+                    self.sample(NAME, &labels, &count);
+                };
+                if matches!(dns.answer.as_str(), "drop" | "none") {
+                    sample(&dns.answer, dns.answered + dns.tcp);
+                } else {
+                    sample(&dns.answer, dns.answered);
+                    sample("reset", dns.tcp);
+                }
+            }
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn fmt::Display) {

@@ -95,10 +95,12 @@ mod tests {
                 .map(|verdict| FaultReport {
                     name: "drop".into(),
                     kind: "drop".into(),
+                    part_of: None,
                     what: String::new(),
                     ingress: Count::default(),
                     egress: Count::default(),
                     verdict: *verdict,
+                    dns: None,
                 })
                 .collect(),
             problems: Vec::new(),

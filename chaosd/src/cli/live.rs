@@ -158,6 +158,7 @@ mod tests {
         let fault = |name: &str| FaultReport {
             name: name.into(),
             kind: "drop".into(),
+            part_of: None,
             what: String::new(),
             ingress: Count {
                 seen: 1000,
@@ -167,6 +168,7 @@ mod tests {
             },
             egress: Count::default(),
             verdict: Verdict::Effective,
+            dns: None,
         };
         RunReport {
             id: "r-00000001".into(),

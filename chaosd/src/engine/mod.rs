@@ -4,6 +4,7 @@
 //! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
 //! last `Handle` is gone, or the thread panics, it reverts everything.
 
+mod dns;
 mod hooks;
 mod lost;
 mod pairs;

@@ -14,7 +14,12 @@ use crate::{
     report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
 };
 
-use super::{EngineError, lost::Before, planes::NetemOf};
+use super::{
+    EngineError,
+    dns::{Queries, excuse_parts},
+    lost::Before,
+    planes::NetemOf,
+};
 
 /// A run that is armed.
 pub(super) struct Run {
@@ -30,6 +35,7 @@ pub(super) struct Run {
     pub waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
     slot: u32,
     started: String,
+    start_ns: u64,
     arm_ms: f64,
     installed: Vec<Installed>,
     cgroup: Option<u64>,
@@ -64,6 +70,7 @@ impl Run {
             started: jiff::Timestamp::now()
                 .strftime("%Y-%m-%dT%H:%M:%SZ")
                 .to_string(),
+            start_ns: u64::MAX,
             arm_ms: 0.0,
             installed: Vec::new(),
             cgroup: None,
@@ -76,6 +83,7 @@ impl Run {
                 let start = now_ns();
                 let length = u64::try_from(run.plan.run_for.as_nanos()).unwrap_or(u64::MAX);
                 run.deadline_ns = start.saturating_add(length);
+                run.start_ns = start;
                 plane.arm(slot, start, run.deadline_ns);
                 run.arm_ms = since.elapsed().as_secs_f64() * 1e3;
                 Ok(run)
@@ -213,7 +221,8 @@ impl Run {
     /// What is to be said of it now.
     #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
     pub fn report(&self, plane: &Plane) -> RunReport {
-        let faults = self
+        let mut queries = Queries::since(self.start_ns, plane);
+        let mut faults: Vec<FaultReport> = self
             .plan
             .faults
             .iter()
@@ -231,15 +240,20 @@ impl Run {
                 let mut report = FaultReport {
                     name: planned.spec.name.clone(),
                     kind: fault::packet(&planned.spec.kind).name().into(),
+                    part_of: planned.part_of.clone(),
                     what: planned.what.clone(),
                     ingress: count(INGRESS),
                     egress: count(EGRESS),
                     verdict: Verdict::NoTraffic,
+                    dns: None,
                 };
-                report.verdict = verdict(report.total());
+                let (kind, total) = (&planned.spec.kind, report.total());
+                report.verdict = verdict(total);
+                report.dns = queries.report(plane, installed.number, kind, total);
                 report
             })
             .collect();
+        excuse_parts(&mut faults);
         RunReport {
             id: self.id.clone(),
             profile: self.plan.profile.clone(),

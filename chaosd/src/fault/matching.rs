@@ -55,19 +55,20 @@ pub(super) fn matcher(spec: &FaultSpec, scope: &Scope) -> Result<Matcher, Resolv
 }
 
 fn protocols(m: &Match, kind: &dyn PacketFault) -> Option<Vec<u8>> {
-    if let Some(only) = kind.protocols() {
-        return Some(only.to_vec());
-    }
-    if m.flags.is_some() {
-        return Some(vec![6]);
-    }
     // IANA's protocol numbers; ICMP is two of them.
-    m.protocol.map(|p| match p {
-        Protocol::Tcp => vec![6],
-        Protocol::Udp => vec![17],
-        Protocol::Icmp => vec![1, 58],
-        Protocol::Sctp => vec![132],
-    })
+    let asked = match m.protocol {
+        _ if m.flags.is_some() => Some(vec![6]),
+        Some(Protocol::Tcp) => Some(vec![6]),
+        Some(Protocol::Udp) => Some(vec![17]),
+        Some(Protocol::Icmp) => Some(vec![1, 58]),
+        Some(Protocol::Sctp) => Some(vec![132]),
+        None => None,
+    };
+    let Some(can) = kind.protocols() else {
+        return asked;
+    };
+    let asked = asked.unwrap_or_else(|| can.to_vec());
+    Some(asked.into_iter().filter(|p| can.contains(p)).collect())
 }
 
 /// The peers as addresses; `None`: anybody. Blocks on the resolver when there are names.

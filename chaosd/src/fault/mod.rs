@@ -8,6 +8,7 @@ mod bandwidth;
 mod corrupt;
 mod delay;
 pub mod distribution;
+mod dns;
 mod drop;
 mod duplicate;
 mod matching;
@@ -32,6 +33,7 @@ use crate::{
     profile::{Distribution, FaultSpec, Kind, Netem, units::Size},
 };
 
+pub use dns::Part;
 pub use matching::{ResolveError, resolve};
 pub use netem::NetemRule;
 pub use table::TableError;
@@ -72,6 +74,10 @@ pub trait PacketFault {
     }
     /// What the kernel's netem does for it.
     fn netem(&self) -> Option<&Netem> {
+        None
+    }
+    /// The names whose queries it hits, and its answer.
+    fn dns(&self) -> Option<DnsRule> {
         None
     }
     /// Fills in kind, rate and what else the kind knows.
@@ -123,6 +129,7 @@ pub const KINDS: &[&str] = &[
     "duplicate",
     "bandwidth",
     "netem",
+    "dns",
 ];
 
 /// What a kind is.
@@ -137,6 +144,15 @@ pub fn packet(kind: &Kind) -> &dyn PacketFault {
         Kind::Duplicate(duplicate) => duplicate,
         Kind::Bandwidth(bandwidth) => bandwidth,
         Kind::Netem(netem) => netem.as_ref(),
+        Kind::Dns(dns) => dns.as_ref(),
+    }
+}
+
+/// The faults of a plane that a fault of a profile comes to; at least one.
+pub fn parts(spec: &FaultSpec) -> Vec<Part> {
+    match &spec.kind {
+        Kind::Dns(dns) => dns::parts(spec, dns),
+        _ => vec![Part::whole(spec)],
     }
 }
 
@@ -177,7 +193,7 @@ pub fn rule(
             .map(|(net, time)| (*net, timeline::ns(*time)))
             .collect(),
         netem: kind.netem().map(NetemRule::make).transpose()?,
-        dns: None,
+        dns: kind.dns(),
     })
 }
 

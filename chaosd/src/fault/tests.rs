@@ -40,6 +40,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "delay" => "delay: 5ms".into(),
             "bandwidth" => "bandwidth: 5mbit".into(),
             "netem" => "netem: {loss: 5%}".into(),
+            "dns" => "dns: nxdomain".into(),
             _ => format!("{name}: {{rate: 5%}}"),
         };
         let profile = load(&spec);
@@ -110,6 +111,99 @@ fn what_holds_packets_tells_the_programs_for_how_long() {
     assert_eq!(f.flags, HOLDS | PER_SEGMENT | PER_FLOW);
     assert_eq!((f.rate, f.hold.ns_per_byte), (ONE, 1_000 << 20));
     assert_eq!((f.hold.burst_ns, f.hold.queue_ns), (10_000_000, 20_000_000));
+}
+
+#[test]
+fn a_dns_fault_tells_the_programs_whose_queries_and_what_comes_back() {
+    use chaosd_ebpf::dns::{ANSWER_ADDRESSES, ANSWER_NONE, ANSWER_NXDOMAIN, HAS_A, HAS_AAAA};
+    let rule = compile(
+        "dns: {names: ['*.A.b', c], not-names: x.a.b, types: [A, TYPE7], answer: {A: 192.0.2.1, ttl: 9s}, rate: 50%}",
+    );
+    assert_eq!(rule.fault.rate, ONE / 2);
+    assert_eq!(rule.fault.flags & HOLDS, 0);
+    let matcher = rule.matcher;
+    assert_eq!(matcher.steering, Steering::Segments);
+    assert_eq!(matcher.protocols, Some(vec![17, 6]));
+    assert_eq!(matcher.directions, [true, false]);
+    let dns = rule.dns.unwrap();
+    let wires = |names: &[crate::bpf::Name]| -> Vec<(Vec<u8>, bool)> {
+        names.iter().map(|n| (n.wire.clone(), n.zone)).collect()
+    };
+    assert_eq!(
+        wires(&dns.names.names),
+        [
+            (b"\x01a\x01b\0".to_vec(), true),
+            (b"\x01c\0".to_vec(), false)
+        ]
+    );
+    assert_eq!(
+        wires(&dns.names.not_names),
+        [(b"\x01x\x01a\x01b\0".to_vec(), false)]
+    );
+    let program = dns.program;
+    assert_eq!(
+        (program.answer, program.has, program.ttl),
+        (ANSWER_ADDRESSES, HAS_A, 9)
+    );
+    assert_eq!((program.type_count, &program.types[..2]), (2, &[1, 7][..]));
+    assert_eq!(program.a, [192, 0, 2, 1]);
+
+    let held = compile("dns: {delay: 2s}");
+    assert_eq!(
+        (held.fault.flags, held.fault.hold.time_ns),
+        (HOLDS, 2_000_000_000)
+    );
+    assert!(held.matcher.holds && held.matcher.steering == Steering::Never);
+    assert_eq!(held.dns.unwrap().program.answer, ANSWER_NONE);
+    assert_eq!(
+        compile("dns: nxdomain").dns.unwrap().program.answer,
+        ANSWER_NXDOMAIN
+    );
+    let both = compile("dns: 'A=192.0.2.1,AAAA=2001:db8::1'").dns.unwrap();
+    assert_eq!(both.program.has, HAS_A | HAS_AAAA);
+    assert_eq!(compile("dns: drop").matcher.steering, Steering::Never);
+    assert_eq!(
+        compile("{dns: empty, match: {protocol: udp}}")
+            .matcher
+            .protocols,
+        Some(vec![17])
+    );
+    assert!(compile("drop: 5%").dns.is_none());
+}
+
+#[test]
+fn encrypted_dns_is_hit_by_faults_of_its_own() {
+    let parts = |fault: &str| -> Vec<(String, String)> {
+        let profile = load(fault);
+        super::parts(&profile.faults[0])
+            .iter()
+            .map(|part| (part.spec.name.clone(), describe(&part.spec)))
+            .collect()
+    };
+    assert_eq!(parts("drop: 5%").len(), 1);
+    assert_eq!(
+        parts("{dns: {answer: empty, encrypted: reset, resolvers: [1.1.1.1]}, name: x, match: {peers: 10.0.0.53}, after: 5s}"),
+        [
+            ("x", "answers no records to DNS queries leaving to 10.0.0.53, remote port 53, after 5s"),
+            ("x.tls", "resets TCP connections at both ends leaving to 10.0.0.53, TCP, remote port 853, after 5s"),
+            ("x.quic", "drops 100 % of packets leaving to 10.0.0.53, UDP, remote port 853, after 5s"),
+            ("x.https", "resets TCP connections at both ends leaving to 1.1.1.1, TCP, remote port 443, after 5s"),
+            ("x.http3", "drops 100 % of packets leaving to 1.1.1.1, UDP, remote port 443, after 5s"),
+        ]
+        .map(|(name, what)| (name.to_owned(), what.to_owned()))
+    );
+    let only = parts("{dns: {encrypted: drop}, match: {protocol: udp}}");
+    assert_eq!(
+        only,
+        [(
+            "dns.quic".to_owned(),
+            "drops 100 % of packets leaving, UDP, remote port 853".to_owned()
+        )]
+    );
+    let said = |fault| notes(&load(fault).faults[0]).join("\n");
+    assert!(said("dns: {encrypted: drop}").contains("lets DNS over HTTPS pass"));
+    assert!(said("dns: {encrypted: drop, resolvers: 1.1.1.1}").contains("sees no names"));
+    assert_eq!(said("dns: nxdomain"), "");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Peer,
-    units::{DomainName, Percent, QueryType},
+    units::{DomainName, DomainSet, Percent, QueryType},
 };
 
 /// Most names of a profile: what a plane's table of names holds.
@@ -99,6 +99,12 @@ impl Dns {
     /// True when queries that show their names are hit too.
     pub fn sees_names(&self) -> bool {
         self.answer.is_some() || self.delay.is_some()
+    }
+
+    /// Tells which names it hits.
+    pub fn hits(&self) -> impl Fn(&DomainName) -> bool {
+        let (names, not_names) = (DomainSet::new(&self.names), DomainSet::new(&self.not_names));
+        move |name| (self.names.is_empty() || names.covers(name)) && !not_names.covers(name)
     }
 }
 

@@ -369,11 +369,31 @@ fn strange_tag(tag: &Tag, text: &str) -> Option<Mistake> {
     )
 }
 
+/// The word that begins with a star at this place.
+fn starred<'l>(line: &'l str, at: &Place) -> Option<&'l str> {
+    let before = usize::try_from(at.column?).ok()?.checked_sub(1)?;
+    let (start, _) = line.char_indices().nth(before)?;
+    let word = line
+        .get(start..)?
+        .split([' ', '\t', ',', ']', '}'])
+        .next()?;
+    (word.starts_with('*') && word.len() > 1).then_some(word)
+}
+
 fn syntax(text: &str, at: &Place, error: &str) -> Mistake {
     let line = at
         .line
         .and_then(|n| usize::try_from(n).ok())
         .and_then(|n| text.lines().nth(n - 1));
+    if error.contains("unknown anchor")
+        && let Some(word) = line.and_then(|line| starred(line, at))
+    {
+        let what = format!(
+            "{} is an alias to YAML: a word that begins with * needs quotes",
+            quote(word)
+        );
+        return Mistake::new(what).instead(format!("\"{word}\""));
+    }
     let hint = match line {
         Some(line) if line.contains("${") => ": put quotes around \"${...}\" inside [ ] and { }",
         Some(line) if line.trim_start().starts_with('\t') => {

@@ -12,7 +12,7 @@ mod rate;
 mod size;
 mod tcp_flags;
 
-pub use domain::DomainName;
+pub use domain::{DomainName, DomainSet};
 pub use duration::parse_duration;
 pub(crate) use duration::{serialize_duration, serialize_optional_duration};
 pub use percent::Percent;

@@ -45,6 +45,7 @@ impl Fake {
         let report = |spec: &profile::FaultSpec| FaultReport {
             name: spec.name.clone(),
             kind: "drop".to_owned(),
+            part_of: None,
             what: "drops".to_owned(),
             ingress: Count {
                 seen: 9,
@@ -55,6 +56,7 @@ impl Fake {
             },
             egress: Count::default(),
             verdict: Verdict::Effective,
+            dns: None,
         };
         Ok(self.with(|runs| {
             let run = RunReport {

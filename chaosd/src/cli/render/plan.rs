@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     cli::out::{BOLD, DIM, WARN, paint},
-    plan::{Plan, PlannedFault},
+    plan::{Interface, Plan, PlannedFault, way},
     profile::Timeline,
     target::protected,
 };
@@ -64,6 +64,17 @@ impl Text {
                 format_args!("{} and below", cgroup.path.display()),
             );
         }
+        if let Some(resolver) = &plan.resolver {
+            let servers: Vec<String> = resolver.servers.iter().map(way).collect();
+            self.item(
+                "names",
+                format_args!(
+                    "asked of {} (from {})",
+                    servers.join(", "),
+                    resolver.file.display()
+                ),
+            );
+        }
         if let Some(pid) = scope.pid {
             self.item("ends with", format_args!("process {pid}"));
         }
@@ -104,24 +115,16 @@ impl Text {
     }
 }
 
-/// Those that a fault names, and those that are hit when it names none.
+/// Those that a fault is on, and those that may come to be.
 fn interfaces(plan: &Plan) -> String {
-    let named = |name: &String| {
-        let mut faults = plan.faults.iter();
-        faults.any(|fault| fault.spec.matching.interfaces.contains(name))
+    let hit = |i: &&Interface| {
+        let mut matchers = plan.faults.iter().map(|fault| &fault.rule.matcher);
+        matchers.any(|m| m.wants(&i.name, i.default, i.loopback))
     };
-    let unnamed = plan
-        .faults
-        .iter()
-        .any(|fault| fault.spec.matching.interfaces.is_empty());
-    let mut list: Vec<&str> = plan
-        .scope
-        .interfaces
-        .iter()
-        .filter(|interface| named(&interface.name) || unnamed && interface.default)
-        .map(|interface| interface.name.as_str())
-        .collect();
-    if unnamed {
+    let all = plan.scope.interfaces.iter().filter(hit);
+    let mut list: Vec<&str> = all.map(|interface| interface.name.as_str()).collect();
+    let mut faults = plan.faults.iter();
+    if faults.any(|fault| fault.spec.matching.interfaces.is_empty()) {
         list.push("and those that get an address meanwhile");
     }
     list.join(", ")

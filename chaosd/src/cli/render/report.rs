@@ -36,7 +36,57 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
             table::verdict(fault.verdict),
         ]);
     }
-    table::text(&table)
+    let mut text = table::text(&table);
+    for line in report.faults.iter().filter_map(queries) {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    text
+}
+
+/// Names that are written out.
+const NAMES_SHOWN: usize = 5;
+
+/// What a DNS fault answered, and to whose queries last: each name once.
+pub(in crate::cli) fn queries(fault: &FaultReport) -> Option<String> {
+    let dns = fault.dns.as_ref()?;
+    if dns.answered + dns.tcp == 0 {
+        return None;
+    }
+    let count = |count: u64| match count {
+        1 => "1 query".to_owned(),
+        count => format!("{} queries", grouped(count)),
+    };
+    let mut did = Vec::new();
+    if dns.answered > 0 {
+        did.push(match dns.answer.as_str() {
+            "drop" => format!("lost {}", count(dns.answered)),
+            "none" => format!("held {}", count(dns.answered)),
+            answer => format!("answered {} by {answer}", count(dns.answered)),
+        });
+    }
+    if dns.tcp > 0 {
+        let verb = if dns.answer == "drop" {
+            "lost"
+        } else {
+            "reset"
+        };
+        did.push(format!("{verb} {} over TCP", count(dns.tcp)));
+    }
+    let mut last: Vec<String> = Vec::new();
+    for query in &dns.last {
+        let told = format!("{} {}", query.name, query.kind);
+        if !last.contains(&told) {
+            last.push(told);
+        }
+    }
+    last.truncate(NAMES_SHOWN);
+    let last = if last.is_empty() {
+        String::new()
+    } else {
+        format!("; last {}", last.join(", "))
+    };
+    Some(format!("fault {} {}{last}", fault.name, did.join(", ")))
 }
 
 /// Said when a run is over: why, what had no effect and why, what is not as before, and the notes
@@ -93,7 +143,7 @@ fn verdict(fault: &FaultReport) -> Option<String> {
                 packets(total.tail_dropped),
             ));
         }
-        Verdict::Effective => return None,
+        Verdict::Effective | Verdict::NotTaken => return None,
         Verdict::Overflow => format!(
             "fault {} lost {} that it was to hold: chaosd's own queue was full, so that this run is no measurement",
             fault.name,
@@ -103,6 +153,11 @@ fn verdict(fault: &FaultReport) -> Option<String> {
             "fault {} matched {} and acted on none: the rate is low, and so was the traffic",
             fault.name,
             packets(total.matched),
+        ),
+        Verdict::Ineffective if fault.kind == "dns" => format!(
+            "fault {} matched no query while {} flowed past; check --name, --type and --peer, and see `chaosd plan` for the way that the target's queries take",
+            fault.name,
+            packets(total.seen),
         ),
         Verdict::Ineffective => format!(
             "fault {} matched nothing while {} flowed past; check --peer, --port, --protocol and --direction (ARP, NDP, DHCP and live SSH sessions are spared)",
@@ -125,12 +180,13 @@ fn verdict(fault: &FaultReport) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Count;
+    use crate::report::{Count, DnsQuery, DnsReport};
 
     fn fault(verdict: Verdict, seen: u64, matched: u64, lost: u64) -> FaultReport {
         FaultReport {
             name: "slow".into(),
             kind: "drop".into(),
+            part_of: None,
             what: "drops 30 %".into(),
             ingress: Count {
                 seen,
@@ -141,6 +197,7 @@ mod tests {
             },
             egress: Count::default(),
             verdict,
+            dns: None,
         }
     }
 
@@ -160,6 +217,51 @@ mod tests {
         assert!(words(Verdict::NoTraffic, 0, 0).contains("saw no packet"));
         assert!(words(Verdict::Spared, 9, 7).contains("matched 7 packets"));
         assert_eq!(words(Verdict::Effective, 9, 9), "");
+    }
+
+    #[test]
+    fn a_dns_fault_tells_its_answers_and_the_last_names() {
+        let query = |name: &str, kind: &str| DnsQuery {
+            name: name.into(),
+            kind: kind.into(),
+            at: String::new(),
+        };
+        let told = |answer: &str, answered, tcp, last: &[DnsQuery]| {
+            let dns = DnsReport {
+                answer: answer.into(),
+                answered,
+                tcp,
+                last: last.to_vec(),
+            };
+            queries(&FaultReport {
+                kind: "dns".into(),
+                dns: Some(dns),
+                ..fault(Verdict::Effective, 9, 9, 0)
+            })
+        };
+        let asked = [query("b", "A"), query("a.b", "AAAA"), query("b", "A")];
+        assert_eq!(
+            told("nxdomain", 1234, 1, &asked).as_deref(),
+            Some(
+                "fault slow answered 1,234 queries by nxdomain, reset 1 query over TCP; last b A, a.b AAAA"
+            )
+        );
+        assert_eq!(
+            told("drop", 1, 2, &[]).as_deref(),
+            Some("fault slow lost 1 query, lost 2 queries over TCP")
+        );
+        assert_eq!(
+            told("none", 3, 0, &[]).as_deref(),
+            Some("fault slow held 3 queries")
+        );
+        assert_eq!(told("empty", 0, 0, &[]), None);
+        assert_eq!(queries(&fault(Verdict::Effective, 9, 9, 0)), None);
+        let missed = FaultReport {
+            kind: "dns".into(),
+            ..fault(Verdict::Ineffective, 9, 0, 0)
+        };
+        let said = super::verdict(&missed).unwrap_or_default();
+        assert!(said.contains("--name"), "{said}");
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub(in crate::cli) fn status(machine: &Machine, socket: &Path) -> String {
     }
     if !machine.runs.is_empty() {
         parts.push(table::text(&runs(&machine.runs)));
+        let alive = machine.runs.iter().filter(|run| run.phase == Phase::Armed);
+        parts.extend(alive.flat_map(|run| {
+            let told = run.faults.iter().filter_map(super::report::queries);
+            told.map(|line| format!("{}: {line}", run.id))
+        }));
     }
     parts.extend(machine.foreground.iter().map(|process| {
         let pid = pid(process);

@@ -71,6 +71,7 @@ pub(super) fn verdict(verdict: Verdict) -> Cell {
     let (word, color) = match verdict {
         Verdict::Effective => ("effective", Color::Green),
         Verdict::Spared => ("spared all", Color::Yellow),
+        Verdict::NotTaken => ("not taken", Color::Reset),
         Verdict::Ineffective => ("INEFFECTIVE", Color::Red),
         Verdict::Overflow => ("OVERFLOW", Color::Red),
         Verdict::NoTraffic => ("NO TRAFFIC", Color::Red),

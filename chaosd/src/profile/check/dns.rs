@@ -1,6 +1,6 @@
 //! What `dns` takes, and what `match` may say beside it.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -9,7 +9,7 @@ use crate::profile::{
     Peer, Protocol,
     problem::{Found, Mistake, quote},
     tree::{Key, Node, Value},
-    units::{DomainName, Percent, PortSet, QueryType},
+    units::{DomainName, DomainSet, Percent, PortSet, QueryType},
 };
 
 use super::{DNS_KEYS, matching::once_each, read::Fields};
@@ -137,15 +137,8 @@ impl Found {
         if let Some(node) = fields.get("not-names")
             && !names.is_empty()
         {
-            let cut: HashSet<(&[u8], bool)> = not_names
-                .iter()
-                .map(|name| (name.wire(), name.is_zone()))
-                .collect();
-            let is_cut = |name: &DomainName| {
-                let exactly = !name.is_zone() && cut.contains(&(name.wire(), false));
-                exactly || name.suffixes().any(|suffix| cut.contains(&(suffix, true)))
-            };
-            if names.iter().all(is_cut) {
+            let cut = DomainSet::new(&not_names);
+            if names.iter().all(|name| cut.covers(name)) {
                 self.say(
                     &node.at,
                     "not-names takes out all of names: nothing is left to match",

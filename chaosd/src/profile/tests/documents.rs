@@ -64,6 +64,12 @@ fn a_document_reads_back_to_an_equal_profile() {
             "netem: {loss: {gemodel: {p: 0.3%, 1-h: 7%}}, rate: 10mbit, packet-overhead: -20, cell-size: 48}",
             "netem: {slot: {min-delay: 5ms, packets: 3}}",
             "netem: {slot: {distribution: {table: /x}, delay: 5ms, jitter: 2ms, bytes: 3KB}}",
+            "dns: refused",
+            "dns: {answer: empty, rate: 12.5%, delay: 1ms 5us, names: ['*.a.b', ., A.b], not-names: x.a.b, types: [A, TYPE7, HTTPS]}",
+            "dns: {answer: {A: 192.0.2.1, ttl: 7d}}\nmatch: {ports: [53, 5353], protocol: udp, peers: 10.0.0.53}",
+            "dns: {answer: {AAAA: '2001:DB8::1', ttl: 0}, types: aaaa, encrypted: drop}",
+            "dns: {delay: 2s}\nmatch: {not-ports: 5353, direction: out}",
+            "dns: {encrypted: reset, resolvers: [1.1.1.1, '2606:4700::/32']}",
             "drop: 1%\nname: A.b_c-1\npulse: {on: 1ms, off: 2h}\nramp: 3s",
         ]
         .map(|text| read(&one(text))),

@@ -75,6 +75,14 @@ fn flags_say_what_a_profile_says() {
             "version: 1\nfaults: [{netem: {loss: {gemodel: {p: 1%, 1-k: 2%}}, slot: {distribution: pareto, delay: 5ms, jitter: 1ms}}}]",
         ),
         (
+            "inject dns --name *.payments.example --name db.internal,x --not-name m.payments.example --type A --type aaaa --answer A=192.0.2.1,AAAA=2001:db8::1,ttl=9s --rate 50% --delay 2s --encrypted drop --resolver 1.1.1.1 --peer 10.0.0.53",
+            "version: 1\nfaults: [{dns: {names: ['*.payments.example', db.internal, x], not-names: m.payments.example, types: [A, AAAA], answer: {A: 192.0.2.1, AAAA: '2001:db8::1', ttl: 9s}, rate: 50%, delay: 2s, encrypted: drop, resolvers: 1.1.1.1}, match: {peers: 10.0.0.53}}]",
+        ),
+        (
+            "inject dns --answer nxdomain --port 5300",
+            "version: 1\nfaults: [{dns: nxdomain, match: {ports: 5300}}]",
+        ),
+        (
             "inject drop --every 3 --protocol udp",
             "version: 1\nfaults: [{drop: {every: 3}, match: {protocol: udp}}]",
         ),

@@ -86,10 +86,10 @@ fn a_wrong_target_says_what_to_type() {
 #[test]
 fn a_wrong_fault_says_what_to_type() {
     table(one, "
-        dorp: 1% => 3:3: unknown fault kind `dorp`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem; did you mean `drop`?
-        dealy: {time: 1ms} => 3:3: unknown fault kind `dealy`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem; did you mean `delay`?
-        latency: {time: 1ms} => 3:3: unknown fault kind `latency`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem; did you mean `delay`?
-        name: x => 3:3: a fault without a kind: give one of drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem
+        dorp: 1% => 3:3: unknown fault kind `dorp`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns; did you mean `drop`?
+        dealy: {time: 1ms} => 3:3: unknown fault kind `dealy`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns; did you mean `delay`?
+        latency: {time: 1ms} => 3:3: unknown fault kind `latency`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns; did you mean `delay`?
+        name: x => 3:3: a fault without a kind: give one of drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns
         drop: 1%⏎partition: {} => 4:3: a second kind, partition, after drop: write two faults
         drop: 1%⏎ports: 80 => 4:3: unknown key `ports` in a fault: it belongs in match
         drop: 1%⏎rate: 80% => 4:3: unknown key `rate` in a fault: it belongs in drop

@@ -1,6 +1,6 @@
 //! Domain names that a fault names: one, or a whole zone.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{collections::HashSet, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
@@ -31,21 +31,37 @@ impl DomainName {
         self.zone
     }
 
-    /// True when every name that `self` means is one that `other` means.
-    pub(in crate::profile) fn is_within(&self, other: &Self) -> bool {
-        if other.zone {
-            self.suffixes().any(|suffix| suffix == other.wire)
-        } else {
-            !self.zone && self.wire == other.wire
-        }
-    }
-
     /// Its wire form, and that of each zone it lies in; the root's last.
-    pub(in crate::profile) fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
+    fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::successors(Some(self.wire.as_slice()), |name| {
             let (length, rest) = name.split_first()?;
             (*length != 0).then(|| rest.get(usize::from(*length)..))?
         })
+    }
+}
+
+/// Names to look others up in: one look costs the same for one name and for all.
+#[derive(Debug)]
+pub struct DomainSet<'n> {
+    names: HashSet<&'n [u8]>,
+    zones: HashSet<&'n [u8]>,
+}
+
+impl<'n> DomainSet<'n> {
+    /// Of these.
+    pub fn new(names: &'n [DomainName]) -> Self {
+        let (zones, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.zone);
+        let wires = |names: Vec<&'n DomainName>| names.into_iter().map(DomainName::wire).collect();
+        Self {
+            names: wires(names),
+            zones: wires(zones),
+        }
+    }
+
+    /// True when every name that `name` means is among them.
+    pub fn covers(&self, name: &DomainName) -> bool {
+        !name.zone && self.names.contains(name.wire())
+            || name.suffixes().any(|suffix| self.zones.contains(suffix))
     }
 }
 
@@ -221,8 +237,16 @@ mod tests {
             (" DB.Internal. ", "db.internal", b"\x02db\x08internal\0"),
             ("*.Example", "*.example", b"\x07example\0"),
             ("_sip._tcp.x", "_sip._tcp.x", b"\x04_sip\x04_tcp\x01x\0"),
-            ("0/25.2.0.in-addr.arpa", "0/25.2.0.in-addr.arpa", b"\x040/25\x012\x010\x07in-addr\x04arpa\0"),
-            ("xn--bcher-kva.example", "xn--bcher-kva.example", b"\x0dxn--bcher-kva\x07example\0"),
+            (
+                "0/25.2.0.in-addr.arpa",
+                "0/25.2.0.in-addr.arpa",
+                b"\x040/25\x012\x010\x07in-addr\x04arpa\0",
+            ),
+            (
+                "xn--bcher-kva.example",
+                "xn--bcher-kva.example",
+                b"\x0dxn--bcher-kva\x07example\0",
+            ),
             ("1password", "1password", b"\x091password\0"),
             (".", ".", b"\0"),
         ] {
@@ -246,28 +270,67 @@ mod tests {
         assert_eq!(name.wire().len(), LONGEST_NAME);
         assert_eq!(name.to_string(), longest);
         let said = |text: &str| text.parse::<DomainName>().unwrap_err().what;
-        assert!(said(&format!("{three}.{}", "b".repeat(62))).contains("has 256 octets on the wire"));
-        assert!(said(&"a".repeat(64)).ends_with("has a label of 64 octets: a label has at most 63"));
-        assert!(said(&"a".repeat(300)).ends_with("has a label of 300 octets: a label has at most 63"));
+        assert!(
+            said(&format!("{three}.{}", "b".repeat(62))).contains("has 256 octets on the wire")
+        );
+        assert!(
+            said(&"a".repeat(64)).ends_with("has a label of 64 octets: a label has at most 63")
+        );
+        assert!(
+            said(&"a".repeat(300)).ends_with("has a label of 300 octets: a label has at most 63")
+        );
     }
 
     #[test]
     fn a_bad_name_says_what_to_type() {
         for (text, said) in [
-            ("*", "`*` is not a domain name: leave names out to mean all of them"),
+            (
+                "*",
+                "`*` is not a domain name: leave names out to mean all of them",
+            ),
             ("", "`` is not a domain name"),
-            (".example", "`.example` begins with a dot; did you mean `*.example`?"),
+            (
+                ".example",
+                "`.example` begins with a dot; did you mean `*.example`?",
+            ),
             ("a..b", "`a..b` has an empty label"),
             ("a.b..", "`a.b..` has an empty label"),
-            ("a.*.b", "`a.*.b` has a * which is not its first label: *.zone means a name and all below it"),
-            ("*x.b", "`*x.b` has a * which is not its first label: *.zone means a name and all below it"),
-            ("*.*.b", "`*.*.b` has a * which is not its first label: *.zone means a name and all below it"),
-            ("bücher.example", "`bücher.example` is not ASCII: give the name as it is asked for, its international labels as xn--..."),
-            ("a b", "`a b` is not a domain name: ` ` is none of letters, digits, - _ and /"),
-            ("https://shop.local:8443/x", "`https://shop.local:8443/x` is a URL; did you mean `shop.local`?"),
-            ("shop.local:53", "`shop.local:53` has a port: a query names none; did you mean `shop.local`?"),
-            ("10.0.0.7", "`10.0.0.7` is an address, and names are asked for; its own, for PTR, is another; did you mean `7.0.0.10.in-addr.arpa`?"),
-            ("2001:db8::1", "`2001:db8::1` is an address, and names are asked for; its own, for PTR, is another; did you mean `1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa`?"),
+            (
+                "a.*.b",
+                "`a.*.b` has a * which is not its first label: *.zone means a name and all below it",
+            ),
+            (
+                "*x.b",
+                "`*x.b` has a * which is not its first label: *.zone means a name and all below it",
+            ),
+            (
+                "*.*.b",
+                "`*.*.b` has a * which is not its first label: *.zone means a name and all below it",
+            ),
+            (
+                "bücher.example",
+                "`bücher.example` is not ASCII: give the name as it is asked for, its international labels as xn--...",
+            ),
+            (
+                "a b",
+                "`a b` is not a domain name: ` ` is none of letters, digits, - _ and /",
+            ),
+            (
+                "https://shop.local:8443/x",
+                "`https://shop.local:8443/x` is a URL; did you mean `shop.local`?",
+            ),
+            (
+                "shop.local:53",
+                "`shop.local:53` has a port: a query names none; did you mean `shop.local`?",
+            ),
+            (
+                "10.0.0.7",
+                "`10.0.0.7` is an address, and names are asked for; its own, for PTR, is another; did you mean `7.0.0.10.in-addr.arpa`?",
+            ),
+            (
+                "2001:db8::1",
+                "`2001:db8::1` is an address, and names are asked for; its own, for PTR, is another; did you mean `1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa`?",
+            ),
         ] {
             assert_eq!(text.parse::<DomainName>().unwrap_err().to_string(), said);
         }
@@ -277,7 +340,7 @@ mod tests {
     fn a_name_is_within_itself_and_its_zones() {
         let within = |a: &str, b: &str| {
             let [a, b]: [DomainName; 2] = [a, b].map(|text| text.parse().unwrap());
-            a.is_within(&b)
+            DomainSet::new(&["other".parse().unwrap(), b]).covers(&a)
         };
         for (a, b) in [
             ("a.b", "A.b."),

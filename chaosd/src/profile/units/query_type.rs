@@ -125,7 +125,10 @@ mod tests {
             ("HTTPS", 65, "HTTPS"),
         ] {
             let kind: QueryType = text.parse().unwrap();
-            assert_eq!((kind.number(), kind.to_string()), (number, canonical.into()));
+            assert_eq!(
+                (kind.number(), kind.to_string()),
+                (number, canonical.into())
+            );
         }
     }
 

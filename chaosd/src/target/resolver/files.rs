@@ -54,7 +54,9 @@ pub(super) fn resolv_conf(text: &str) -> Conf {
             Some("options") => {
                 for option in words {
                     if let Some(ndots) = option.strip_prefix("ndots:") {
-                        conf.ndots = ndots.parse().map_or(conf.ndots, |n: usize| n.min(MOST_NDOTS));
+                        conf.ndots = ndots
+                            .parse()
+                            .map_or(conf.ndots, |n: usize| n.min(MOST_NDOTS));
                     }
                     conf.tcp |= matches!(option, "use-vc" | "usevc" | "tcp");
                 }

@@ -30,7 +30,9 @@ impl Drop for Root {
 
 fn servers(resolver: &Resolver) -> Vec<(String, bool)> {
     let servers = resolver.servers.iter();
-    servers.map(|s| (s.address.to_string(), s.over_lo)).collect()
+    servers
+        .map(|s| (s.address.to_string(), s.over_lo))
+        .collect()
 }
 
 #[test]
@@ -44,7 +46,10 @@ fn name_servers_are_told_with_the_way_that_queries_take() {
     );
     let resolver = root.resolver(&["169.254.20.10"]);
     let expected = [("10.0.0.53", false), ("169.254.20.10", true), ("::1", true)];
-    assert_eq!(servers(&resolver), expected.map(|(a, lo)| (a.to_owned(), lo)));
+    assert_eq!(
+        servers(&resolver),
+        expected.map(|(a, lo)| (a.to_owned(), lo))
+    );
     assert_eq!(resolver.search, ["a.example", "b.example"]);
     assert_eq!((resolver.ndots, resolver.tcp), (5, true));
     assert_eq!(resolver.file, PathBuf::from("/proc/7/root/etc/resolv.conf"));
@@ -56,20 +61,34 @@ fn who_names_no_server_asks_this_machine() {
     let resolver = root.resolver(&[]);
     assert_eq!(servers(&resolver), [("127.0.0.1".to_owned(), true)]);
     root.write("etc/resolv.conf", "nameserver fe80::1%eth0\n");
-    assert_eq!(servers(&root.resolver(&[])), [("fe80::1".to_owned(), false)]);
+    assert_eq!(
+        servers(&root.resolver(&[])),
+        [("fe80::1".to_owned(), false)]
+    );
 }
 
 #[test]
 fn links_of_a_target_are_followed_within_its_own_root() {
     let root = Root::new("links");
     fs::create_dir_all(root.0.join("run/systemd/resolve")).unwrap();
-    root.write("run/systemd/resolve/stub-resolv.conf", "nameserver 127.0.0.53\n");
-    symlink("/run/systemd/resolve/stub-resolv.conf", root.0.join("etc/resolv.conf")).unwrap();
+    root.write(
+        "run/systemd/resolve/stub-resolv.conf",
+        "nameserver 127.0.0.53\n",
+    );
+    symlink(
+        "/run/systemd/resolve/stub-resolv.conf",
+        root.0.join("etc/resolv.conf"),
+    )
+    .unwrap();
     let resolver = root.resolver(&[]);
     assert_eq!(servers(&resolver), [("127.0.0.53".to_owned(), true)]);
     assert!(resolver.servers[0].is_resolved() && !resolver.servers[0].is_docker());
     // Out of the root there is nothing, and what is no file is not waited for.
-    symlink("../../../../../etc/hostname", root.0.join("etc/nsswitch.conf")).unwrap();
+    symlink(
+        "../../../../../etc/hostname",
+        root.0.join("etc/nsswitch.conf"),
+    )
+    .unwrap();
     let hosts = root.0.join("etc/hosts");
     nix::unistd::mkfifo(&hosts, nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(root.resolver(&[]).hosts.is_empty());
@@ -83,7 +102,10 @@ fn services_that_answer_over_sockets_are_found_where_they_are_asked() {
     fs::create_dir_all(&nscd).unwrap();
     let _resolved = UnixListener::bind(resolved.join("io.systemd.Resolve")).unwrap();
     for (hosts, caches) in [
-        ("hosts: files resolve [!UNAVAIL=return] dns\n", &[Cache::NssResolve][..]),
+        (
+            "hosts: files resolve [!UNAVAIL=return] dns\n",
+            &[Cache::NssResolve][..],
+        ),
         ("hosts: files dns resolve\n", &[]),
         ("# hosts: resolve\nhosts:\tfiles # resolve\n", &[]),
         ("passwd: resolve\n", &[]),

@@ -89,7 +89,9 @@ impl View {
     fn of_netns(name: &Path, scope: &Scope) -> Self {
         let named = NAMED.iter().find_map(|named| {
             let path = &scope.netns.path;
-            path.strip_prefix(named).ok().filter(|n| n.components().count() == 1)
+            path.strip_prefix(named)
+                .ok()
+                .filter(|n| n.components().count() == 1)
         });
         let overlay = named.or((name.components().count() == 1).then_some(name));
         let overlay = overlay.map(|name| Path::new(OVERLAYS).join(name));
@@ -116,7 +118,10 @@ impl View {
         let inside = Path::new("/etc").join(name);
         let mut path = self.prefix.clone().into_os_string();
         path.push(&inside);
-        (path.into(), self.open(&inside).and_then(text).unwrap_or_default())
+        (
+            path.into(),
+            self.open(&inside).and_then(text).unwrap_or_default(),
+        )
     }
 
     /// True when somebody may listen there.
@@ -129,7 +134,10 @@ impl View {
 
     fn open(&self, path: &Path) -> Option<File> {
         // A FIFO would wait for its writer.
-        self.open_as(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+        self.open_as(
+            path,
+            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC,
+        )
     }
 
     fn open_as(&self, path: &Path, flags: OFlag) -> Option<File> {
