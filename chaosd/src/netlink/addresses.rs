@@ -21,7 +21,7 @@ pub fn addresses(netns: BorrowedFd<'_>) -> Result<Vec<IpAddr>, NetlinkError> {
     Ok(addresses.iter().filter_map(own).collect())
 }
 
-/// IFA_LOCAL is the interface's own address; IFA_ADDRESS is the peer's on a point-to-point link,
+/// `IFA_LOCAL` is the interface's own address; `IFA_ADDRESS` is the peer's on a point-to-point link,
 /// and IPv6 sends it alone (rtnetlink(7)).
 pub(super) fn own(message: &AddressMessage) -> Option<IpAddr> {
     let attributes = || message.attributes.iter();

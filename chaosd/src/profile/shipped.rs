@@ -34,5 +34,10 @@ pub fn shipped() -> &'static [Shipped] {
         "partition-zone",
         "half-open-partition",
         "reset-storm",
+        "dns-nxdomain",
+        "dns-servfail",
+        "dns-blackhole",
+        "slow-dns",
+        "dns-hijack",
     ]
 }

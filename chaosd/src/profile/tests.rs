@@ -50,9 +50,6 @@ fn required(name: &str) -> Vec<(String, String)> {
     let pair = |k: &str, v: &str| vec![(k.to_owned(), v.to_owned())];
     match name {
         "partition-zone" => pair("zone", "10.2.0.0/16,2001:db8:2::/48"),
-        "dns-blackhole" | "dns-nxdomain" | "dns-servfail" | "slow-dns" => {
-            pair("names", "*.payments.example,db.internal")
-        }
         "dns-hijack" => pair("names", "*.payments.example"),
         "half-open-partition" => pair("peers", "db.internal"),
         "zone-latency-matrix" => [

@@ -134,15 +134,23 @@ impl Found {
             None => Some(Vec::new()),
         });
         let (names, not_names) = (names?, not_names?);
-        if let Some(node) = fields.get("not-names")
-            && !names.is_empty()
-        {
+        // Every name is any name, which costs no look-up.
+        let every = names.iter().any(DomainName::is_all);
+        let names = if every { Vec::new() } else { names };
+        if let Some(node) = fields.get("not-names") {
             let cut = DomainSet::new(&not_names);
-            if names.iter().all(|name| cut.covers(name)) {
-                self.say(
-                    &node.at,
-                    "not-names takes out all of names: nothing is left to match",
-                );
+            let whom = if names.is_empty() {
+                not_names
+                    .iter()
+                    .any(DomainName::is_all)
+                    .then_some("every name")
+            } else {
+                let nothing_left = names.iter().all(|name| cut.covers(name));
+                nothing_left.then_some("all of names")
+            };
+            if let Some(whom) = whom {
+                let what = format!("not-names takes out {whom}: nothing is left to match");
+                self.say(&node.at, what);
             }
         }
         Some((names, not_names))

@@ -43,7 +43,8 @@ impl Found {
         {
             self.beside_by_peer(times, matching, find("match"));
         }
-        if let (Some(Kind::Dns(_)), Some(matching)) = (&kind, &mut matching) {
+        // Whatever is wrong with its settings.
+        if let (Some(_), Some(matching)) = (find("dns"), &mut matching) {
             self.beside_dns(matching, find("match"));
         }
         let timeline = self.timeline(&find, run_for);

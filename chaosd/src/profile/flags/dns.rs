@@ -15,8 +15,11 @@ pub(super) struct DnsFlags {
     /// Type that is asked for, such as A, AAAA or TYPE65 (repeatable; default: all types)
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
-    /// drop, nxdomain, servfail, refused, empty or A=192.0.2.1,AAAA=2001:db8::1,ttl=5s
-    #[arg(long)]
+    /// drop, nxdomain, servfail, refused, empty or addresses
+    #[arg(
+        long,
+        help = "drop, nxdomain, servfail, refused, empty or A=192.0.2.1,AAAA=2001:db8::1,ttl=5s"
+    )]
     answer: Option<String>,
     /// Share of the queries (default: 100%)
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]

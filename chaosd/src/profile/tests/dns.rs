@@ -40,6 +40,7 @@ fn a_dns_fault_says_whose_queries_and_what_comes_back() {
         (Some(Answer::Nxdomain), percent(100.0))
     );
     assert!(short.names.is_empty() && short.types.is_empty());
+    assert!(dns("{answer: drop, names: [a.b, '*']}").names.is_empty());
     let addresses = |settings| dns(settings).answer;
     let expected = Answer::Addresses(Addresses {
         a: Some([192, 0, 2, 1].into()),
@@ -94,7 +95,7 @@ fn a_wrong_dns_fault_says_what_to_type() {
         {answer: drop, peers: 10.0.0.1} => 3:23: unknown key `peers` in dns: it belongs in match
         {answer: drop, names: []} => 3:30: an empty list: give a value, or leave the key out to mean any
         {answer: drop, names: [a..b]} => 3:31: `a..b` has an empty label
-        {answer: drop, names: ['*']} => 3:31: `*` is not a domain name: leave names out to mean all of them
+        {answer: drop, not-names: ['*']} => 3:34: not-names takes out every name: nothing is left to match
         {answer: drop, names: ['a.*.b']} => 3:31: `a.*.b` has a * which is not its first label: *.zone means a name and all below it
         {answer: drop, names: [10.0.0.1]} => 3:31: `10.0.0.1` is an address, and names are asked for; its own, for PTR, is another; did you mean `1.0.0.10.in-addr.arpa`?
         {answer: drop, names: [bücher.example]} => 3:31: `bücher.example` is not ASCII: give the name as it is asked for, its international labels as xn--...
@@ -141,11 +142,12 @@ fn a_wrong_dns_fault_says_what_to_type() {
         &[
             "t.yaml:3:17: `a.*` has a * which is not its first label: *.zone means a name and all below it",
             "t.yaml:3:24: `x..y` has an empty label",
-            "t.yaml:3:39: `AX` is not a type of query, such as A, AAAA, MX or TYPE65 (TYPE1 to TYPE65535); did you mean `MX`?",
+            "t.yaml:3:39: `AX` is not a type of query, such as A, AAAA, MX or TYPE65 (TYPE1 to TYPE65535); did you mean `AXFR`?",
             "t.yaml:3:52: `nx` is not an answer: drop, nxdomain, servfail, refused, empty or A=192.0.2.1,AAAA=2001:db8::1,ttl=5s; did you mean `nxdomain`?",
             "t.yaml:3:62: `2` is not a share without a percent sign; did you mean `2%`?",
             "t.yaml:3:72: `3` is not a duration without a unit; did you mean `3s`?",
             "t.yaml:3:86: `no` is not what happens to encrypted DNS: drop or reset",
+            "t.yaml:4:22: dns with direction in: queries leave their client; target the clients, or cut a server's port by drop or partition; did you mean `out`?",
         ],
     );
 }

@@ -1,4 +1,4 @@
-//! Domain names that a fault names: one, or a whole zone.
+//! Domain names that a fault names: one, a whole zone, or all (`*`, the zone of the root).
 
 use std::{collections::HashSet, fmt, net::IpAddr, str::FromStr};
 
@@ -29,6 +29,11 @@ impl DomainName {
     /// True when all names below it are meant too.
     pub fn is_zone(&self) -> bool {
         self.zone
+    }
+
+    /// True of `*`, which every name is within.
+    pub fn is_all(&self) -> bool {
+        self.zone && self.wire == [0]
     }
 
     /// Its wire form, and that of each zone it lies in; the root's last.
@@ -75,12 +80,14 @@ impl FromStr for DomainName {
             return Err(mistake);
         }
         let (zone, name) = match text.strip_prefix("*.") {
+            Some("") => (true, "."),
             Some(name) => (true, name),
+            None if text == "*" => (true, "."),
             None => (false, text),
         };
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         let mut wire = Vec::with_capacity(name.len() + 2);
-        if !(name.is_empty() && text.ends_with('.')) {
+        if !name.is_empty() {
             for label in name.split('.') {
                 let Some(length) = u8::try_from(label.len())
                     .ok()
@@ -122,11 +129,6 @@ fn almost_a_name(text: &str) -> Option<Mistake> {
     if text.is_empty() {
         return Some(Mistake::new("`` is not a domain name"));
     }
-    if matches!(text, "*" | "*.") {
-        return Some(mistake(
-            "is not a domain name: leave names out to mean all of them",
-        ));
-    }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(
             mistake("is an address, and names are asked for; its own, for PTR, is another")
@@ -157,12 +159,15 @@ fn almost_a_name(text: &str) -> Option<Mistake> {
         return Some(mistake("begins with a dot").instead(format!("*.{zone}")));
     }
     let name = text.strip_prefix("*.").unwrap_or(text);
-    if name.contains('*') {
+    if name.contains('*') && name != "*" {
         return Some(mistake(
             "has a * which is not its first label: *.zone means a name and all below it",
         ));
     }
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
+    if name == "*" {
+        return None;
+    }
     if let Some(bad) = name.chars().find(|c| !good(*c)) {
         return Some(mistake(&format!(
             "is not a domain name: {} is none of letters, digits, - _ and /",
@@ -192,10 +197,11 @@ fn reverse(address: IpAddr) -> String {
 impl fmt::Display for DomainName {
     /// As profiles write it, without the last dot but for the root itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.zone {
-            f.write_str("*.")?;
+        match self.zone {
+            true if self.is_all() => f.write_str("*"),
+            true => write!(f, "*.{}", shown(&self.wire)),
+            false => f.write_str(&shown(&self.wire)),
         }
-        f.write_str(&shown(&self.wire))
     }
 }
 
@@ -256,8 +262,11 @@ mod tests {
             assert_eq!(name.is_zone(), canonical.starts_with("*."));
             assert_eq!(canonical.parse::<DomainName>().unwrap(), name);
         }
-        // All names, said in another way than by silence: the root's whole zone has no such form.
-        assert!("*.".parse::<DomainName>().is_err());
+        for all in ["*", "*."] {
+            let all: DomainName = all.parse().unwrap();
+            assert!(all.is_all());
+            assert_eq!((all.to_string(), all.wire()), ("*".to_owned(), &[0][..]));
+        }
     }
 
     #[test]
@@ -284,10 +293,6 @@ mod tests {
     #[test]
     fn a_bad_name_says_what_to_type() {
         for (text, said) in [
-            (
-                "*",
-                "`*` is not a domain name: leave names out to mean all of them",
-            ),
             ("", "`` is not a domain name"),
             (
                 ".example",
@@ -348,6 +353,9 @@ mod tests {
             ("x.a.b", "*.b"),
             ("*.a.b", "*.b"),
             ("*.b", "*.b"),
+            ("a", "*"),
+            (".", "*"),
+            ("*", "*"),
         ] {
             assert!(within(a, b), "{a} in {b}");
         }
@@ -356,6 +364,7 @@ mod tests {
             ("*.a.b", "a.b"),
             ("ab", "*.b"),
             ("b", "*.a.b"),
+            ("*", "*.b"),
             ("xa.b", "*.a.b"),
         ] {
             assert!(!within(a, b), "{a} in {b}");

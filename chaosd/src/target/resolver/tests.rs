@@ -18,7 +18,7 @@ impl Root {
 
     fn resolver(&self, local: &[&str]) -> Resolver {
         let local: Vec<IpAddr> = local.iter().map(|ip| ip.parse().unwrap()).collect();
-        read(&View::at(self.0.clone(), "/proc/7/root".into()), &local)
+        read(&View::at(&self.0, "/proc/7/root".into()), &local)
     }
 }
 

@@ -58,13 +58,13 @@ impl View {
 
     /// Ours.
     fn own() -> Self {
-        Self::at("/".into(), PathBuf::new())
+        Self::at(Path::new("/"), PathBuf::new())
     }
 
-    pub(super) fn at(root: PathBuf, prefix: PathBuf) -> Self {
+    pub(super) fn at(root: &Path, prefix: PathBuf) -> Self {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Self {
-            root: open(&root, flags, Mode::empty()).ok(),
+            root: open(root, flags, Mode::empty()).ok(),
             prefix,
             overlay: None,
         }
