@@ -52,7 +52,8 @@ pub struct Query {
     deepest: u32,
 }
 
-/// This CPU's query.
+/// This CPU's query. Whoever walks over it asks anew: a compiler takes a reference that a function was
+/// given for the only one, and the walk has another.
 #[inline(always)]
 pub fn query() -> Option<&'static mut Query> {
     let query = QUERIES.get_ptr_mut(0)?;
@@ -68,7 +69,7 @@ pub fn stage(ctx: &TcContext) -> i32 {
     };
     // What is sent may run programs with the same verdict to write to.
     let (index, direction, detoured) = (v.index, v.direction, v.detoured != 0);
-    let verdict = run(ctx, v);
+    let verdict = run(ctx);
     if verdict == TCX_NEXT && detoured {
         return send::back(ctx, index, direction);
     }
@@ -76,15 +77,18 @@ pub fn stage(ctx: &TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn run(ctx: &TcContext, v: &mut Verdict) -> i32 {
+fn run(ctx: &TcContext) -> i32 {
     let (Some(ctl), Some(p)) = (maps::control(), Packet::current(Scratch::Tc)) else {
         return TCX_NEXT;
     };
-    let (Some(iface), Some(q)) = (maps::iface(v.index), query()) else {
+    let Some(v) = decide::verdict(Scratch::Tc) else {
         return TCX_NEXT;
     };
-    let asked = if read(ctx, p, q) {
-        holding(ctl, q)
+    let Some(iface) = maps::iface(v.index) else {
+        return TCX_NEXT;
+    };
+    let asked = if read(ctx, p) {
+        holding(ctl)
     } else {
         Bits::NONE
     };
@@ -95,7 +99,7 @@ fn run(ctx: &TcContext, v: &mut Verdict) -> i32 {
     let (now, direction, len) = (v.now, v.direction, p.frame_bytes(ctx));
     decide::decide(Scratch::Tc, v, now, direction, p, len);
     if v.dns != 0 {
-        remember(ctx, v, p, q);
+        remember(ctx, v, p);
     }
     if v.answer != 0 {
         // SAFETY: programs of the same type; with no entry the call returns.
@@ -113,22 +117,46 @@ fn run(ctx: &TcContext, v: &mut Verdict) -> i32 {
 
 /// Reads the query; false: the packet holds none.
 #[inline(never)]
-fn read(ctx: &TcContext, p: &Packet, q: &mut Query) -> bool {
+fn read(ctx: &TcContext, p: &Packet) -> bool {
+    let Some(q) = query() else {
+        return false;
+    };
     let Some(len) = load(ctx, p, q) else {
         return false;
     };
     if !q.question.begin(len) {
         return false;
     }
-    // SAFETY: the callback has the helper's signature and takes no context.
-    unsafe {
-        bpf_loop(MOST_LABELS, label as *mut c_void, ptr::null_mut(), 0);
-    }
-    q.question.end()
+    Walk { query: q }.run(MOST_LABELS, label);
+    query().is_some_and(|q| q.question.end())
 }
 
-extern "C" fn label(_: u32, _: *mut c_void) -> i64 {
-    query().map_or(1, |q| i64::from(!q.question.label()))
+/// A walk over a query: what a helper hands to its callback lies on the stack.
+#[repr(C)]
+struct Walk {
+    query: *mut Query,
+}
+
+impl Walk {
+    /// A loop that the verifier reads once (5.17).
+    #[inline(always)]
+    fn run(mut self, rounds: u32, round: unsafe extern "C" fn(u32, *mut Walk) -> i64) {
+        // SAFETY: the callback has the helper's signature and the context outlives the call.
+        unsafe {
+            bpf_loop(
+                rounds,
+                round as *mut c_void,
+                ptr::from_mut(&mut self).cast(),
+                0,
+            );
+        }
+    }
+}
+
+unsafe extern "C" fn label(_: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: `Walk::run` passes itself, and `read` this CPU's own query.
+    let q = unsafe { &mut *(*walk).query };
+    i64::from(!q.question.label())
 }
 
 /// Copies the message out of the packet; its length.
@@ -177,7 +205,10 @@ fn load(ctx: &TcContext, p: &Packet, q: &mut Query) -> Option<u32> {
 
 /// The DNS faults that hold for the query's name and type.
 #[inline(always)]
-fn holding(ctl: &Control, q: &mut Query) -> Bits {
+fn holding(ctl: &Control) -> Bits {
+    let Some(q) = query() else {
+        return Bits::NONE;
+    };
     // SAFETY: the value is replaced as a whole by user space.
     let by_type = unsafe { maps::DNS_TYPES.get(q.question.qtype) };
     let by_type = by_type.map_or(ctl.dns_any_type, |bits| bits.or(&ctl.dns_any_type));
@@ -191,17 +222,16 @@ fn holding(ctl: &Control, q: &mut Query) -> Bits {
             63 - few.leading_zeros()
         };
         q.question.rewind(ctl.dns_seed);
-        // SAFETY: the callback has the helper's signature and takes no context.
-        unsafe {
-            bpf_loop(q.question.name_len, fold as *mut c_void, ptr::null_mut(), 0);
-        }
+        Walk { query: q }.run(q.question.name_len, fold);
     }
-    q.found.without(&q.spared).and(&by_type)
+    query().map_or(Bits::NONE, |q| q.found.without(&q.spared).and(&by_type))
 }
 
 /// An octet of the name, from its end to its front.
-extern "C" fn fold(_: u32, _: *mut c_void) -> i64 {
-    let (Some(q), Some(ctl)) = (query(), maps::control()) else {
+unsafe extern "C" fn fold(_: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: `Walk::run` passes itself, and `holding` this CPU's own query.
+    let q = unsafe { &mut *(*walk).query };
+    let Some(ctl) = maps::control() else {
         return 1;
     };
     if !q.question.fold() {
@@ -250,7 +280,10 @@ pub fn wants(f: &Fault, n: u32, v: &mut Verdict) -> bool {
 
 /// Remembers the name that a fault acted on.
 #[inline(never)]
-fn remember(ctx: &TcContext, v: &Verdict, p: &Packet, q: &Query) {
+fn remember(ctx: &TcContext, v: &Verdict, p: &Packet) {
+    let Some(q) = query() else {
+        return;
+    };
     let fault = v.dns - 1;
     if p.protocol == TCP && v.drop | v.reset != 0 {
         maps::add(&maps::DNS_COUNTERS, fault, 1);

@@ -66,7 +66,7 @@ impl Bench {
 
     /// How many have gone into the pair, when as many have come out.
     #[track_caller]
-    fn held(&self) -> u64 {
+    pub(super) fn held(&self) -> u64 {
         let patience = Instant::now() + Duration::from_secs(5);
         loop {
             let (entered, left) = self.plane.held().unwrap();

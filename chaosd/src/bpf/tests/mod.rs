@@ -8,6 +8,7 @@ mod by_peer;
 mod corruption;
 mod counting;
 mod decisions;
+mod dns;
 mod holding;
 mod matching;
 mod packets;
