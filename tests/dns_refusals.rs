@@ -6,17 +6,21 @@ use anyhow::{Result, ensure};
 use support::Instance;
 
 /// What is wrong, and a word that the refusal has to name.
-const WRONG: [(&str, &str); 21] = [
-    ("names: []", "names"),
+const WRONG: [(&str, &str); 22] = [
+    (
+        "names: [db.internal], not-names: [\"*.internal\"], answer: nxdomain",
+        "not-names",
+    ),
+    ("names: []", "answer"),
     ("names: [\"a..b\"], answer: nxdomain", "a..b"),
     ("names: [\".example\"], answer: nxdomain", ".example"),
     ("names: [\"a.*.example\"], answer: nxdomain", "a.*.example"),
     ("names: [\"*x.example\"], answer: nxdomain", "*x.example"),
-    ("names: [\"\"], answer: nxdomain", "name"),
+    ("names: [\"\"], answer: nxdomain", "nothing"),
     ("names: [\"b\u{fc}cher.example\"], answer: nxdomain", "xn--"),
-    ("names: [], answer: nxdomain", "names"),
+    ("names: [], answer: nxdomain", "empty list"),
     ("not-names: [\"a b\"], answer: nxdomain", "a b"),
-    ("types: [], answer: nxdomain", "types"),
+    ("types: [], answer: nxdomain", "empty list"),
     ("types: [NOSUCH], answer: nxdomain", "NOSUCH"),
     ("types: [TYPE70000], answer: nxdomain", "TYPE70000"),
     ("types: [AAAA], answer: {A: 192.0.2.1}", "AAAA"),

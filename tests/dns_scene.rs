@@ -53,7 +53,8 @@ impl Names {
 
     /// A `dns` fault with these fields (`names: [..], answer: nxdomain`) on the target.
     pub fn arm(&self, fields: &str) -> Result<Run<'_>> {
-        self.arm_matching(fields, "")
+        let faults = format!("  - dns: {{{fields}}}");
+        Run::faults(&self.daemon, self.target(), &faults)
     }
 
     /// The same, with a `match` of these fields.

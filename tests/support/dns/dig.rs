@@ -190,6 +190,8 @@ fn parse(text: &str) -> Result<Answer> {
             answer.took = Duration::from_micros(number.parse()?);
         } else if line.ends_with("SECTION:") {
             section = line;
+        } else if line.starts_with(";; ") {
+            section = "";
         } else if section.contains("QUESTION") && line.starts_with(';') {
             let words = line.trim_start_matches(';').split_whitespace();
             words
@@ -237,7 +239,7 @@ mod tests {
             ;; OPT PSEUDOSECTION:\n; EDNS: version: 0, flags: do; udp: 1232\n\
             ;; QUESTION SECTION:\n;Db.Internal.\t\t\tIN\tA\n\n\
             ;; ANSWER SECTION:\ndb.internal.\t60\tIN\tA\t198.51.100.1\n\n\
-            ;; Query time: 120 usec\n";
+            ;; Query time: 120 usec\n;; MSG SIZE  rcvd: 56\n";
         let answer = parse(text).unwrap();
         assert_eq!(answer.status, "NOERROR");
         assert!(answer.has("rd") && !answer.has("aa"));
