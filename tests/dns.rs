@@ -265,3 +265,44 @@ fn a_delay_makes_real_answers_late_and_other_names_are_not() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_report_counts_what_was_answered_and_tells_the_last_names() -> Result<()> {
+    const KEPT: usize = 64;
+    needs_dns!();
+    let names = Names::new("dns-told")?;
+    let run = names.arm("names: [\"*.payments.example\"], answer: refused")?;
+    let server = std::net::SocketAddr::new(names.address(Family::V4)?, 53);
+    let asked: Vec<String> = (0..100).map(|n| format!("Q{n}.Payments.example")).collect();
+    for name in asked.iter().map(String::as_str).chain(["other.example"]) {
+        let query = message::query(1, name, message::AAAA);
+        let answer = message::ask(names.target(), server, &query, PATIENCE)?;
+        ensure!(answer.is_some(), "no answer: {name}");
+    }
+    let seen = names.dig(Family::V6)?.ask(&format!("{NAME} TXT +tcp"))?;
+    ensure!(matches!(seen, Seen::Reset), "{seen:?}");
+    // Reading takes nothing away.
+    for told in [run.report()?, run.revert()?] {
+        let dns = &told.0["faults"][0]["dns"];
+        ensure!(dns["answer"] == "refused", "{dns}");
+        ensure!(dns["answered"] == 100 && dns["tcp"] == 1, "{dns}");
+        let last = dns["last"].as_array().context("no names")?;
+        let field = |one: &serde_json::Value, field: &str| {
+            one[field].as_str().unwrap_or_default().to_owned()
+        };
+        let mut told: Vec<String> = last.iter().map(|one| field(one, "name")).collect();
+        ensure!(told.len() <= KEPT && told.len() > 1, "{dns}");
+        // The newest comes first.
+        ensure!(
+            told.remove(0) == NAME && field(&last[0], "type") == "TXT",
+            "{dns}"
+        );
+        let newest = asked.iter().rev().take(told.len());
+        ensure!(newest.eq(&told), "{dns}");
+        ensure!(
+            last[1..].iter().all(|one| field(one, "type") == "AAAA"),
+            "{dns}"
+        );
+    }
+    Ok(())
+}

@@ -6,6 +6,7 @@
 
 mod corrupt;
 mod crash;
+mod dns;
 mod hold;
 mod interrupt;
 mod loss;
@@ -71,6 +72,7 @@ fn run(args: &Args) -> Result<bool> {
         partition::datagrams(),
         partition::connections(),
         reset::connections(),
+        dns::queries(),
         hold::delays(),
         hold::jitter(),
         hold::bandwidth(),

@@ -15,6 +15,8 @@ use crate::meter::{Cost, Meter};
 use crate::{packet, plane};
 
 const MOST: f64 = 1.3;
+/// Of the programs alone.
+const TURNS: usize = 3;
 
 pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     programs(table)?;
@@ -39,19 +41,21 @@ fn programs(table: &mut Table) -> Result<()> {
                 ("hit", zone::many(1)),
                 ("spared", "h.many.example".to_owned()),
             ] {
-                let [one, many] = [1, count].map(|names| -> Result<Cost> {
-                    // h1 is the only one, and one of the many.
-                    let plane = plane::armed_dns(
-                        Matcher {
-                            directions: [true, false],
-                            ..Matcher::default()
-                        },
-                        &rule(names),
-                    )?;
-                    let program = plane.program("egress").context("no such program")?;
-                    meter.cost(program, &query(&asked))
-                });
-                all.push((format!("{family}, {what}"), one?, many?));
+                // h1 is the only one, and one of the many. In turns, of which the fastest counts: what
+                // else the machine does comes and goes.
+                let (mut one, mut many): (Option<Cost>, Option<Cost>) = (None, None);
+                for _ in 0..TURNS {
+                    for (names, least) in [(1, &mut one), (count, &mut many)] {
+                        let plane = plane::armed_dns(leaving(), &rule(names))?;
+                        let program = plane.program("egress").context("no such program")?;
+                        let cost = meter.cost(program, &query(&asked))?;
+                        if least.is_none_or(|least| cost.ratio() < least.ratio()) {
+                            *least = Some(cost);
+                        }
+                    }
+                }
+                let both = one.zip(many).context("nothing was measured")?;
+                all.push((format!("{family}, {what}"), both.0, both.1));
             }
         }
         Ok(all)
@@ -76,6 +80,13 @@ fn programs(table: &mut Table) -> Result<()> {
         });
     }
     Ok(())
+}
+
+fn leaving() -> Matcher {
+    Matcher {
+        directions: [true, false],
+        ..Matcher::default()
+    }
 }
 
 /// `h1.many.example` and, of more, those that follow; denied at a rate of 0, so that the packet stays
