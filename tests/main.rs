@@ -30,6 +30,7 @@ mod matching;
 mod netem;
 mod partition;
 mod profiles;
+mod profiles_dns;
 mod protected;
 mod reorder;
 mod reset;

@@ -327,6 +327,10 @@ fn check_interfaces(
             Steering::Always => return Err(bare_error()),
             _ if queues => return Err(bare_error()),
             Steering::Never => {}
+            Steering::Segments if matches!(spec.kind, Kind::Dns(_)) => notes.push(format!(
+                "fault `{}` lets queries over TCP pass on {}, which has no Ethernet header: a reset takes one",
+                spec.name, bare.name
+            )),
             Steering::Segments => notes.push(format!(
                 "fault `{}` decides per whole buffer on {}, which has no Ethernet header: what it hits comes in bursts",
                 spec.name, bare.name
@@ -412,6 +416,8 @@ mod tests {
             );
         }
         assert!(on_a_tunnel("partition: {}").unwrap().is_empty());
+        assert!(on_a_tunnel("dns: drop").unwrap().is_empty());
+        assert!(on_a_tunnel("dns: nxdomain").unwrap()[0].contains("queries over TCP pass on tun0"));
         for fault in ["drop: 5%", "duplicate: 5%"] {
             assert!(on_a_tunnel(fault).unwrap()[0].contains("per whole buffer"));
         }

@@ -15,12 +15,12 @@ use aya_ebpf::{
 };
 use chaosd_ebpf::{
     INGRESS, LOOPBACK, Mark, SEND,
-    dns::{self, DnsRule, HEADER_LEN, MESSAGE_BUFFER, MOST_ANSWER, MOST_NAME},
+    dns::{self, DnsRule, MESSAGE_BUFFER},
 };
 
 use crate::{
     act, decide,
-    dns::{Query, query},
+    dns::{Query, query, within_512},
     maps,
     packet::{self, Packet, Scratch},
 };
@@ -88,20 +88,15 @@ fn compose(
     rule: &DnsRule,
     out: &mut [u8; MESSAGE_BUFFER],
 ) -> Option<(u32, u32)> {
-    let kept = q.question.question_len;
-    if kept == 0 || kept > (HEADER_LEN + MOST_NAME + 4) as u32 {
-        return None;
-    }
+    // As long as they are, which is less.
+    let kept = within_512(q.question.question_len);
     // SAFETY: fewer octets than the buffer has.
     let failed =
         unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), q.payload, out.as_mut_ptr().cast(), kept) };
     if failed != 0 {
         return None;
     }
-    let len = dns::answer(&q.question, rule, out);
-    if len == 0 || len > MOST_ANSWER as u32 {
-        return None;
-    }
+    let len = within_512(dns::answer(&q.question, rule, out));
     // Whole words of four octets: behind both messages are zeros. In two calls, since one takes 512
     // octets of both together (net/core/filter.c, `bpf_csum_diff`, until 6.12).
     let old = (q.question.len + 3) & 0x3fc;

@@ -20,10 +20,7 @@ use aya_ebpf::{
 };
 use chaosd_ebpf::{
     ANSWER, Bits, Control, Fault, HOLDS, RESET_LOCAL, RESET_REMOTE,
-    dns::{
-        ANSWER_DROP, ANSWER_NONE, HEADER_LEN, MAX_HITS, MOST_LABELS, MOST_MESSAGE, Question,
-        levels_have,
-    },
+    dns::{ANSWER_DROP, ANSWER_NONE, HEADER_LEN, MAX_HITS, MOST_LABELS, Question, levels_have},
 };
 
 use crate::{
@@ -192,15 +189,23 @@ fn load(ctx: &TcContext, p: &Packet, q: &mut Query) -> Option<u32> {
         q.payload = at + 2;
         u32::from(u16::from_be_bytes(len))
     };
-    if q.payload + len > end || len == 0 || len > MOST_MESSAGE as u32 {
+    if q.payload + len > end {
         return None;
     }
-    // SAFETY: the helper writes as many bytes as the buffer has, and a compiler cannot know better.
+    let taken = within_512(len);
+    // SAFETY: the buffer has 1024 octets.
     let failed = unsafe {
         let to = q.question.message.as_mut_ptr().cast();
-        bpf_skb_load_bytes(skb.cast(), q.payload, to, len)
+        bpf_skb_load_bytes(skb.cast(), q.payload, to, taken)
     };
-    (failed == 0).then_some(len)
+    (failed == 0 && taken == len).then_some(len)
+}
+
+/// A length from 1 to 512, itself when it is one. For a helper that takes no 0: up to 6.1 the verifier
+/// does not learn from a comparison that a number is not 0.
+#[inline(always)]
+pub fn within_512(len: u32) -> u32 {
+    (len.wrapping_sub(1) & 511) + 1
 }
 
 /// The DNS faults that hold for the query's name and type.
@@ -296,12 +301,10 @@ fn remember(ctx: &TcContext, v: &Verdict, p: &Packet) {
     let Some(hit) = maps::DNS_HITS.get_ptr_mut(number as u32 & (MAX_HITS - 1)) else {
         return;
     };
-    let len = q.question.name_len;
-    if len == 0 || len > 255 {
-        return;
-    }
+    // From 1 to 255 it is; see `within_512`.
+    let len = (q.question.name_len.wrapping_sub(1) & 255) + 1;
     // SAFETY: fields of a map value, of which the number says whether the others are whole; the helper
-    // writes at most 255 of the 256 octets of a name.
+    // writes at most the 256 octets of a name.
     unsafe {
         atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(&raw mut (*hit).sequence, 0);
         (*hit).ns = v.now;

@@ -179,3 +179,7 @@ fn has(peers: &PeerSet, address: IpAddr) -> bool {
     (peers.include.is_empty() || peers.include.iter().any(within))
         && !peers.except.iter().any(within)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -11,7 +11,7 @@ use crate::{
     host::{Doctor, Missing},
     plan::Plan,
     profile,
-    report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
+    report::{Count, DnsQuery, DnsReport, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
     target::TargetError,
 };
 
@@ -56,7 +56,16 @@ impl Fake {
             },
             egress: Count::default(),
             verdict: Verdict::Effective,
-            dns: None,
+            dns: matches!(spec.kind, profile::Kind::Dns(_)).then(|| DnsReport {
+                answer: "nxdomain".to_owned(),
+                answered: 7,
+                tcp: 1,
+                last: vec![DnsQuery {
+                    name: "db.internal".to_owned(),
+                    kind: "A".to_owned(),
+                    at: "2026-01-02T03:04:05.678Z".to_owned(),
+                }],
+            }),
         };
         Ok(self.with(|runs| {
             let run = RunReport {

@@ -165,6 +165,45 @@ async fn metrics_count_what_faults_did() {
 }
 
 #[tokio::test]
+async fn dns_faults_tell_their_answers_and_the_last_names() {
+    let server = Server::start("dns");
+    let client = server.client();
+    let request = RunRequest {
+        profile: serde_json::json!({
+            "version": 1,
+            "faults": [{"name": "gone", "dns": "nxdomain"}, {"drop": "1%"}],
+        }),
+        ..drop_request()
+    };
+    client.start(&request).await.unwrap();
+    let (_, status) = ask(&server, "GET /v1/status", "").await;
+    let faults = &status["runs"][0]["faults"];
+    assert_eq!(
+        faults[0]["dns"],
+        serde_json::json!({
+            "answer": "nxdomain",
+            "answered": 7,
+            "tcp": 1,
+            "last": [{"name": "db.internal", "type": "A", "at": "2026-01-02T03:04:05.678Z"}],
+        })
+    );
+    assert!(faults[1].get("dns").is_none(), "{faults}");
+    let text = metrics::text(&client.status().await.unwrap());
+    let samples: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("chaosd_dns_answers_total"))
+        .collect();
+    assert_eq!(
+        samples,
+        [
+            r#"chaosd_dns_answers_total{run="r-00000001",fault="gone",answer="nxdomain"} 7"#,
+            r#"chaosd_dns_answers_total{run="r-00000001",fault="gone",answer="reset"} 1"#,
+        ]
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_description_and_the_routes_are_the_same() {
     let server = Server::start("openapi");
     let (_, description) = ask(&server, "GET /openapi.json", "").await;

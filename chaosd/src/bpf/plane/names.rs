@@ -12,7 +12,7 @@ use std::{
 use aya::maps::MapError;
 use chaosd_ebpf::{
     Bits, Control, Fault,
-    dns::{DnsHit, MAX_HITS, MAX_NAMES, MAX_PLANE_TYPES, NameBits, NameKey},
+    dns::{DnsHit, MAX_HITS, MAX_NAMES, NameBits, NameKey},
 };
 
 use super::{Matcher, Object, Plane, PlaneError, map_error};
@@ -101,13 +101,6 @@ impl Names {
             write_name(object, key, bits)?;
         }
         for qtype in types(&rule.program) {
-            let known = self.types.len();
-            if !self.types.contains_key(qtype) && known >= MAX_PLANE_TYPES as usize {
-                return Err(PlaneError::Full {
-                    what: "DNS query types",
-                    max: MAX_PLANE_TYPES as usize,
-                });
-            }
             let bits = self.types.entry(*qtype).or_insert(Bits::NONE);
             bits.set(n);
             write_type(object, *qtype, bits)?;

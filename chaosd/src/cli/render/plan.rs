@@ -69,7 +69,7 @@ impl Text {
             self.item(
                 "names",
                 format_args!(
-                    "asked of {} (from {})",
+                    "asked of {}, says {}",
                     servers.join(", "),
                     resolver.file.display()
                 ),

@@ -24,6 +24,8 @@ use super::super::process;
 
 /// Bytes of a file that are read: a resolv.conf has a few hundred, a hosts file may be long.
 const MOST_BYTES: u64 = 1 << 20;
+/// Processes that are looked at for a resolv.conf.
+const MOST_PROCESSES: usize = 64;
 /// What `ip netns exec` lays over /etc (ip-netns(8)).
 const OVERLAYS: &str = "/etc/netns";
 /// Where `ip netns` keeps names.
@@ -49,8 +51,7 @@ impl View {
                 .unwrap_or_else(Self::own),
             Target::Cgroup(_) => {
                 let pids = scope.cgroup.as_ref().and_then(|c| cgroup::pids(c).ok());
-                let mut views = pids.into_iter().flatten().filter_map(Self::of_pid);
-                views.next().unwrap_or_else(Self::own)
+                Self::best(pids.into_iter().flatten())
             }
             Target::Netns(name) => Self::of_netns(name, scope),
         }
@@ -85,7 +86,8 @@ impl View {
         })
     }
 
-    /// The files that `ip netns` keeps for a name; else those of a process that lives there.
+    /// The files that `ip netns` keeps for a name; else those of the process that the path names, or of
+    /// one that lives there.
     fn of_netns(name: &Path, scope: &Scope) -> Self {
         let named = NAMED.iter().find_map(|named| {
             let path = &scope.netns.path;
@@ -101,9 +103,20 @@ impl View {
                 ..Self::own()
             };
         }
-        inhabitants(scope)
-            .find_map(Self::of_pid)
-            .unwrap_or_else(Self::own)
+        Self::best(owner(name).into_iter().chain(inhabitants(scope)))
+    }
+
+    /// That of the first process that has a resolv.conf; a container's placeholder may have none.
+    fn best(pids: impl Iterator<Item = i32>) -> Self {
+        let mut views = pids.filter_map(Self::of_pid);
+        let Some(first) = views.next() else {
+            return Self::own();
+        };
+        let has_one = |view: &Self| !view.etc("resolv.conf").1.is_empty();
+        if has_one(&first) {
+            return first;
+        }
+        views.take(MOST_PROCESSES).find(has_one).unwrap_or(first)
     }
 
     /// A file of /etc: where it is, and its text, empty when it cannot be read.
@@ -155,6 +168,12 @@ fn text(file: File) -> Option<String> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The process of a path such as /proc/7/ns/net.
+fn owner(netns: &Path) -> Option<i32> {
+    let mut parts = netns.strip_prefix("/proc").ok()?.iter();
+    parts.next()?.to_str()?.parse().ok()
 }
 
 /// Processes of a scope's network namespace, in no order. Those that end meanwhile are left out.

@@ -5,6 +5,7 @@
 
 mod answers;
 mod names;
+mod sockets;
 mod tcp;
 
 use std::os::fd::AsFd as _;
