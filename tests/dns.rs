@@ -55,6 +55,15 @@ const QUERIES: [&str; 11] = [
     "+cdflag +adflag",
 ];
 
+/// Under an emulator, where each dig takes ten times as long, those that differ most.
+fn queries() -> &'static [&'static str] {
+    if support::is_emulated() {
+        &QUERIES[..4]
+    } else {
+        &QUERIES
+    }
+}
+
 /// An answer, its status, the data of A and AAAA, and their time to live.
 type Expected = (&'static str, &'static str, [&'static str; 2], u32);
 
@@ -92,7 +101,7 @@ fn dig_finds_each_answer_well_formed_and_fit_for_its_query() -> Result<()> {
         let mut asked = 0;
         for family in Family::BOTH {
             let dig = names.dig(family)?;
-            for query in QUERIES {
+            for query in queries() {
                 let edns = !query.contains("+noedns");
                 for (kind, address) in ["A", "AAAA"].into_iter().zip(addresses) {
                     let words = format!("{NAME} {kind} {query}");
@@ -180,7 +189,7 @@ fn programs_of_both_c_libraries_see_each_answer_as_what_it_is() -> Result<()> {
                     let in_time = if at_once {
                         seen.took < QUICK
                     } else {
-                        (PATIENCE..PATIENCE * 5).contains(&seen.took)
+                        (PATIENCE..PATIENCE * 10).contains(&seen.took)
                     };
                     ensure!(in_time, "{what}: {seen:?}");
                 }

@@ -2,7 +2,7 @@
 //! passes as it is, and what the server makes of it comes back.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use support::dns::malformed::{extreme, malformed, odd};
@@ -11,11 +11,11 @@ use support::{Daemon, Family, Lab, Node, Options, Run, wait_until};
 
 use crate::dns_scene::{Names, needs_dns};
 
-/// A server has answered what it answers by then.
-const SETTLES: Duration = Duration::from_millis(500);
+/// A server that says nothing for so long has answered what it answers.
+const QUIET: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(10);
 
-/// What comes back for each, from sockets of their own, as long as anything comes.
+/// What comes back for each, from sockets of their own, until all have come or nothing more does.
 fn answers(
     from: &Node,
     server: SocketAddr,
@@ -31,13 +31,17 @@ fn answers(
         })
         .collect::<Result<Vec<UdpSocket>>>()?;
     let mut all: Vec<Option<Vec<u8>>> = vec![None; sockets.len()];
-    let _all_answered = wait_until(SETTLES, || {
+    let mut heard = Instant::now();
+    let _all_answered = wait_until(LONG, || {
         for (socket, answer) in sockets.iter().zip(&mut all) {
             if answer.is_none() {
                 *answer = message::receive(socket).ok().flatten();
+                if answer.is_some() {
+                    heard = Instant::now();
+                }
             }
         }
-        all.iter().all(Option::is_some)
+        all.iter().all(Option::is_some) || heard.elapsed() > QUIET
     });
     Ok(all)
 }
