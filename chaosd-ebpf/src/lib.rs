@@ -116,8 +116,8 @@ pub struct Control {
     pub plane: u32,
     /// ifindex of the hold queue's device; 0: there is none.
     pub hold: u32,
-    /// Keeps the size a multiple of 8.
-    pub pad: u32,
+    /// The most labels that a known name has.
+    pub dns_deepest: u32,
 }
 
 /// An interface of the plane, by slot: `ifindex % MAX_SLOTS` while that is free, else another one.

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// The longest answer: header, question, one address, EDNS option.
-pub const MOST_ANSWER: usize = HEADER_LEN + MOST_NAME + 4 + 12 + 16 + 11;
+pub const MOST_ANSWER: u32 = HEADER_LEN + MOST_NAME + 4 + 12 + 16 + 11;
 
 /// The flags' first octet: this is an answer (RFC 1035 §4.1.1).
 const ANSWER: u8 = 0x80;
@@ -30,12 +30,12 @@ pub fn answer(q: &Question, rule: &DnsRule, out: &mut [u8; MESSAGE_BUFFER]) -> u
         _ => 0,
     };
     let addresses = rule.answer == ANSWER_ADDRESSES;
-    let has_a = addresses && q.qtype == TYPE_A as u32 && rule.has & HAS_A != 0;
-    let has_aaaa = addresses && q.qtype == TYPE_AAAA as u32 && rule.has & HAS_AAAA != 0;
+    let has_a = addresses && q.qtype == u32::from(TYPE_A) && rule.has & HAS_A != 0;
+    let has_aaaa = addresses && q.qtype == u32::from(TYPE_AAAA) && rule.has & HAS_AAAA != 0;
     out[2] = ANSWER | out[2] & RECURSION_DESIRED;
     out[3] = RECURSION_AVAILABLE | out[3] & CHECKING_DISABLED | code;
     let records = u8::from(has_a | has_aaaa);
-    let counts = [0, 1, 0, records, 0, 0, 0, q.edns as u8 & 1];
+    let counts = [0, 1, 0, records, 0, 0, 0, q.edns];
     put(out, 4, &counts);
     let mut at = q.question_len;
     if has_a {
@@ -47,7 +47,7 @@ pub fn answer(q: &Question, rule: &DnsRule, out: &mut [u8; MESSAGE_BUFFER]) -> u
     }
     if q.edns != 0 {
         let [high, low] = UDP_SIZE.to_be_bytes();
-        let dnssec = (q.dnssec as u8 & 1) << 7;
+        let dnssec = q.dnssec << 7;
         at = put(out, at, &[0, 0, 41, high, low, 0, 0, dnssec, 0, 0, 0]);
     }
     put(out, at, &[0; 3]);
@@ -58,13 +58,14 @@ pub fn answer(q: &Question, rule: &DnsRule, out: &mut [u8; MESSAGE_BUFFER]) -> u
 #[inline(always)]
 fn record(out: &mut [u8; MESSAGE_BUFFER], at: u32, qtype: u16, ttl: u32, len: u8) -> u32 {
     let [high, low] = qtype.to_be_bytes();
-    // A pointer to behind the header; class IN.
-    let at = put(out, at, &[0xc0, HEADER_LEN as u8, high, low, 0, 1]);
+    // A pointer to behind the header (§4.1.4); class IN.
+    let at = put(out, at, &[0xc0, 12, high, low, 0, 1]);
     let at = put(out, at, &ttl.to_be_bytes());
     put(out, at, &[0, len])
 }
 
 /// Writes octets; the place behind them.
+#[expect(clippy::cast_possible_truncation, reason = "a handful of octets")]
 #[inline(always)]
 fn put<const N: usize>(out: &mut [u8; MESSAGE_BUFFER], at: u32, octets: &[u8; N]) -> u32 {
     let mut i = 0;

@@ -15,7 +15,7 @@ pub use name::{NameBits, NameKey, levels_have};
 pub use question::{HEADER_LEN, MESSAGE_BUFFER, MOST_LABELS, MOST_MESSAGE, Question};
 
 /// The longest name in wire form, the root's octet included (RFC 1035 §2.3.4).
-pub const MOST_NAME: usize = 255;
+pub const MOST_NAME: u32 = 255;
 /// Names of one plane, over all of its faults.
 pub const MAX_NAMES: u32 = 1 << 16;
 /// Query types that one fault names.

@@ -4,9 +4,9 @@
 use super::{MOST_NAME, NameKey};
 
 /// Octets of a message's header (RFC 1035 §4.1.1).
-pub const HEADER_LEN: usize = 12;
+pub const HEADER_LEN: u32 = 12;
 /// The longest query that is read: what every server takes (RFC 1035 §2.3.4).
-pub const MOST_MESSAGE: usize = 512;
+pub const MOST_MESSAGE: u32 = 512;
 /// Room for a message and what an access could reach behind it.
 pub const MESSAGE_BUFFER: usize = 1024;
 /// A name has at most so many labels, the root's included.
@@ -19,8 +19,6 @@ const CLASS_IN: u16 = 1;
 const CLASS_ANY: u16 = 255;
 /// The flags' first octet: an answer, or another operation than a query.
 const NOT_A_QUERY: u8 = 0xf8;
-
-const HEADER: u32 = HEADER_LEN as u32;
 
 /// A query, as far as it has been read.
 ///
@@ -41,9 +39,9 @@ pub struct Question {
     /// The type that is asked for.
     pub qtype: u32,
     /// 1: it has an EDNS option.
-    pub edns: u32,
+    pub edns: u8,
     /// 1: that asks for signatures ("DNSSEC OK", RFC 3225).
-    pub dnssec: u32,
+    pub dnssec: u8,
     /// The domain under way.
     pub key: NameKey,
     /// Its labels, without the root.
@@ -83,7 +81,7 @@ impl Question {
     /// Reads the header of the `len` octets in `message`; false: it is no query for one name.
     #[inline(always)]
     pub fn begin(&mut self, len: u32) -> bool {
-        if len > MOST_MESSAGE as u32 || len < HEADER + 5 {
+        if !(HEADER_LEN + 5..=MOST_MESSAGE).contains(&len) {
             return false;
         }
         self.len = len;
@@ -107,9 +105,9 @@ impl Question {
     #[inline(always)]
     pub fn label(&mut self) -> bool {
         let at = self.at;
-        let length = self.octet(HEADER + at);
+        let length = self.octet(HEADER_LEN + at);
         // Neither beyond the end nor a pointer nor one of the reserved kinds (RFC 1035 §4.1.4).
-        if HEADER + at >= self.len || at >= MOST_NAME as u32 || length > 63 {
+        if HEADER_LEN + at >= self.len || at >= MOST_NAME || length > 63 {
             return false;
         }
         if length == 0 {
@@ -127,7 +125,7 @@ impl Question {
         if self.name_len == 0 {
             return false;
         }
-        let at = HEADER + self.name_len;
+        let at = HEADER_LEN + self.name_len;
         let end = at + 4;
         if end > self.len {
             return false;
@@ -152,7 +150,7 @@ impl Question {
             return false;
         }
         self.edns = 1;
-        self.dnssec = u32::from(self.octet(end + 7) >> 7);
+        self.dnssec = self.octet(end + 7) >> 7;
         end + OPT_LEN + u32::from(self.number(end + 9)) == self.len
     }
 
@@ -173,7 +171,7 @@ impl Question {
         }
         let at = self.at - 1;
         self.at = at;
-        self.key.fold(self.octet(HEADER + at));
+        self.key.fold(self.octet(HEADER_LEN + at));
         if self.starts[(at >> 6) as usize & 3] >> (at & 63) & 1 != 0 {
             self.labels += 1;
             return true;
@@ -184,10 +182,10 @@ impl Question {
     /// Reads a whole message, as a program does; `None`: it is none of ours.
     pub fn read(message: &[u8]) -> Option<Self> {
         let mut question = Self::NONE;
-        if message.len() > MOST_MESSAGE {
-            return None;
-        }
-        question.message[..message.len()].copy_from_slice(message);
+        question
+            .message
+            .get_mut(..message.len())?
+            .copy_from_slice(message);
         if !question.begin(u32::try_from(message.len()).ok()?) {
             return None;
         }

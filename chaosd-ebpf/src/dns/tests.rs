@@ -306,7 +306,7 @@ fn answered(message: &[u8], rule: &DnsRule) -> Vec<u8> {
     let kept = q.question_len as usize;
     out[..kept].copy_from_slice(&message[..kept]);
     let len = answer(&q, rule, &mut out) as usize;
-    assert!(len <= MOST_ANSWER, "{len}");
+    assert!(len <= MOST_ANSWER as usize, "{len}");
     assert_eq!(out[len..len + 3], [0; 3], "zeros behind it");
     assert_eq!(
         out[12..kept],
@@ -384,7 +384,7 @@ fn an_answer_has_the_address_of_the_type_that_was_asked_for() {
     assert_eq!(records(TYPE_AAAA, &only_a), (0, vec![]));
     assert_eq!(records(TYPE_A, &only_a).0, 1);
     let longest = with_edns(query_of(&longest(63), TYPE_AAAA), true, &[]);
-    assert_eq!(answered(&longest, &rule).len(), MOST_ANSWER);
+    assert_eq!(answered(&longest, &rule).len(), MOST_ANSWER as usize);
 }
 
 /// splitmix64 (Steele, Lea, Flood 2014).

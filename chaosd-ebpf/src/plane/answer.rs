@@ -115,10 +115,10 @@ fn compose(
             0,
             out.as_mut_ptr().cast(),
             new,
-            taken as u32,
+            taken.cast_unsigned() as u32,
         )
     };
-    (difference >= 0).then_some((len, difference as u32))
+    (difference >= 0).then_some((len, difference.cast_unsigned() as u32))
 }
 
 /// Writes the lengths of a message that had `old` octets and has `new` ones, and tells the checksums.

@@ -48,8 +48,7 @@ pub struct Query {
     spared: Bits,
     /// Where the message begins in the packet.
     pub payload: u32,
-    /// The most labels that a known name has.
-    deepest: u32,
+    pad: u32,
 }
 
 /// This CPU's query. Whoever walks over it asks anew: a compiler takes a reference that a function was
@@ -202,7 +201,7 @@ fn load(ctx: &TcContext, p: &Packet, q: &mut Query) -> Option<u32> {
         bpf_skb_load_bytes(skb.cast(), q.payload, to, taken)
     };
     // Not by comparing the two, or a compiler goes on with the one whose bounds the verifier does not know.
-    (failed == 0 && len.wrapping_sub(1) < MOST_MESSAGE as u32).then_some(taken)
+    (failed == 0 && len.wrapping_sub(1) < MOST_MESSAGE).then_some(taken)
 }
 
 /// A length from 1 to 512, itself when it is one. For a helper that takes no 0: up to 6.1 the verifier
@@ -223,13 +222,7 @@ fn holding(ctl: &Control) -> Bits {
     let by_type = by_type.map_or(ctl.dns_any_type, |bits| bits.or(&ctl.dns_any_type));
     q.found = ctl.dns_any_name;
     q.spared = Bits::NONE;
-    let [few, many] = ctl.dns_levels;
-    if few | many != 0 {
-        q.deepest = if many != 0 {
-            127 - many.leading_zeros()
-        } else {
-            63 - few.leading_zeros()
-        };
+    if ctl.dns_levels != [0; 2] {
         q.question.rewind(ctl.dns_seed);
         Walk { query: q }.run(q.question.name_len, fold);
     }
@@ -247,14 +240,14 @@ unsafe extern "C" fn fold(_: u32, walk: *mut Walk) -> i64 {
         return 0;
     }
     let labels = q.question.labels;
-    if labels > q.deepest {
+    if labels > ctl.dns_deepest {
         return 1;
     }
     if !levels_have(&ctl.dns_levels, labels) {
         return 0;
     }
     // SAFETY: the value is replaced as a whole by user space.
-    if let Some(known) = unsafe { maps::DNS_NAMES.get(&q.question.key) } {
+    if let Some(known) = unsafe { maps::DNS_NAMES.get(q.question.key) } {
         q.found = q.found.or(&known.under);
         q.spared = q.spared.or(&known.not_under);
         if q.question.at == 0 {
@@ -317,7 +310,7 @@ fn remember(ctx: &TcContext, v: &Verdict, p: &Packet) {
         (*hit).len = len as u16;
         bpf_skb_load_bytes(
             ctx.skb.skb.cast(),
-            q.payload + HEADER_LEN as u32,
+            q.payload + HEADER_LEN,
             (&raw mut (*hit).name).cast(),
             len,
         );

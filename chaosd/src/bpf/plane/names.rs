@@ -162,7 +162,9 @@ impl Names {
         }
         c.dns_seed = self.seed;
         c.dns_levels = [0; 2];
+        c.dns_deepest = 0;
         for (_, labels) in self.entries.values() {
+            c.dns_deepest = c.dns_deepest.max(u32::from(*labels));
             c.dns_levels[usize::from(labels >> 6 & 1)] |= 1 << (labels & 63);
         }
         write_control(&mut object.control, &c);
@@ -191,7 +193,7 @@ impl Plane {
     }
 
     /// The queries that DNS faults acted on last, the newest at the end; at most
-    /// [`MAX_HITS`](chaosd_ebpf::dns::MAX_HITS).
+    /// [`MAX_HITS`].
     pub fn dns_hits(&self) -> Vec<Hit> {
         let read = |i: usize| {
             let hit = self.object.dns_hits.get(i);

@@ -12,7 +12,7 @@ use chaosd_ebpf::{
 };
 
 use super::*;
-use crate::netlink::tests::skipped;
+use crate::{bpf::Mechanism, netlink::tests::skipped};
 
 /// Configures the namespace of this thread.
 #[track_caller]
@@ -27,6 +27,9 @@ fn ip(arguments: &str) {
 
 /// A plane on a device with addresses and a neighbour that never says a word.
 fn in_a_silent_net(test: impl FnOnce(&mut Wire<'_>) + Send) {
+    if Mechanism::of_this_kernel() != Mechanism::Tcx {
+        return skipped("a plane by itself puts its programs onto interfaces by tcx alone");
+    }
     on_a_plane(|bench| {
         ip("link set lo up");
         ip("link add eth0 type veth peer name silent");
