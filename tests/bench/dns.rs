@@ -8,11 +8,13 @@ mod answers;
 mod bystanders;
 mod killed;
 mod many;
+mod precedence;
 mod scene;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 
+use self::precedence::Precedence;
 use self::scene::Scene;
 use crate::delay::table::Table;
 
@@ -70,6 +72,7 @@ pub fn run(args: &Args) -> Result<bool> {
         bail!("{why}");
     }
     let effort = Effort { quick: args.quick };
+    let _until_the_end = Precedence::take();
     let scene = Scene::new()?;
     let mut table = Table::new(args.output == Format::Json, ["no fault", "no_fault"]);
     for part in Part::value_variants() {

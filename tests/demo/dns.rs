@@ -94,6 +94,8 @@ pub fn queries() -> Group {
             })
         });
         rows.push(row.needing(needs));
+    }
+    for family in Family::BOTH {
         let row = Row::new("dns over tcp", name(family), "out", "all", move |scene| {
             let server = Server::silent(scene.peer())?;
             let to = Server::address(scene.peer(), scene.target(), family)?;

@@ -113,7 +113,7 @@ fn rule(names: u16) -> DnsRule {
 
 /// Every query is answered by the program, for one name or for each of ten thousand in turn.
 fn dnsperf(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
-    let (turns, seconds) = (effort.pick(5, 2), effort.pick(3, 1));
+    let (turns, seconds) = (effort.pick(5, 3), effort.pick(3, 1));
     Table::progress(&format!(
         "the same by dnsperf, {turns} turns of {seconds} s"
     ));
