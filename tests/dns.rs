@@ -212,7 +212,11 @@ fn a_dropped_query_reaches_no_server_and_gets_no_answer() -> Result<()> {
     let run = names.arm(&format!("names: [{NAME}], answer: drop"))?;
     for family in Family::BOTH {
         let seen = names.dig(family)?.ask(&format!("{NAME} A"))?;
-        ensure!(matches!(seen, Seen::Nothing), "{family:?}: {seen:?}");
+        ensure!(
+            matches!(seen, Seen::Nothing),
+            "{family:?}: {seen:?}, {:?}",
+            run.report()
+        );
     }
     names.assert_real("other.example")?;
     let told = run.revert()?;
