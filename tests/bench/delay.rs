@@ -4,7 +4,7 @@
 //! identical pairs of namespaces, in turns, in one run. On an emulated machine only such ratios
 //! mean anything, so that netem's own error stands beside ours.
 
-mod figures;
+pub mod figures;
 mod jitter;
 mod killed;
 mod latency;
@@ -13,7 +13,7 @@ mod overload;
 mod rate;
 mod scene;
 mod steady;
-mod table;
+pub mod table;
 mod throughput;
 mod traffic;
 
@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> Result<bool> {
     );
     let effort = Effort { quick: args.quick };
     let scene = Scene::new()?;
-    let mut table = Table::new(args.output == Format::Json);
+    let mut table = Table::new(args.output == Format::Json, ["root netem", "netem"]);
     for part in Part::value_variants() {
         if !args.only.is_empty() && !args.only.contains(part) {
             continue;

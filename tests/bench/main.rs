@@ -3,6 +3,7 @@
 mod apply;
 mod classify;
 mod delay;
+mod dns;
 mod meter;
 mod packet;
 mod plane;
@@ -33,6 +34,10 @@ fn run() -> Result<bool> {
         ["apply"] => apply::run(100),
         ["apply", rounds] => apply::run(rounds.parse()?),
         ["delay", ..] => delay::run(&delay::Args::parse_from(&words)),
-        _ => bail!("usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS]"),
+        ["dns", ..] => dns::run(&dns::Args::parse_from(&words)),
+        _ => bail!(
+            "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
+             bench dns [OPTIONS]"
+        ),
     }
 }

@@ -1,4 +1,7 @@
-//! The packets that are measured: TCP segments with payload, IPv4 and IPv6, in and out.
+//! The packets that are measured: TCP segments with payload, IPv4 and IPv6, in and out, and queries
+//! for names.
+
+use support::dns::message;
 
 /// Address of the other end.
 pub const PEER4: [u8; 4] = [10, 0, 200, 9];
@@ -67,4 +70,39 @@ fn tcp(mut p: Vec<u8>, inbound: bool) -> Vec<u8> {
     p.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
     p.extend([0x55; PAYLOAD as usize]);
     p
+}
+
+/// A query for a name's address, from us to the peer.
+pub fn query4(name: &str) -> Vec<u8> {
+    let udp = query(name);
+    let [high, low] = length(20 + udp.len());
+    let mut p = vec![0; 12];
+    p.extend([0x08, 0x00, 0x45, 0, high, low, 0, 1, 0x40, 0, 64, 17, 0, 0]);
+    p.extend([OWN4, PEER4].as_flattened());
+    p.extend(udp);
+    p
+}
+
+/// The same by IPv6.
+pub fn query6(name: &str) -> Vec<u8> {
+    let udp = query(name);
+    let [high, low] = length(udp.len());
+    let mut p = vec![0; 12];
+    p.extend([0x86, 0xdd, 0x60, 0, 0, 0, high, low, 17, 64]);
+    p.extend([OWN6, PEER6].as_flattened());
+    p.extend(udp);
+    p
+}
+
+fn query(name: &str) -> Vec<u8> {
+    let message = message::query(1, name, message::A);
+    let mut p = [OWN_PORT, 53].map(u16::to_be_bytes).as_flattened().to_vec();
+    p.extend(length(8 + message.len()));
+    p.extend([0, 0]);
+    p.extend(message);
+    p
+}
+
+fn length(octets: usize) -> [u8; 2] {
+    u16::try_from(octets).unwrap_or(u16::MAX).to_be_bytes()
 }

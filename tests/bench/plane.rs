@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use chaosd::{
-    bpf::{Matcher, Plane, Spare},
+    bpf::{DnsRule, Matcher, Plane, Spare},
     plan::{Interface, Netns},
 };
 use chaosd_ebpf::{Fault, Kind, ONE};
@@ -23,19 +23,37 @@ pub fn leave_the_network() -> Result<()> {
 /// A plane on lo of this thread's namespace, armed for an hour, with `matchers` in it. Each drops
 /// at a rate of 0: matched, and the packet goes on.
 pub fn armed(matchers: impl IntoIterator<Item = Matcher>) -> Result<Plane> {
+    armed_with(|plane, run| {
+        for matcher in matchers {
+            plane.install(matcher, at_a_rate_of_0(Kind::Drop, run), None, &[])?;
+        }
+        Ok(())
+    })
+}
+
+/// The same with one fault of queries.
+pub fn armed_dns(matcher: Matcher, rule: &DnsRule) -> Result<Plane> {
+    armed_with(|plane, run| {
+        plane.install_dns(matcher, at_a_rate_of_0(Kind::Dns, run), rule)?;
+        Ok(())
+    })
+}
+
+fn at_a_rate_of_0(kind: Kind, run: u32) -> Fault {
+    Fault {
+        kind: kind as u32,
+        run,
+        until_ns: u64::MAX,
+        flows: ONE,
+        ..Fault::default()
+    }
+}
+
+fn armed_with(install: impl FnOnce(&mut Plane, u32) -> Result<()>) -> Result<Plane> {
     let mut plane = unarmed()?;
     let run = plane.reserve_run()?;
     let now = now_ns()?;
-    for matcher in matchers {
-        let fault = Fault {
-            kind: Kind::Drop as u32,
-            run,
-            until_ns: u64::MAX,
-            flows: ONE,
-            ..Fault::default()
-        };
-        plane.install(matcher, fault, None, &[])?;
-    }
+    install(&mut plane, run)?;
     plane.refresh();
     plane.arm(run, now, now + 3_600_000_000_000);
     plane.lease(now + 3_600_000_000_000);

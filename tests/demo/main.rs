@@ -6,6 +6,7 @@
 
 mod corrupt;
 mod crash;
+mod dns;
 mod hold;
 mod interrupt;
 mod loss;
@@ -74,6 +75,7 @@ fn run(args: &Args) -> Result<bool> {
         partition::datagrams(),
         partition::connections(),
         reset::connections(),
+        dns::queries(),
         hold::delays(),
         hold::jitter(),
         hold::bandwidth(),

@@ -67,6 +67,16 @@ impl Cgroup {
         &self.path
     }
 
+    /// A command whose process joins the cgroup before it becomes `program`.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+            .arg(self.directory.join("cgroup.procs"))
+            .arg(program);
+        command
+    }
+
     /// Ends its processes and removes it, as a service manager does.
     pub fn remove(&self) -> Result<()> {
         let members = || -> Vec<i32> {

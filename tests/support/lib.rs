@@ -5,7 +5,7 @@
 //! counts what it really saw.
 //!
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
-//! [`Stream`] and [`Timed`] (traffic through it), [`queue`] (what the kernel has), [`counters`] and [`statistics`] (what it came to),
+//! [`Stream`] and [`Timed`] (traffic through it), [`dns`] (a server and its clients), [`queue`] (what the kernel has), [`counters`] and [`statistics`] (what it came to),
 //! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
 
 mod lab;
@@ -26,6 +26,7 @@ pub use stream::Stream;
 pub use timed::{Arrival, Timed};
 
 pub mod counters;
+pub mod dns;
 pub mod queue;
 pub mod statistics;
 

@@ -71,7 +71,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
         table.push(Row {
             what: format!("jitter 20 ms on 100 ms, normal: {what}"),
             chaosd: format!("{ours:.2} ms"),
-            netem: format!("{theirs:.2} ms"),
+            beside: format!("{theirs:.2} ms"),
             ratio: Some(ours / asked),
             target: "asked +-3 %".to_owned(),
             holds: Some((ours / asked - 1.0).abs() <= 0.03),

@@ -67,7 +67,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     table.push(Row {
         what: "SIGKILL of both in 1 s of delay".to_owned(),
         chaosd: format!("{:.1} ms to normal", median(&times)),
-        netem: "-".to_owned(),
+        beside: "-".to_owned(),
         ratio: None,
         target: if at_once {
             "at once".to_owned()

@@ -45,7 +45,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
         table.push(Row {
             what: format!("delay {asked} ms: RTT added, p50 / p99"),
             chaosd: format!("{added:.2} / {p99:.2} ms"),
-            netem: format!("{their_added:.2} / {their_p99:.2} ms"),
+            beside: format!("{their_added:.2} / {their_p99:.2} ms"),
             ratio: Some(added / asked_ms),
             target: format!("p50 +-{within:.2} ms"),
             holds: Some((added - asked_ms).abs() <= within),

@@ -64,7 +64,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     table.push(Row {
         what: format!("{count} delays of {count} peers, cost against 1"),
         chaosd: format!("{several:.0} packets/s"),
-        netem: format!("{their:.0} packets/s"),
+        beside: format!("{their:.0} packets/s"),
         ratio: Some(cost),
         target: "< 1.30 x one".to_owned(),
         holds: Some(cost < 1.3),
@@ -78,7 +78,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     table.push(Row {
         what: format!("{count} delays of {count} peers: set-up"),
         chaosd: format!("{:.0} ms", ms(our_setup)),
-        netem: format!("{:.0} ms", ms(their_setup)),
+        beside: format!("{:.0} ms", ms(their_setup)),
         ratio: Some(ms(our_setup) / ms(their_setup)),
         target: "-".to_owned(),
         note: "chaosd: one fault of a profile, by its command line; netem: one tc -batch of htb classes, \

@@ -26,7 +26,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     table.push(Row {
         what: "5000 packets/s through 1 s".to_owned(),
         chaosd: format!("{ours} of {sent}"),
-        netem: format!("{theirs} of {sent}"),
+        beside: format!("{theirs} of {sent}"),
         ratio: Some(float(ours) / float(theirs)),
         target: "no overflow".to_owned(),
         holds: Some(overflow == 0 && ours == u64::from(sent)),

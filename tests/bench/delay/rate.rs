@@ -44,7 +44,7 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
             table.push(Row {
                 what: format!("bandwidth {mbit} mbit, {what}"),
                 chaosd: format!("{ours:.3} mbit"),
-                netem: format!("{theirs:.3} mbit"),
+                beside: format!("{theirs:.3} mbit"),
                 ratio: Some(ours / asked),
                 target: "asked +-2 %".to_owned(),
                 holds: Some((ours / asked - 1.0).abs() <= 0.02),

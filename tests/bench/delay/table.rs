@@ -16,8 +16,9 @@ const BOLD: Style = Style::new().bold();
 pub struct Row {
     pub what: String,
     pub chaosd: String,
-    pub netem: String,
-    /// chaosd's figure as a multiple of netem's, or of what the row says.
+    /// What is measured beside it.
+    pub beside: String,
+    /// chaosd's figure as a multiple of what stands beside it, or of what the row says.
     pub ratio: Option<f64>,
     pub target: String,
     /// None: shown for comparison alone.
@@ -31,18 +32,21 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Table {
     json: bool,
+    /// What is measured beside chaosd, and its name for programs.
+    beside: [&'static str; 2],
     rows: Vec<Row>,
 }
 
 impl Table {
-    pub fn new(json: bool) -> Self {
+    pub fn new(json: bool, beside: [&'static str; 2]) -> Self {
         let table = Self {
             json,
+            beside,
             rows: Vec::new(),
         };
         table.say(&format!(
             "{BOLD}{:<40} {:<25} {:<25} {:>6}  {:<16} {}{BOLD:#}",
-            "asked", "chaosd", "root netem", "ratio", "target", ""
+            "asked", "chaosd", beside[0], "ratio", "target", ""
         ));
         table
     }
@@ -70,7 +74,7 @@ impl Table {
         };
         self.say(&format!(
             "{:<40} {:<25} {:<25} {ratio:>6}  {:<16} {verdict}",
-            row.what, row.chaosd, row.netem, row.target
+            row.what, row.chaosd, row.beside, row.target
         ));
         if !row.note.is_empty() {
             self.say(&format!("{DIM}    {}{DIM:#}", row.note));
@@ -87,7 +91,7 @@ impl Table {
                 .iter()
                 .map(|row| {
                     json!({
-                        "asked": row.what, "chaosd": row.chaosd, "netem": row.netem,
+                        "asked": row.what, "chaosd": row.chaosd, self.beside[1]: row.beside,
                         "ratio": row.ratio, "target": row.target, "holds": row.holds,
                         "note": row.note, "figures": row.figures,
                     })

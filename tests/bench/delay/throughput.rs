@@ -63,7 +63,7 @@ fn compare(
     table.push(Row {
         what: what.to_owned(),
         chaosd: format!("{our:.0} {unit}"),
-        netem: format!("{their:.0} {unit}"),
+        beside: format!("{their:.0} {unit}"),
         ratio: Some(our / their),
         target: ">= 1.00 x".to_owned(),
         holds: Some(our >= their && overflow == 0),

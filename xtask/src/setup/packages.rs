@@ -44,6 +44,31 @@ const TESTS: [Package; 5] = [
     },
 ];
 
+/// What the tests of DNS faults start. They are skipped, saying so, where it is not there.
+const DNS: [Package; 4] = [
+    // A real server, of which this package installs the program alone: a package with a service
+    // would start a resolver on this machine.
+    Package {
+        program: "dnsmasq",
+        package: "dnsmasq-base",
+    },
+    // Says whether an answer is well formed.
+    Package {
+        program: "dig",
+        package: "bind9-dnsutils",
+    },
+    // Thousands of queries a second, of which it counts the lost.
+    Package {
+        program: "dnsperf",
+        package: "dnsperf",
+    },
+    // musl's resolver beside glibc's.
+    Package {
+        program: "musl-gcc",
+        package: "musl-tools",
+    },
+];
+
 /// What the laboratory of kernels takes besides.
 const LABORATORY: [Package; 5] = [
     Package {
@@ -85,6 +110,9 @@ const ELSEWHERE: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/lib/qemu", "/usr/libex
 pub fn for_tests() -> Result<()> {
     ensure("system packages", "the tests need", &TESTS)?;
     step::nothing_to_do("system packages", "all there");
+    if let Err(error) = ensure("DNS packages", "the tests of DNS faults need", &DNS) {
+        step::nothing_to_do("DNS packages", &format!("not all there: {error:#}"));
+    }
     Ok(())
 }
 
