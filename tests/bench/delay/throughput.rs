@@ -9,7 +9,7 @@ use super::Effort;
 use super::figures::{median, spread};
 use super::scene::{NETEM_LIMIT, Pair, Scene, overflow};
 use super::table::{Row, Table};
-use super::traffic::{Flood, stream};
+use super::traffic::{Flood, delivered, stream};
 
 const SIZE: usize = 64;
 
@@ -18,7 +18,7 @@ pub fn tcp(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
     let span = span(effort);
     let what = ("TCP bulk through 20 ms", "Mbit/s");
     compare(scene, effort, table, what, |pair| {
-        Ok(stream(pair, Duration::from_secs(2), span)? * 8.0 / 1e6)
+        Ok(median(&stream(pair, Duration::from_secs(2), span, 1)?) * 8.0 / 1e6)
     })
 }
 
@@ -33,9 +33,10 @@ pub fn udp(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
             size: SIZE,
             warm_up: Duration::from_millis(500),
             span,
+            spans: 1,
             rate: None,
         };
-        Ok(flood.run()?.per_second)
+        Ok(median(&delivered(&flood.run()?)))
     })
 }
 
