@@ -7,7 +7,7 @@ use anyhow::Result;
 use support::{Daemon, Lab, Options, Run};
 
 /// The hold queue's timer has slack, and departures are as much earlier.
-pub const EARLY: Duration = Duration::from_nanos(chaosd_ebpf::SLACK_NS);
+pub const EARLY: Duration = Duration::from_nanos(chaosd_ebpf::EARLY_NS);
 /// What a busy machine may add to the fastest of some packets: an emulated one is late by tens of
 /// milliseconds when others use its processors.
 pub const ROOM: Duration = Duration::from_millis(40);

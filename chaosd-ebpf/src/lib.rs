@@ -51,9 +51,14 @@ pub const CHUNKS_NS: [u64; 4] = [0, 500_000_000, 1_000_000_000, 5_000_000_000];
 /// What such a packet had to go yet, shortened by so many bits, is what it still waits after the last
 /// chunk of a run that is over: packets leave within 157 ms then, in the order they would have.
 pub const HURRY: [u32; 4] = [0, 5, 7, 13];
-/// The hold queue's timer may be this late, so that one interrupt serves all packets that leave
-/// within it; the departures that programs write are as much earlier.
-pub const SLACK_NS: u64 = 100_000;
+/// Departures are multiples of this, rounded down: what is due within it leaves together, and sends
+/// in between find nothing due. A power of two.
+pub const GRID_NS: u64 = 1 << 16;
+/// The hold queue's timer may be this late, so that it can wait for another one; the departures that
+/// programs write are as much earlier.
+pub const SLACK_NS: u64 = 34_000;
+/// The most that a packet leaves before its time.
+pub const EARLY_NS: u64 = GRID_NS + SLACK_NS;
 /// The longest hold in one go.
 pub const LONG_NS: u64 = CHUNKS_NS[1];
 /// A packet that is to be held longer than so many chunks takes the next longer ones.

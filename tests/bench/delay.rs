@@ -55,8 +55,10 @@ enum Part {
     Jitter,
     /// What passes a slow link
     Bandwidth,
-    /// TCP and UDP through a delay, as fast as they can
-    Throughput,
+    /// TCP through a delay, as fast as it can
+    Tcp,
+    /// Small datagrams through a delay, as fast as they can
+    Udp,
     /// A thousand delays against one
     Many,
     /// More packets under way than netem's queue takes
@@ -96,7 +98,8 @@ pub fn run(args: &Args) -> Result<bool> {
             Part::Latency => latency::rows(&scene, effort, rows)?,
             Part::Jitter => jitter::rows(&scene, effort, rows)?,
             Part::Bandwidth => rate::rows(&scene, effort, rows)?,
-            Part::Throughput => throughput::rows(&scene, effort, rows)?,
+            Part::Tcp => throughput::tcp(&scene, effort, rows)?,
+            Part::Udp => throughput::udp(&scene, effort, rows)?,
             Part::Many => many::rows(&scene, effort, rows)?,
             Part::Overload => overload::rows(&scene, effort, rows)?,
             Part::Killed => killed::rows(&scene, effort, rows)?,

@@ -55,19 +55,30 @@ pub struct PeerKey {
 }
 
 impl Hold {
-    /// Nobody holds it.
-    pub const NONE: Self = Self {
-        clock: 0,
-        sent: 0,
-        delay: 0,
-        late: 0,
-        most: 0,
-        salt: 0,
-        keep_order: 0,
-        loose: 0,
-        holder: 0,
-        run: 0,
-    };
+    /// Nobody holds it. By whole fields: assigned at once, they become a loop over bytes.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        for wide in [
+            &raw mut self.clock,
+            &raw mut self.sent,
+            &raw mut self.delay,
+            &raw mut self.late,
+            &raw mut self.most,
+            &raw mut self.salt,
+        ] {
+            // SAFETY: a field of ours.
+            unsafe { wide.write_volatile(0) }
+        }
+        for narrow in [
+            &raw mut self.keep_order,
+            &raw mut self.loose,
+            &raw mut self.holder,
+            &raw mut self.run,
+        ] {
+            // SAFETY: as above.
+            unsafe { narrow.write_volatile(0) }
+        }
+    }
 
     /// Now, by the fine clock: the coarse one moves in steps of a jiffy.
     #[inline(always)]
@@ -162,8 +173,17 @@ pub fn hold(
 fn of_peer(scratch: Scratch, n: u32, key: &mut PeerKey) -> Option<u64> {
     let packet = Packet::current(scratch)?;
     key.fault = n.to_be();
-    key.address = packet.flow.remote;
     let key = &raw mut *key;
+    // By words: assigned at once, an address is moved byte by byte.
+    // SAFETY: both are 16 bytes at an address that four divides.
+    unsafe {
+        let from: *const u32 = (&raw const packet.flow.remote).cast();
+        let to: *mut u32 = (&raw mut (*key).address).cast();
+        to.write_volatile(*from);
+        to.add(1).write_volatile(*from.add(1));
+        to.add(2).write_volatile(*from.add(2));
+        to.add(3).write_volatile(*from.add(3));
+    }
     // SAFETY: a `PeerKey` begins with what the keys of both tables are.
     unsafe {
         match packet.family {

@@ -107,6 +107,21 @@ fn behind_tag(skb: *mut core::ffi::c_void, l3: u32) -> Option<u16> {
     load(skb, l3 + 2).map(u16::from_be_bytes)
 }
 
+/// Zeroes a key by words: assigned at once, it becomes a loop over bytes.
+#[inline(always)]
+fn clear(key: &mut FlowKey) {
+    let words: *mut u32 = (&raw mut *key).cast();
+    // SAFETY: a key is six aligned words, without padding (see its size in the ABI).
+    unsafe {
+        words.write_volatile(0);
+        words.add(1).write_volatile(0);
+        words.add(2).write_volatile(0);
+        words.add(3).write_volatile(0);
+        words.add(4).write_volatile(0);
+        words.add(5).write_volatile(0);
+    }
+}
+
 impl Packet {
     /// The packet whose headers were read last.
     #[inline(always)]
@@ -140,21 +155,14 @@ impl Packet {
                 l3 += 4;
             }
         }
-        *p = Self {
-            flow: FlowKey {
-                remote: [0; 16],
-                remote_port: 0,
-                local_port: 0,
-                family: 0,
-            },
-            family: 0,
-            protocol: NOT_IP,
-            flags: 0,
-            ports: false,
-            l3,
-            l4: l3,
-            segments: segments(raw),
-        };
+        clear(&mut p.flow);
+        p.family = 0;
+        p.protocol = NOT_IP;
+        p.flags = 0;
+        p.ports = false;
+        p.l3 = l3;
+        p.l4 = l3;
+        p.segments = segments(raw);
         let read = match scratch {
             Scratch::Tc if l2 && p.plain(raw, ethertype, direction) => true,
             _ => p.any(skb, ethertype, direction),

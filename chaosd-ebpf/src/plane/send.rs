@@ -14,7 +14,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use chaosd_ebpf::{CHUNKS_NS, FEW_CHUNKS, INGRESS, LONG_NS, Mark, SLACK_NS};
+use chaosd_ebpf::{CHUNKS_NS, FEW_CHUNKS, GRID_NS, INGRESS, LONG_NS, Mark, SLACK_NS};
 
 use crate::{
     act,
@@ -209,7 +209,7 @@ fn prepare(ctx: &TcContext, v: &Verdict, when: Departure) -> bool {
         (*skb).priority = 0;
     }
     // A timer with slack fires at the end of it, unless another one fires within.
-    at = at.saturating_sub(SLACK_NS);
+    at = at.saturating_sub(SLACK_NS) & !(GRID_NS - 1);
     packet::set_mark(
         ctx,
         Mark::Steered {

@@ -134,10 +134,16 @@ impl Worker {
         let load = self
             .load_ahead
             .map(|at| at.saturating_duration_since(Instant::now()));
-        [tick, deadline, linger.filter(|_| look.is_none()), look, load]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            tick,
+            deadline,
+            linger.filter(|_| look.is_none()),
+            look,
+            load,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn handle(&mut self, command: Command) {

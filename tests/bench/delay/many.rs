@@ -13,7 +13,7 @@ use super::Effort;
 use super::figures::{median, ms, spread};
 use super::scene::{ALL_PEERS, PEERS, Pair, Scene, peer};
 use super::table::{Row, Table};
-use super::traffic::Flood;
+use super::traffic::{Flood, delivered};
 
 /// The time that no delay is longer than.
 const LONGEST: Duration = Duration::from_millis(30);
@@ -43,9 +43,10 @@ pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
             size: 64,
             warm_up: Duration::from_millis(500) + LONGEST,
             span,
+            spans: 1,
             rate: None,
         };
-        Ok(flood.run()?.per_second)
+        Ok(median(&delivered(&flood.run()?)))
     };
     let [mut ones, mut manies, mut theirs] = [const { Vec::new() }; 3];
     for _ in 0..turns {

@@ -4,50 +4,58 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
-use support::Run;
 
 use super::Effort;
 use super::figures::{median, spread};
 use super::scene::{NETEM_LIMIT, Pair, Scene, overflow};
 use super::table::{Row, Table};
-use super::traffic::{Flood, stream};
+use super::traffic::{Flood, delivered, stream};
 
 const SIZE: usize = 64;
 
-pub fn rows(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
-    let turns = effort.pick(7, 3);
-    let span = Duration::from_secs(effort.pick(3, 2));
-    let run = scene.arm("delay: 20ms")?;
-    let netem = scene.netem.netem(&format!("delay 20ms {NETEM_LIMIT}"))?;
-    let tcp = |pair: &Pair| Ok(stream(pair, Duration::from_secs(2), span)? * 8.0 / 1e6);
-    let what = "TCP bulk through 20 ms";
-    compare(scene, &run, turns, table, (what, "Mbit/s"), tcp)?;
-    let udp = |pair: &Pair| {
+/// A stream.
+pub fn tcp(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
+    let span = span(effort);
+    let what = ("TCP bulk through 20 ms", "Mbit/s");
+    compare(scene, effort, table, what, |pair| {
+        Ok(median(&stream(pair, Duration::from_secs(2), span, 1)?) * 8.0 / 1e6)
+    })
+}
+
+/// Datagrams.
+pub fn udp(scene: &Scene, effort: Effort, table: &mut Table) -> Result<()> {
+    let span = span(effort);
+    let what = ("UDP of 64 bytes through 20 ms", "packets/s");
+    compare(scene, effort, table, what, |pair| {
         let flood = Flood {
             pair,
             to: &[],
             size: SIZE,
             warm_up: Duration::from_millis(500),
             span,
+            spans: 1,
             rate: None,
         };
-        Ok(flood.run()?.per_second)
-    };
-    let what = "UDP of 64 bytes through 20 ms";
-    compare(scene, &run, turns, table, (what, "packets/s"), udp)?;
-    drop(netem);
-    run.revert().map(drop)
+        Ok(median(&delivered(&flood.run()?)))
+    })
+}
+
+/// What is measured in one turn.
+fn span(effort: Effort) -> Duration {
+    Duration::from_secs(effort.pick(3, 2))
 }
 
 /// In turns, so that what the machine does besides hits both.
 fn compare(
     scene: &Scene,
-    run: &Run<'_>,
-    turns: u32,
+    effort: Effort,
     table: &mut Table,
     (what, unit): (&str, &str),
     measure: impl Fn(&Pair) -> Result<f64>,
 ) -> Result<()> {
+    let turns = effort.pick(7, 3);
+    let run = scene.arm("delay: 20ms")?;
+    let netem = scene.netem.netem(&format!("delay 20ms {NETEM_LIMIT}"))?;
     Table::progress(&format!("{what}, {turns} turns"));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..turns {
@@ -59,7 +67,8 @@ fn compare(
         let (least, most) = spread(values);
         format!("{least:.0} to {most:.0}")
     };
-    let overflow = overflow(&run.report()?);
+    drop(netem);
+    let overflow = overflow(&run.revert()?);
     table.push(Row {
         what: what.to_owned(),
         chaosd: format!("{our:.0} {unit}"),

@@ -68,12 +68,15 @@ pub struct Flood<'a> {
     pub size: usize,
     /// Before it counts: longer than the delay.
     pub warm_up: Duration,
+    /// What one figure is of.
     pub span: Duration,
+    /// How many figures.
+    pub spans: u32,
     /// Datagrams per second; none: no limit.
     pub rate: Option<u32>,
 }
 
-/// What came of a flood.
+/// What came of a flood in one span.
 #[derive(Clone, Copy, Debug)]
 pub struct Flooded {
     /// Datagrams that reached the peer's sockets in a second of the span.
@@ -82,9 +85,14 @@ pub struct Flooded {
     pub sent_per_second: f64,
 }
 
+/// Datagrams per second that arrived, by span.
+pub fn delivered(spans: &[Flooded]) -> Vec<f64> {
+    spans.iter().map(|span| span.per_second).collect()
+}
+
 impl Flood<'_> {
     /// The kernel counts what it delivers: nobody reads, so that the reader is not measured.
-    pub fn run(&self) -> Result<Flooded> {
+    pub fn run(&self) -> Result<Vec<Flooded>> {
         let (near, far) = (socket(self.pair.target())?, socket(self.pair.other())?);
         let own = address(self.pair)?;
         let port = port(&far)?;
@@ -116,22 +124,34 @@ impl Flood<'_> {
                 }
             });
             std::thread::sleep(self.warm_up);
-            let before = counters();
-            std::thread::sleep(self.span);
-            let after = counters();
+            let marks = marks(self.spans, self.span, counters);
             ended.store(true, Ordering::Release);
-            let ((d1, s1, t1), (d2, s2, t2)) = (before?, after?);
-            let seconds = (t2 - t1).as_secs_f64();
-            Ok(Flooded {
-                per_second: float(d2 - d1) / seconds,
-                sent_per_second: float(s2 - s1) / seconds,
-            })
+            let marks: Vec<_> = marks.into_iter().collect::<Result<_>>()?;
+            let between = marks.windows(2).map(|ends| {
+                let ((d1, s1, t1), (d2, s2, t2)) = (ends[0], ends[1]);
+                let seconds = (t2 - t1).as_secs_f64();
+                Flooded {
+                    per_second: float(d2 - d1) / seconds,
+                    sent_per_second: float(s2 - s1) / seconds,
+                }
+            });
+            Ok(between.collect())
         })
     }
 }
 
-/// Bytes of payload per second that a TCP stream brings, once `warm_up` is over.
-pub fn stream(pair: &Pair, warm_up: Duration, span: Duration) -> Result<f64> {
+/// Reads something at the ends of consecutive spans.
+fn marks<T>(spans: u32, span: Duration, read: impl Fn() -> T) -> Vec<T> {
+    let mut marks = vec![read()];
+    for _ in 0..spans {
+        std::thread::sleep(span);
+        marks.push(read());
+    }
+    marks
+}
+
+/// Bytes of payload per second that a TCP stream brings in each of some spans, once `warm_up` is over.
+pub fn stream(pair: &Pair, warm_up: Duration, span: Duration, spans: u32) -> Result<Vec<f64>> {
     let to = SocketAddr::from((address(pair)?, 0));
     let listener = pair
         .other()
@@ -182,11 +202,13 @@ pub fn stream(pair: &Pair, warm_up: Duration, span: Duration) -> Result<f64> {
         });
         let now = || (received.load(Ordering::Acquire), Instant::now());
         std::thread::sleep(warm_up);
-        let (b1, t1) = now();
-        std::thread::sleep(span);
-        let (b2, t2) = now();
+        let marks = marks(spans, span, now);
         ended.store(true, Ordering::Release);
-        Ok(float(b2 - b1) / (t2 - t1).as_secs_f64())
+        let between = marks.windows(2).map(|ends| {
+            let ((b1, t1), (b2, t2)) = (ends[0], ends[1]);
+            float(b2 - b1) / (t2 - t1).as_secs_f64()
+        });
+        Ok(between.collect())
     })
 }
 
