@@ -1,3 +1,5 @@
+//! How a target resolves names, read from the files of a root of our own making.
+
 use std::{fs, os::unix::fs::symlink, os::unix::net::UnixListener};
 
 use super::*;
