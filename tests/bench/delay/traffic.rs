@@ -59,6 +59,9 @@ pub fn stay_on(cpu: usize) {
     }
 }
 
+/// What is due within it is sent at once: to sleep before each datagram costs more than to send it.
+const BURST: Duration = Duration::from_millis(2);
+
 /// Small datagrams as fast as one thread can send them.
 pub struct Flood<'a> {
     pub pair: &'a Pair,
@@ -111,7 +114,10 @@ impl Flood<'_> {
                 while !ended.load(Ordering::Acquire) {
                     if let Some(rate) = self.rate {
                         let due = Duration::from_secs(1) * number / rate;
-                        std::thread::sleep(due.saturating_sub(started.elapsed()));
+                        let early = due.saturating_sub(started.elapsed());
+                        if early > BURST {
+                            std::thread::sleep(early);
+                        }
                     }
                     let to = match self.to {
                         [] => own,

@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use nix::sys::socket::{setsockopt, sockopt::TcpCongestion};
 
 use super::socket::{connect, listen};
 use crate::node::{Family, Node};
@@ -29,6 +30,8 @@ pub struct Bulk {
     /// What the receiver has buffers for. The default keeps fewer segments in flight than a veth
     /// end queues (256), so that every loss is the fault's.
     pub window: usize,
+    /// The sender's congestion control (tcp(7)); none: the kernel's default.
+    pub congestion: Option<&'static str>,
     /// After so long without progress the transfer is given up.
     pub timeout: Duration,
 }
@@ -41,6 +44,7 @@ impl Default for Bulk {
             port: 0,
             source_port: 0,
             window: 128 << 10,
+            congestion: None,
             timeout: Duration::from_secs(20),
         }
     }
@@ -99,6 +103,10 @@ fn transfer(from: &Node, to: &Node, bulk: &Bulk) -> Result<Transferred> {
     std::thread::scope(|scope| {
         let arriving = scope.spawn(|| receive(&listener, &pattern, bulk.timeout));
         let mut stream = connect(from, local, remote, bulk.timeout)?;
+        if let Some(congestion) = bulk.congestion {
+            setsockopt(&stream, TcpCongestion, &congestion.into())
+                .with_context(|| format!("failed to send by {congestion}"))?;
+        }
         let sent = send(&mut stream, &pattern, bulk.bytes);
         let elapsed = started.elapsed();
         let info = tcp_info(stream.as_fd()).context("failed to read TCP_INFO")?;

@@ -181,7 +181,7 @@ fn documentation(tree: &Tree, args: &Args, results: &mut Results) -> Result<()> 
         None => cargo.arg("--workspace"),
     };
     // Quietly it would print a dot for each test.
-    cargo.args(&args.filters).args(["--", "--format=pretty"]);
+    cargo.args(["--", "--format=pretty"]).args(&args.filters);
     let mut child = cargo
         .stdout(Stdio::piped())
         .spawn()

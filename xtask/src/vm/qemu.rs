@@ -109,7 +109,7 @@ fn base(
         .arg("-append")
         // A panic reboots, which ends QEMU. The mitigations cost much under a translator.
         .arg(format!(
-            "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off cgroup_no_v1=all {words}"
+            "console=ttyS0 quiet loglevel=5 panic=-1 mitigations=off no_timer_check cgroup_no_v1=all {words}"
         ));
     for dir in &emulator.data {
         qemu.arg("-L").arg(dir);
