@@ -132,8 +132,11 @@ impl Scene {
     pub fn foreground(&self, instance: Instance) -> Result<Foreground> {
         let child = self.start(&instance)?;
         let foreground = Foreground { child, instance };
+        // It begins by taking away what another left, which costs the stream a packet where there is
+        // no tcx: that is not the fault yet.
+        let starts = wait_until(LONG, || foreground.watchdog().is_ok());
         ensure!(
-            self.stream.suffers(LONG),
+            starts && self.stream.suffers(LONG),
             "the fault has no effect: {}",
             foreground.log()
         );

@@ -8,7 +8,7 @@ use std::{collections::HashSet, os::fd::OwnedFd, path::PathBuf, sync::Arc, time:
 
 use serde::Serialize;
 
-use chaosd_ebpf::FlowKey;
+use chaosd_ebpf::{FlowKey, MAX_FAULTS};
 
 use crate::{
     bpf::Steering,
@@ -149,6 +149,16 @@ pub enum PlanError {
     /// A peer has no address, or a distribution no table.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// Faults that come to more than one each.
+    #[error(
+        "{faults} faults come to {parts}, each way of encrypted DNS being one, and a namespace takes {MAX_FAULTS}: leave out some, or some `encrypted`"
+    )]
+    TooMany {
+        /// Of the profile.
+        faults: usize,
+        /// What they come to.
+        parts: usize,
+    },
     /// An interface does not exist.
     #[error("fault `{fault}`: there is no interface `{name}` in {scope}; there are: {there}")]
     Interface {
@@ -192,7 +202,14 @@ impl Plan {
         let mut notes = Vec::new();
         let mut faults = Vec::new();
         let resolver = dns::resolver(profile, &scope);
-        for (salt, part) in (0..).zip(parts(profile)) {
+        let parts = parts(profile);
+        if parts.len() > MAX_FAULTS {
+            return Err(PlanError::TooMany {
+                faults: profile.faults.len(),
+                parts: parts.len(),
+            });
+        }
+        for (salt, part) in (0..).zip(parts) {
             let spec = &part.spec;
             let mut rule = fault::rule(spec, &scope, seed, profile.seed.is_some(), salt)?;
             if let (Kind::Dns(dns), Some(resolver)) = (&spec.kind, &resolver) {

@@ -36,7 +36,10 @@ impl Worker {
         self.leaving.push(leaving);
         self.settle();
         self.look_at_leaving();
-        if let Some(leaving) = self.leaving.iter_mut().find(|l| l.report.id == *id) {
+        // Who waits for it asks again for what comes of draining, unless nobody is there to answer then.
+        if why != Ended::Shutdown
+            && let Some(leaving) = self.leaving.iter_mut().find(|l| l.report.id == *id)
+        {
             leaving.answer();
         }
         self.report(id).ok()
@@ -126,6 +129,8 @@ impl Worker {
         if let Some(held) = self.planes.get(leaving.plane) {
             let last = self.leaving.iter().all(|l| l.plane != leaving.plane);
             leaving.finish(&held.plane, &undone, held.closing && last);
+        } else {
+            leaving.conclude();
         }
         let report = leaving.report;
         for all in &mut self.reverting_all {

@@ -82,6 +82,11 @@ impl Leaving {
         self.tell_hold(plane, closes);
         let failed = undone.failed.iter().map(ToString::to_string);
         self.report.problems.extend(failed);
+        self.conclude();
+    }
+
+    /// Says how it ended.
+    pub fn conclude(&mut self) {
         self.report.phase = if self.report.problems.is_empty() {
             Phase::Reverted
         } else {

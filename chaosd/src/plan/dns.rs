@@ -46,6 +46,7 @@ pub(super) fn notes(
         "does not see what this container asks Docker's own resolver at 127.0.0.11: those queries change their port before they pass lo; what dockerd passes on leaves from a socket of dockerd's, in the container's namespace, or in the host's when the host's server is a loopback address: target that --netns (/proc/PID/ns/net), or the host"
             .to_owned()
     }));
+    notes.extend(twice(rule, target, resolver));
     notes.extend(caches(target, resolver));
     if resolver.tcp && dns.answer.is_some() {
         notes.push(format!(
@@ -100,6 +101,19 @@ fn beside_the_path(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<
         ));
     }
     None
+}
+
+/// What a resolver of this machine passes on leaves the same target.
+fn twice(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<String> {
+    let stub = resolver.servers.iter().find(|s| s.over_lo)?;
+    let named = &rule.matcher.interfaces;
+    let both = rule.matcher.loopback && (named.is_empty() || named.len() > 1);
+    (both && !of_cgroup(target) && rule.matcher.peers.is_none()).then(|| {
+        format!(
+            "meets a query twice, on its way to {0} and when that passes it on: a rate and a delay count twice; --peer {0} meets it once",
+            stub.address
+        )
+    })
 }
 
 /// Who answers names in the place of the name servers.

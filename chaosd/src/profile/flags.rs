@@ -90,7 +90,7 @@ struct MatchFlags {
     /// tcp, udp, icmp or sctp
     #[arg(long)]
     protocol: Option<String>,
-    /// in, out or both, seen from the target (default: both)
+    /// in, out or both, seen from the target (default: both; dns: out)
     #[arg(long)]
     direction: Option<String>,
     /// TCP flags that must be set, or not: syn,!ack
@@ -99,7 +99,7 @@ struct MatchFlags {
     /// A stable share of flows instead of all of them, such as 20%
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     flows: Option<String>,
-    /// Interface (repeatable; default: each with an address, but not lo)
+    /// Interface (repeatable; default: each with an address, but not lo; dns: lo too where the resolver is)
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
 }

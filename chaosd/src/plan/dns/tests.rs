@@ -50,12 +50,25 @@ fn a_fault_takes_lo_in_where_queries_go_there() {
     let near = asking(&["10.0.0.53", "127.0.0.53"]);
     for target in [Target::Host, cgroup()] {
         assert_eq!(said("dns: drop", &target, &far), (String::new(), false));
-        assert_eq!(said("dns: drop", &target, &near), (String::new(), true));
+        assert!(said("dns: drop", &target, &near).1);
     }
     // A resolver at an address of the machine's own.
     let mut own = asking(&["169.254.20.10"]);
     own.servers[0].over_lo = true;
     assert!(said("dns: drop", &Target::Host, &own).1);
+}
+
+#[test]
+fn a_query_that_leaves_the_target_twice_is_told_with_the_peer_that_meets_it_once() {
+    let near = asking(&["10.0.0.53", "127.0.0.53"]);
+    let (told, _) = said("dns: drop", &Target::Host, &near);
+    assert!(told.contains("--peer 127.0.0.53 meets it once"), "{told}");
+    for (fault, target) in [
+        ("dns: drop", cgroup()),
+        ("{dns: drop, match: {peers: 127.0.0.53}}", Target::Host),
+    ] {
+        assert_eq!(said(fault, &target, &near).0, "", "{fault}");
+    }
 }
 
 #[test]
@@ -70,14 +83,13 @@ fn peers_and_interfaces_that_no_query_takes_are_told() {
     assert!(!lo);
     let (told, _) = said("{dns: drop, match: {peers: 10.0.0.53}}", &cgroup(), &near);
     assert!(told.contains("target the resolver's cgroup"), "{told}");
-    let (told, _) = said("{dns: drop, match: {interfaces: eth0}}", &target, &near);
+    let (told, _) = said("{dns: drop, match: {interfaces: eth0}}", &cgroup(), &near);
     assert!(
         told.ends_with("go over lo: add lo to them (--interface lo)"),
         "{told}"
     );
     for fine in [
         "{dns: drop, match: {peers: 127.0.0.0/8}}",
-        "{dns: drop, match: {interfaces: [lo, eth0]}}",
         "{dns: drop, match: {not-peers: 10.0.0.53}}",
         "dns: {encrypted: drop}",
     ] {

@@ -287,6 +287,10 @@ impl Found {
             );
             self.add(&node.at, Mistake::new(what).instead("udp"));
         }
+        if let (Some(_), Some(node)) = (&matching.flags, given("flags")) {
+            let what = "dns with TCP flags: no query is told by them; leave flags out";
+            self.say(&node.at, what);
+        }
     }
 
     /// A plane has one table for the names of all faults.
