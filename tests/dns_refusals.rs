@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, ensure};
-use support::Instance;
+use support::{Instance, Lab};
 
 /// What is wrong, and a word that the refusal has to name.
 const WRONG: [(&str, &str); 22] = [
@@ -58,6 +58,8 @@ fn each_mistake_is_told_with_its_line_and_nothing_is_touched() -> Result<()> {
 
 #[test]
 fn names_that_are_too_long_are_refused_and_the_longest_are_not() -> Result<()> {
+    let lab = Lab::new("dns-long")?;
+    let netns = lab.target().netns();
     let instance = Instance::new()?;
     let label = "x".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "x".repeat(61));
@@ -68,7 +70,7 @@ fn names_that_are_too_long_are_refused_and_the_longest_are_not() -> Result<()> {
         (format!("{longest}x"), 2),
     ] {
         let text = format!(
-            "version: 1\nfor: 1m\ntarget: {{host: true}}\nfaults:\n  - dns: {{names: [{name}], answer: nxdomain}}\n"
+            "version: 1\nfor: 1m\ntarget: {{netns: {netns}}}\nfaults:\n  - dns: {{names: [{name}], answer: nxdomain}}\n"
         );
         let path = instance.file("long.yaml", &text)?.display().to_string();
         let said = instance.cli(["plan", &path])?;

@@ -134,7 +134,7 @@ impl Scene {
         let foreground = Foreground { child, instance };
         // It begins by taking away what another left, which costs the stream a packet where there is
         // no tcx: that is not the fault yet.
-        let starts = wait_until(LONG, || foreground.watchdog().is_ok());
+        let starts = wait_until(LONG, || foreground.watchdog().is_ok_and(runs));
         ensure!(
             starts && self.stream.suffers(LONG),
             "the fault has no effect: {}",
