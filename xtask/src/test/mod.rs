@@ -201,8 +201,10 @@ fn documentation(tree: &Tree, args: &Args, results: &mut Results) -> Result<()> 
     Ok(())
 }
 
-/// Tests that get a second try; more of them are no accident.
+/// Tests that get another try; more of them are no accident.
 const A_FEW: usize = 12;
+/// How many more tries they get.
+const MORE_TRIES: usize = 2;
 
 /// Runs the tests in a guest. That the guest fails is a result too: the others are still told.
 ///
@@ -217,15 +219,16 @@ fn under(machine: &Machine, args: &Args, job: &Job) -> Result<Results> {
     };
     let mut results = Results::default();
     in_guest(machine, args, &job, &mut results)?;
-    let failed = results.failed();
-    if results.troubles.is_empty() && !failed.is_empty() && failed.len() <= A_FEW {
+    for _ in 0..MORE_TRIES {
+        let failed = results.failed();
+        if !results.troubles.is_empty() || failed.is_empty() || failed.len() > A_FEW {
+            break;
+        }
         step::heading("again, alone");
         in_guest(machine, args, &job.alone(&failed), &mut results)?;
         let left = results.failed();
-        results.again = failed
-            .into_iter()
-            .filter(|key| !left.contains(key))
-            .collect();
+        let passed = failed.into_iter().filter(|key| !left.contains(key));
+        results.again.extend(passed);
     }
     Ok(results)
 }
