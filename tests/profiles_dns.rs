@@ -115,9 +115,13 @@ impl Bench {
             socket.set_read_timeout(Some(PATIENCE))?;
             socket.connect(server)?;
             socket.send(&query)?;
-            match socket.recv(&mut answer) {
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
-                received => received,
+            loop {
+                match socket.recv(&mut answer) {
+                    // A wait with an end is not taken up again after a signal (signal(7)).
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(0),
+                    received => return received,
+                }
             }
         })??;
         let answer = &answer[..length];

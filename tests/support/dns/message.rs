@@ -100,7 +100,14 @@ pub fn ask(
 /// What has come to a socket, or comes before its time-out.
 pub fn receive(socket: &UdpSocket) -> Result<Option<Vec<u8>>> {
     let mut buffer = vec![0; 65_536];
-    match socket.recv(&mut buffer) {
+    let received = loop {
+        match socket.recv(&mut buffer) {
+            // A wait with an end is not taken up again after a signal (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            received => break received,
+        }
+    };
+    match received {
         Ok(length) => {
             buffer.truncate(length);
             Ok(Some(buffer))
