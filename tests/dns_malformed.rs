@@ -91,6 +91,23 @@ fn mirror(socket: &UdpSocket, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// What comes back for each from a mirror at the socket.
+fn mirrored(
+    from: &Node,
+    socket: &UdpSocket,
+    queries: &[(String, Vec<u8>)],
+) -> Result<Vec<Option<Vec<u8>>>> {
+    let address = socket.local_addr()?;
+    std::thread::scope(|scope| {
+        let mirror = scope.spawn(|| mirror(socket, queries.len()));
+        let seen = answers(from, address, queries);
+        mirror
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        seen
+    })
+}
+
 #[test]
 fn each_malformed_query_arrives_byte_for_byte() -> Result<()> {
     let lab = Lab::new("dns-mirror")?;
@@ -102,14 +119,7 @@ fn each_malformed_query_arrives_byte_for_byte() -> Result<()> {
             let socket = lab.peer().enter(|| UdpSocket::bind(address))??;
             let fault = format!("  - dns: {{answer: {answer}}}");
             let run = Run::faults(&daemon, lab.target(), &fault)?;
-            let seen = std::thread::scope(|scope| {
-                let mirror = scope.spawn(|| mirror(&socket, queries.len()));
-                let seen = answers(lab.target(), address, &queries);
-                mirror
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                seen
-            })?;
+            let seen = mirrored(lab.target(), &socket, &queries)?;
             for ((what, bytes), seen) in queries.iter().zip(&seen) {
                 let expected = [bytes, &b"mirrored"[..]].concat();
                 ensure!(
@@ -136,19 +146,12 @@ fn a_label_with_a_dot_in_it_is_not_two_labels() -> Result<()> {
     let fault = "  - dns: {names: [api.payments.example, \"*.internal\"], answer: nxdomain}";
     let run = Run::faults(&daemon, lab.target(), fault)?;
     let queries = odd();
-    let seen = std::thread::scope(|scope| {
-        let mirror = scope.spawn(|| mirror(&socket, queries.len()));
-        let seen = answers(lab.target(), address, &queries);
-        mirror
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        seen
-    })?;
+    let seen = mirrored(lab.target(), &socket, &queries)?;
     for ((what, _), seen) in queries.iter().zip(&seen) {
-        let mirrored = seen
+        let came_back = seen
             .as_ref()
             .is_some_and(|seen| seen.ends_with(b"mirrored"));
-        ensure!(mirrored, "{what}: {seen:x?}");
+        ensure!(came_back, "{what}: {seen:x?}");
     }
     drop(run.revert()?);
     Ok(())

@@ -315,7 +315,7 @@ fn kill_all(instance: &Instance, pid: u32) -> Result<()> {
 
 /// As [`wait_until`], without a pause in between: the moment after is what is wanted.
 fn wait_until_closely(seen: &mut dyn FnMut() -> bool) -> bool {
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     while since.elapsed() < LONG {
         if seen() {
             return true;

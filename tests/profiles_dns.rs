@@ -1,6 +1,7 @@
 //! The profiles of DNS faults that ship: a client is answered as each says, and by nobody afterwards.
 //! The server of these tests sends each query back as it is: every answer is the fault's.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use support::dns::message::{self, A, AAAA};
 use support::{Daemon, Family, Lab, Options, Run, SEED, Snapshot, record_skip};
 
 use crate::profiles::words;
@@ -23,8 +25,6 @@ pub const DNS: [(&str, &[&str]); 5] = [
 
 /// Longer than an answer takes on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(2);
-const A: u16 = 1;
-const AAAA: u16 = 28;
 const MX: u16 = 15;
 
 /// What came back.
@@ -103,27 +103,20 @@ impl Bench {
     fn ask(&self, family: Family, name: &str, kind: u16) -> Result<Came> {
         let (target, peer) = (self.lab.target(), self.lab.peer());
         let server = SocketAddr::new(peer.address_facing(target, family)?, 53);
-        let query = query(name, kind);
+        let query = message::query(0x1234, name, kind);
         let mut answer = [0; 512];
-        let length = target.enter(|| -> std::io::Result<usize> {
-            let any = if server.is_ipv4() {
-                "0.0.0.0:0"
-            } else {
-                "[::]:0"
-            };
-            let socket = UdpSocket::bind(any)?;
-            socket.set_read_timeout(Some(PATIENCE))?;
-            socket.connect(server)?;
-            socket.send(&query)?;
-            loop {
-                match socket.recv(&mut answer) {
-                    // A wait with an end is not taken up again after a signal (signal(7)).
-                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(0),
-                    received => return received,
-                }
+        let socket = message::socket(target, server)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.send(&query)?;
+        let length = loop {
+            match socket.recv(&mut answer) {
+                // A wait with an end is not taken up again after a signal (signal(7)).
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break 0,
+                // Somebody listens all the while: a refusal is none of what may come back.
+                received => break received?,
             }
-        })??;
+        };
         let answer = &answer[..length];
         if answer.is_empty() {
             return Ok(Came::Nothing);
@@ -149,18 +142,6 @@ impl Bench {
         }
         Ok(())
     }
-}
-
-fn query(name: &str, kind: u16) -> Vec<u8> {
-    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        query.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
-        query.extend(label.bytes());
-    }
-    query.push(0);
-    query.extend(kind.to_be_bytes());
-    query.extend([0, 1]);
-    query
 }
 
 fn code(code: u8) -> Came {

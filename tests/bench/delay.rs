@@ -22,6 +22,7 @@ use clap::{Parser, ValueEnum};
 
 use self::scene::Scene;
 use self::table::Table;
+use crate::options::{Effort, Format, chosen};
 
 /// Measures held packets, beside root netem.
 #[derive(Parser)]
@@ -36,14 +37,6 @@ pub struct Args {
     /// How the result is written
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table
-    Human,
-    /// For programs
-    Json,
 }
 
 /// The parts of the table.
@@ -67,18 +60,6 @@ enum Part {
     Killed,
 }
 
-/// How long and how often to measure.
-#[derive(Clone, Copy, Debug)]
-struct Effort {
-    quick: bool,
-}
-
-impl Effort {
-    fn pick<T>(self, full: T, quick: T) -> T {
-        if self.quick { quick } else { full }
-    }
-}
-
 /// True when every row holds.
 pub fn run(args: &Args) -> Result<bool> {
     ensure!(
@@ -89,10 +70,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let effort = Effort { quick: args.quick };
     let scene = Scene::new()?;
     let mut table = Table::new(args.output == Format::Json, ["root netem", "netem"]);
-    for part in Part::value_variants() {
-        if !args.only.is_empty() && !args.only.contains(part) {
-            continue;
-        }
+    for part in chosen(&args.only) {
         let rows = &mut table;
         match part {
             Part::Latency => latency::rows(&scene, effort, rows)?,

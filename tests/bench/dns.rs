@@ -17,6 +17,7 @@ use clap::{Parser, ValueEnum};
 use self::precedence::Precedence;
 use self::scene::Scene;
 use crate::delay::table::Table;
+use crate::options::{Effort, Format, chosen};
 
 /// Measures DNS faults, beside no fault.
 #[derive(Parser)]
@@ -33,14 +34,6 @@ pub struct Args {
     output: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table
-    Human,
-    /// For programs
-    Json,
-}
-
 /// The parts of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -54,18 +47,6 @@ enum Part {
     Killed,
 }
 
-/// How long and how often to measure.
-#[derive(Clone, Copy, Debug)]
-struct Effort {
-    quick: bool,
-}
-
-impl Effort {
-    fn pick<T>(self, full: T, quick: T) -> T {
-        if self.quick { quick } else { full }
-    }
-}
-
 /// True when every row holds.
 pub fn run(args: &Args) -> Result<bool> {
     if let Some(why) = support::dns::lacking().or_else(support::dns::no_load) {
@@ -75,10 +56,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let _until_the_end = Precedence::take();
     let scene = Scene::new()?;
     let mut table = Table::new(args.output == Format::Json, ["no fault", "no_fault"]);
-    for part in Part::value_variants() {
-        if !args.only.is_empty() && !args.only.contains(part) {
-            continue;
-        }
+    for part in chosen(&args.only) {
         let rows = &mut table;
         match part {
             Part::Answers => answers::rows(&scene, effort, rows)?,

@@ -5,6 +5,7 @@ mod classify;
 mod delay;
 mod dns;
 mod meter;
+mod options;
 mod packet;
 mod plane;
 mod table;

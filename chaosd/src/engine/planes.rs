@@ -192,7 +192,7 @@ impl Planes {
             }
             self.vouch();
         });
-        self.held.push(held);
+        self.put_back(held);
         report
     }
 

@@ -20,7 +20,7 @@ use super::TargetError;
 use crate::{plan::Netns, sys::ioctl::namespace_kind};
 
 /// Where `ip netns` keeps names (ip-netns(8)).
-const NAMED: &str = "/run/netns";
+pub(super) const NAMED: &str = "/run/netns";
 
 /// The network namespace of the calling thread.
 pub fn own() -> Result<Netns, TargetError> {

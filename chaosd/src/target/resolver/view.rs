@@ -20,7 +20,7 @@ use nix::{
 
 use crate::{cgroup, plan::Scope, profile::Target};
 
-use super::super::process;
+use super::super::{netns, process};
 
 /// Bytes of a file that are read: a resolv.conf has a few hundred, a hosts file may be long.
 const MOST_BYTES: u64 = 1 << 20;
@@ -28,8 +28,8 @@ const MOST_BYTES: u64 = 1 << 20;
 const MOST_PROCESSES: usize = 64;
 /// What `ip netns exec` lays over /etc (ip-netns(8)).
 const OVERLAYS: &str = "/etc/netns";
-/// Where `ip netns` keeps names.
-const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
+/// Where `ip netns` keeps names, by both of its paths.
+const NAMED: [&str; 2] = [netns::NAMED, "/var/run/netns"];
 
 pub(super) struct View {
     /// The root directory; `None`: nothing can be read.

@@ -61,9 +61,16 @@ fn on_a_wire(test: impl FnOnce(&mut Wire<'_>) + Send) {
     on_a_plane(|bench| {
         let netns = bench.plane.netns().clone();
         let pair = detour::create(netns.fd.as_fd(), 0, 8, &Spec::segment(1500)).unwrap();
+        test(&mut Wire::at(bench, pair.tx, &pair.tx_name));
+    });
+}
+
+impl<'a> Wire<'a> {
+    /// Attaches the plane to an Ethernet device of its namespace.
+    fn at(bench: &'a mut Bench, index: u32, name: &str) -> Self {
         let ethernet = Interface {
-            index: pair.tx,
-            name: pair.tx_name.clone(),
+            index,
+            name: name.into(),
             mtu: 1500,
             ethernet: true,
             loopback: false,
@@ -71,14 +78,12 @@ fn on_a_wire(test: impl FnOnce(&mut Wire<'_>) + Send) {
         };
         bench.plane.attach(&ethernet).unwrap();
         let on = SkbContext {
-            ifindex: pair.tx,
+            ifindex: index,
             ..LO
         };
-        test(&mut Wire { bench, on });
-    });
-}
+        Self { bench, on }
+    }
 
-impl Wire<'_> {
     fn install(&mut self, rule: &DnsRule) -> u8 {
         self.install_as(matching(), fault(), rule)
     }

@@ -43,20 +43,7 @@ fn in_a_silent_net(test: impl FnOnce(&mut Wire<'_>) + Send) {
             ));
         }
         let index = nix::net::if_::if_nametoindex("eth0").unwrap();
-        let ethernet = Interface {
-            index,
-            name: "eth0".into(),
-            mtu: 1500,
-            ethernet: true,
-            loopback: false,
-            default: true,
-        };
-        bench.plane.attach(&ethernet).unwrap();
-        let on = SkbContext {
-            ifindex: index,
-            ..LO
-        };
-        test(&mut Wire { bench, on });
+        test(&mut Wire::at(bench, index, "eth0"));
     });
 }
 

@@ -52,17 +52,22 @@ fn where_no_connection_can_be_reset_a_query_passes_and_is_not_counted_as_hit() {
     });
 }
 
+/// Runs the detour's program on packets that it gets as steered there from the wire.
+fn out_of_the_detour(wire: &Wire<'_>) -> Prelude {
+    let from = Mark::Steered {
+        direction: EGRESS,
+        slot: wire.on.ifindex,
+        chunk: 0,
+    };
+    let detour = wire.bench.plane.program("detour").unwrap();
+    Prelude::new(from.encode(), detour).unwrap()
+}
+
 #[test]
 fn in_the_detour_the_connection_of_a_query_is_reset() {
     on_a_wire(|wire| {
         let n = wire.install(&rule(ANSWER_NXDOMAIN, &["db.internal"], &[]));
-        let from = Mark::Steered {
-            direction: EGRESS,
-            slot: wire.on.ifindex,
-            chunk: 0,
-        };
-        let detour = wire.bench.plane.program("detour").unwrap();
-        let prelude = Prelude::new(from.encode(), detour).unwrap();
+        let prelude = out_of_the_detour(wire);
         for packet in [v4(TCP), v6(TCP)] {
             let run = |name: &str| {
                 let frame = asks(packet.clone(), over_tcp(&query(name, A))).bytes(Way::Out);
@@ -92,13 +97,7 @@ fn in_the_detour_the_connection_of_a_query_is_reset() {
 fn in_the_detour_a_datagram_is_answered_too() {
     on_a_wire(|wire| {
         wire.install(&rule(ANSWER_NXDOMAIN, &["db.internal"], &[]));
-        let from = Mark::Steered {
-            direction: EGRESS,
-            slot: wire.on.ifindex,
-            chunk: 0,
-        };
-        let detour = wire.bench.plane.program("detour").unwrap();
-        let prelude = Prelude::new(from.encode(), detour).unwrap();
+        let prelude = out_of_the_detour(wire);
         let packet = asks(v6(UDP), query("db.internal", A));
         let run = test_run(prelude.program(), &packet.bytes(Way::Out), &wire.on, 1).unwrap();
         assert_eq!(run.retval, REDIRECT);
