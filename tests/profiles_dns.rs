@@ -276,7 +276,9 @@ fn status_and_metrics_tell_the_last_names_and_how_they_were_answered() -> Result
     assert_eq!(last, [("B.shop.example", "AAAA"), ("a.shop.example", "A")]);
     let told = bench.daemon.cli(["status"])?.stdout;
     assert!(
-        told.contains("answered 2 queries by nxdomain; last B.shop.example AAAA, a.shop.example A"),
+        told.contains(
+            "answered 2 queries with nxdomain; last B.shop.example AAAA, a.shop.example A"
+        ),
         "{told}"
     );
     bench.end(run)

@@ -115,7 +115,8 @@ impl Bench {
     fn disarm(&self, daemon: &Daemon, id: &str) -> Result<(Instant, Duration)> {
         let client = Client::new(&daemon.socket());
         let sent = Instant::now();
-        self.runtime.block_on(client.revert(id))?;
+        self.runtime
+            .block_on(client.revert(id, chaosd::report::Ended::Reverted))?;
         Ok((sent, sent.elapsed()))
     }
 

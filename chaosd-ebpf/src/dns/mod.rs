@@ -10,6 +10,8 @@ mod question;
 #[cfg(test)]
 mod tests;
 
+use crate::Bits;
+
 pub use answer::{MOST_ANSWER, answer};
 pub use name::{NameBits, NameKey, levels_have};
 pub use question::{HEADER_LEN, MESSAGE_BUFFER, MOST_LABELS, MOST_MESSAGE, Question};
@@ -72,7 +74,7 @@ pub struct DnsRule {
     pub aaaa: [u8; 16],
 }
 
-/// A query that a fault acted on.
+/// A query that faults acted on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DnsHit {
@@ -80,17 +82,19 @@ pub struct DnsHit {
     pub sequence: u64,
     /// `CLOCK_MONOTONIC` ns.
     pub ns: u64,
-    /// The fault's number.
-    pub fault: u32,
+    /// Which faults.
+    pub faults: Bits,
     /// The query's type.
     pub qtype: u16,
     /// Octets of `name`, the root's included.
     pub len: u16,
+    /// Keeps the size a multiple of 8.
+    pub pad: u32,
     /// The name as it was asked, in wire form.
     pub name: [u8; 256],
 }
 
 const _: () = {
     assert!(size_of::<DnsRule>() == 56);
-    assert!(size_of::<DnsHit>() == 280);
+    assert!(size_of::<DnsHit>() == 312);
 };

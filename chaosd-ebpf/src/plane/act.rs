@@ -89,6 +89,7 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     if v.left.meets(&ctl.dns) {
         v.now = now;
         v.direction = direction;
+        v.asked = 0;
         locate(v, iface, place);
         // SAFETY: programs of the same type; with no entry the call returns.
         unsafe { maps::STAGES.tail_call(ctx, DNS) };

@@ -20,6 +20,10 @@ use crate::{
 pub struct Verdict {
     /// Faults that match and are not decided yet.
     pub left: Bits,
+    /// The DNS faults that hold for what the packet asks.
+    pub wanted: Bits,
+    /// Those that acted on it.
+    pub dns: Bits,
     /// The coarse clock's time.
     pub now: u64,
     /// Draws for where the flips go.
@@ -51,10 +55,12 @@ pub struct Verdict {
     pub flip_undetected: u32,
     /// How many more of it to send.
     pub copies: u32,
-    /// The DNS fault that answers it, and one more; 0: none does.
+    /// The DNS fault that answers it, or resets its connection instead, and one more; 0: none does.
     pub answer: u32,
-    /// The DNS fault that acted on it last, likewise.
-    pub dns: u32,
+    /// Its queries that were read.
+    pub asked: u32,
+    /// Keeps the size a multiple of 8.
+    pub pad: u32,
     /// The direction in which it goes on: an answer takes the other one.
     pub onward: u32,
     /// For look-ups: a program's stack has no room for it.
@@ -82,7 +88,7 @@ pub fn verdict(scratch: Scratch) -> Option<&'static mut Verdict> {
     Some(unsafe { &mut *v })
 }
 
-/// Walks the faults of `v.left`; counts; stops at the first that loses the packet or answers it.
+/// Walks the faults of `v.left`; counts; stops at the first that loses the packet.
 #[inline(always)]
 pub fn decide(scratch: Scratch, v: &mut Verdict, now: u64, direction: u32, p: &Packet, len: u32) {
     v.now = now;
@@ -98,10 +104,13 @@ pub fn decide(scratch: Scratch, v: &mut Verdict, now: u64, direction: u32, p: &P
         &raw mut v.flip_undetected,
         &raw mut v.copies,
         &raw mut v.answer,
-        &raw mut v.dns,
     ] {
         // SAFETY: fields of the verdict. A plain store beside others becomes a loop over bytes.
         unsafe { field.write_volatile(0) }
+    }
+    for word in &mut v.dns.0 {
+        // SAFETY: as above.
+        unsafe { ptr::from_mut(word).write_volatile(0) }
     }
     v.onward = direction;
     v.hold.clear();
@@ -140,7 +149,7 @@ fn step(scratch: Scratch) -> i64 {
         return 1;
     };
     try_one(scratch, v, n);
-    i64::from(v.drop | v.answer != 0 || v.left.is_empty())
+    i64::from(v.drop != 0 || v.left.is_empty())
 }
 
 /// What fault `n` does with the packet.
@@ -159,9 +168,11 @@ fn try_one(scratch: Scratch, v: &mut Verdict, n: u32) -> Option<()> {
     let hit = (grows || dice.below(intensity))
         && happens(f, n, v.direction, &mut dice)
         && if f.flags & HOLDS != 0 || f.kind == Kind::Dns as u32 {
-            let answers = f.kind == Kind::Dns as u32 && dns::wants(f, n, v);
+            let of_dns = f.kind == Kind::Dns as u32;
+            let late = of_dns && dns::comes_late(f, v);
+            let answers = of_dns && !late && dns::wants(f, n, v);
             let intensity = if grows { intensity } else { ONE };
-            let holds = f.flags & HOLDS != 0 && v.drop == 0;
+            let holds = f.flags & HOLDS != 0 && v.drop == 0 && !late;
             holds && hold::hold(scratch, f, n, intensity, v, &mut dice, counters) || answers
         } else {
             outcome(scratch, f, v, &mut dice)

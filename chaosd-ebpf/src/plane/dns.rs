@@ -1,9 +1,9 @@
 //! What a packet asks of a name server: of the DNS faults that match it otherwise, those that hold for
 //! the name and the type are decided with all others.
 //!
-//! Read is a query that its packet holds from the first octet to the last: a datagram, or a TCP segment
-//! that begins with a message, behind an IP header without options and extensions. Every other packet
-//! is none that a DNS fault knows.
+//! Read are queries that their packet holds from the first octet to the last: a datagram's one, or the
+//! first [`MOST_ASKED`] of a TCP segment that begins with a message, behind an IP header without options
+//! and extensions. Every other packet is none that a DNS fault knows.
 
 use core::{
     ffi::c_void,
@@ -19,7 +19,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use chaosd_ebpf::{
-    ANSWER, Bits, Control, Fault, HOLDS, RESET_LOCAL, RESET_REMOTE,
+    ANSWER, Bits, Control, DNS, Fault, HOLDS, RESET_LOCAL, RESET_REMOTE,
     dns::{
         ANSWER_DROP, ANSWER_NONE, HEADER_LEN, MAX_HITS, MOST_LABELS, MOST_MESSAGE, Question,
         levels_have,
@@ -38,6 +38,10 @@ use crate::{
 #[map]
 static QUERIES: PerCpuArray<Query> = PerCpuArray::with_max_entries(1, 0);
 
+/// Queries of one segment that are read: a C library asks for both kinds of addresses at once
+/// (resolv.conf(5), `use-vc`), and servers may be asked for more (RFC 7766 §6.2.1.1).
+const MOST_ASKED: u32 = 4;
+
 /// A query, and the faults that its name was found in.
 #[repr(C)]
 pub struct Query {
@@ -48,6 +52,22 @@ pub struct Query {
     spared: Bits,
     /// Where the message begins in the packet.
     pub payload: u32,
+    /// Where the next one does; 0: there is none.
+    next: u32,
+    /// Those of this packet that were read, and what they met.
+    asked: [Asked; MOST_ASKED as usize],
+}
+
+/// One of the queries of a packet.
+#[repr(C)]
+struct Asked {
+    /// The DNS faults that hold for it.
+    by: Bits,
+    /// Where its name begins in the packet.
+    name: u32,
+    /// Octets of the name.
+    len: u32,
+    qtype: u32,
     pad: u32,
 }
 
@@ -86,21 +106,50 @@ fn run(ctx: &TcContext) -> i32 {
     let Some(iface) = maps::iface(v.index) else {
         return TCX_NEXT;
     };
-    let asked = if read(ctx, p) {
+    let asked = if read(ctx, p, v.asked) {
         holding(ctl)
     } else {
         Bits::NONE
     };
-    v.left = v.left.and(&asked).or(&v.left.without(&ctl.dns));
+    let Some(q) = query() else {
+        return TCX_NEXT;
+    };
+    // One of a segment's queries is enough: all of them share its fate.
+    v.wanted = if v.asked == 0 {
+        asked
+    } else {
+        v.wanted.or(&asked)
+    };
+    if let Some(of) = q.asked.get_mut(v.asked as usize) {
+        of.by = asked;
+        of.name = q.payload + HEADER_LEN;
+        of.len = q.question.name_len;
+        of.qtype = q.question.qtype;
+    }
+    v.asked += 1;
+    if q.next != 0 && v.asked < MOST_ASKED {
+        // Round again, for the verifier would follow each round of a loop. With no entry it returns.
+        // SAFETY: programs of the same type.
+        unsafe { maps::STAGES.tail_call(ctx, DNS) };
+    }
+    v.left = v.left.and(&v.wanted).or(&v.left.without(&ctl.dns));
     if v.left.is_empty() {
         return TCX_NEXT;
     }
     let (now, direction, len) = (v.now, v.direction, p.frame_bytes(ctx));
     decide::decide(Scratch::Tc, v, now, direction, p, len);
-    if v.dns != 0 {
-        remember(ctx, v, p);
+    if v.answer != 0 && v.drop | v.flip_detected | v.flip_undetected != 0 {
+        // The query does not reach who would answer it, or not as one.
+        v.drop = 1;
+        not_answered(v);
     }
-    if v.answer != 0 {
+    if !v.dns.is_empty() {
+        remember(ctx, v, 0);
+        remember(ctx, v, 1);
+        remember(ctx, v, 2);
+        remember(ctx, v, 3);
+    }
+    if v.answer != 0 && p.protocol == UDP {
         // SAFETY: programs of the same type; with no entry the call returns.
         unsafe { maps::STAGES.tail_call(ctx, ANSWER) };
         return TCX_NEXT;
@@ -114,13 +163,18 @@ fn run(ctx: &TcContext) -> i32 {
     act::finish(ctx, v, p, iface, place)
 }
 
-/// Reads the query; false: the packet holds none.
+/// Reads a query, of those of the packet this one; false: it holds none there.
 #[inline(never)]
-fn read(ctx: &TcContext, p: &Packet) -> bool {
+fn read(ctx: &TcContext, p: &Packet, number: u32) -> bool {
     let Some(q) = query() else {
         return false;
     };
-    let Some(len) = load(ctx, p, q) else {
+    if number == 0 {
+        q.payload = 0;
+    }
+    let from = q.next;
+    q.next = 0;
+    let Some(len) = load(ctx, p, q, if number == 0 { 0 } else { from }) else {
         return false;
     };
     if !q.question.begin(len) {
@@ -158,9 +212,9 @@ unsafe extern "C" fn label(_: u32, walk: *mut Walk) -> i64 {
     i64::from(!q.question.label())
 }
 
-/// Copies the message out of the packet; its length.
+/// Copies the message that begins at `from` out of the packet, 0: the first one; its length.
 #[inline(always)]
-fn load(ctx: &TcContext, p: &Packet, q: &mut Query) -> Option<u32> {
+fn load(ctx: &TcContext, p: &Packet, q: &mut Query, from: u32) -> Option<u32> {
     let skb = ctx.skb.skb.cast();
     if p.segments != 1 {
         return None;
@@ -184,15 +238,22 @@ fn load(ctx: &TcContext, p: &Packet, q: &mut Query) -> Option<u32> {
         q.payload = p.l4 + 8;
         u32::from(u16::from_be_bytes(len)).checked_sub(8)?
     } else {
-        let offset: [u8; 1] = packet::load(skb, p.l4 + 12)?;
-        let at = p.l4 + u32::from(offset[0] >> 4) * 4;
+        let mut at = from;
+        if at == 0 {
+            let offset: [u8; 1] = packet::load(skb, p.l4 + 12)?;
+            at = p.l4 + u32::from(offset[0] >> 4) * 4;
+        }
         // RFC 1035 §4.2.2.
         let len: [u8; 2] = packet::load(skb, at)?;
         q.payload = at + 2;
         u32::from(u16::from_be_bytes(len))
     };
-    if q.payload + len > end {
+    let behind = q.payload + len;
+    if behind > end {
         return None;
+    }
+    if behind < end && p.protocol == TCP {
+        q.next = behind;
     }
     let taken = within_512(len);
     // SAFETY: the buffer has 1024 octets.
@@ -258,6 +319,12 @@ unsafe extern "C" fn fold(_: u32, walk: *mut Walk) -> i64 {
     0
 }
 
+/// True when a query has its answer from a fault before this one, which has another for it.
+#[inline(always)]
+pub fn comes_late(f: &Fault, v: &Verdict) -> bool {
+    v.answer != 0 && f.count != ANSWER_DROP && f.count != ANSWER_NONE
+}
+
 /// Writes down what fault `n` answers; false when that is nothing.
 #[inline(always)]
 pub fn wants(f: &Fault, n: u32, v: &mut Verdict) -> bool {
@@ -265,30 +332,53 @@ pub fn wants(f: &Fault, n: u32, v: &mut Verdict) -> bool {
     if f.count == ANSWER_NONE || f.count != ANSWER_DROP && over_tcp && v.detoured == 0 {
         // A reset takes a lone segment with a real checksum.
         if f.flags & HOLDS != 0 {
-            v.dns = n + 1;
+            v.dns.set(n as u8);
         }
         return false;
     }
-    v.dns = n + 1;
+    v.dns.set(n as u8);
+    if over_tcp {
+        maps::add(&maps::DNS_COUNTERS, n, 1);
+    }
     if f.count == ANSWER_DROP {
         v.drop = 1;
-    } else if over_tcp {
-        v.reset |= RESET_LOCAL | RESET_REMOTE;
     } else {
         v.answer = n + 1;
+        if over_tcp {
+            v.reset |= RESET_LOCAL | RESET_REMOTE;
+        }
     }
     true
 }
 
-/// Remembers the name that a fault acted on.
+/// The fault that has an answer for the query did not act after all.
 #[inline(never)]
-fn remember(ctx: &TcContext, v: &Verdict, p: &Packet) {
+fn not_answered(v: &mut Verdict) {
+    let n = v.answer - 1;
+    v.answer = 0;
+    v.reset = 0;
+    v.dns.clear(n as u8);
+    if let Some(counters) = maps::COUNTERS.get_ptr_mut(n * 2 + (v.direction & 1)) {
+        // SAFETY: this CPU's own value.
+        unsafe { (*counters).affected -= u64::from(v.segments) }
+    }
+    if v.protocol() == u32::from(TCP) {
+        maps::add(&maps::DNS_COUNTERS, n, u64::MAX);
+    }
+}
+
+/// Remembers the name of a packet's query, by its number, when a fault that holds for it acted.
+#[inline(never)]
+fn remember(ctx: &TcContext, v: &Verdict, number: u32) {
     let Some(q) = query() else {
         return;
     };
-    let fault = v.dns - 1;
-    if p.protocol == TCP && v.drop | v.reset != 0 {
-        maps::add(&maps::DNS_COUNTERS, fault, 1);
+    let Some(asked) = q.asked.get(number as usize) else {
+        return;
+    };
+    let by = asked.by.and(&v.dns);
+    if number >= v.asked || by.is_empty() {
+        return;
     }
     let Some(next) = maps::DNS_HIT.get_ptr_mut(0) else {
         return;
@@ -299,18 +389,18 @@ fn remember(ctx: &TcContext, v: &Verdict, p: &Packet) {
         return;
     };
     // From 1 to 255 it is; see `within_512`.
-    let len = (q.question.name_len.wrapping_sub(1) & 255) + 1;
+    let len = (asked.len.wrapping_sub(1) & 255) + 1;
     // SAFETY: fields of a map value, of which the number says whether the others are whole; the helper
     // writes at most the 256 octets of a name.
     unsafe {
         atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(&raw mut (*hit).sequence, 0);
         (*hit).ns = v.now;
-        (*hit).fault = fault;
-        (*hit).qtype = q.question.qtype as u16;
+        (*hit).faults = by;
+        (*hit).qtype = asked.qtype as u16;
         (*hit).len = len as u16;
         bpf_skb_load_bytes(
             ctx.skb.skb.cast(),
-            q.payload + HEADER_LEN,
+            asked.name,
             (&raw mut (*hit).name).cast(),
             len,
         );

@@ -20,7 +20,7 @@ use super::{
     error::{ErrorBody, ErrorKind},
     request::RunRequest,
 };
-use crate::report::{RunReport, Status};
+use crate::report::{Ended, RunReport, Status};
 
 /// A daemon that does not answer a plain request by then is wedged.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -125,9 +125,14 @@ impl Client {
     }
 
     /// Ends a run now.
-    pub async fn revert(&self, id: &str) -> Result<RunReport, ClientError> {
-        self.ask(Method::DELETE, &format!("/v1/runs/{id}"), None::<&()>)
-            .await
+    pub async fn revert(&self, id: &str, why: Ended) -> Result<RunReport, ClientError> {
+        let because = if why == Ended::CommandEnded {
+            "?command_ended=true"
+        } else {
+            ""
+        };
+        let path = format!("/v1/runs/{id}{because}");
+        self.ask(Method::DELETE, &path, None::<&()>).await
     }
 
     /// Ends every run now.

@@ -71,6 +71,15 @@ pub(super) struct Wait {
     wait: bool,
 }
 
+/// What ends a run.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+pub(super) struct Because {
+    /// The command that it was to accompany is over, and the run ends for that: `command-ended`
+    /// rather than `reverted`.
+    #[serde(default)]
+    command_ended: bool,
+}
+
 /// Runs alive, then the last ones that are over, newest first.
 #[utoipa::path(get, path = "/v1/runs", responses((status = 200, body = Vec<RunReport>)))]
 pub(super) async fn list(State(runs): Shared) -> Reply<Vec<RunReport>> {
@@ -125,12 +134,27 @@ pub(super) async fn show(
 
 /// Ends a run now. One that held packets is draining for a moment. A run that is over is returned as
 /// it is.
-#[utoipa::path(delete, path = "/v1/runs/{id}", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(delete, path = "/v1/runs/{id}", params(("id" = String, Path, description = "the run's id"), Because), responses(
     (status = 200, body = RunReport),
     (status = 404, body = ErrorBody, description = "no such run"),
 ))]
-pub(super) async fn revert(State(runs): Shared, Id(id): Id) -> Reply<RunReport> {
-    Ok(Json(runs.revert(id, Ended::Reverted).await?))
+pub(super) async fn revert(
+    State(runs): Shared,
+    Id(id): Id,
+    because: Result<Query<Because>, QueryRejection>,
+) -> Reply<RunReport> {
+    let Query(Because { command_ended }) = because.map_err(|error| {
+        ApiError::request(
+            StatusCode::BAD_REQUEST,
+            format!("{}; command_ended is true or false", error.body_text()),
+        )
+    })?;
+    let ended = if command_ended {
+        Ended::CommandEnded
+    } else {
+        Ended::Reverted
+    };
+    Ok(Json(runs.revert(id, ended).await?))
 }
 
 /// What a run would change, where, by which mechanism, and how it would be undone. Changes nothing.

@@ -16,7 +16,7 @@ use crate::{
     api::{Client, ClientError},
     host,
     instance::{InstanceError, Kind, Live, Owner, StateDir, revert_abandoned},
-    report::{Phase, RunReport},
+    report::{Ended, Phase, RunReport},
     undo::RevertReport,
 };
 
@@ -160,7 +160,7 @@ async fn some(client: &Client, state: &StateDir, ids: &[String]) -> Result<Rever
 }
 
 async fn run(client: &Client, state: &StateDir, id: &str) -> Result<RunReport, CliError> {
-    match client.revert(id).await {
+    match client.revert(id, Ended::Reverted).await {
         Err(error) if error.is_no_daemon() => Err(CliError::Usage(format!(
             "run {id}: no daemon answers on {}; end a foreground run by its process id ({}), or everything by `chaosd revert --all`",
             client.socket().display(),

@@ -51,7 +51,7 @@ impl Side {
     /// Ends it now.
     pub(super) async fn revert(&self, id: &str, why: Ended) -> Result<RunReport, CliError> {
         match self {
-            Self::Daemon(client) => Ok(client.revert(id).await?),
+            Self::Daemon(client) => Ok(client.revert(id, why).await?),
             Self::Here(service) => here(service.revert(id.to_owned(), why).await),
         }
     }

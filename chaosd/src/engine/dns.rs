@@ -1,6 +1,6 @@
 //! What is said of DNS faults beyond what they counted: their answers, and the last names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     bpf::{Hit, Plane},
@@ -9,44 +9,46 @@ use crate::{
     report::{Count, DnsQuery, DnsReport, FaultReport, Verdict},
 };
 
-/// The queries that were hit last in a plane, by the fault that hit them.
-pub(super) struct Queries(BTreeMap<u8, Vec<DnsQuery>>);
+/// The queries that were hit last in a plane, the newest first, and when they are told.
+pub(super) struct Queries {
+    hits: Vec<Hit>,
+    /// The monotonic clock and the wall clock at one moment.
+    now: (u64, jiff::Timestamp),
+}
 
 impl Queries {
     /// Those since a run was armed: a fault's number was another's before.
     pub fn since(start_ns: u64, plane: &Plane) -> Self {
-        let now = (now_ns(), jiff::Timestamp::now());
-        let mut queries: BTreeMap<u8, Vec<DnsQuery>> = BTreeMap::new();
-        for hit in plane.dns_hits().into_iter().rev() {
-            if hit.when_ns >= start_ns {
-                let of_fault = queries.entry(hit.fault).or_default();
-                of_fault.push(query(hit, now));
-            }
+        let mut hits = plane.dns_hits();
+        hits.retain(|hit| hit.when_ns >= start_ns);
+        hits.reverse();
+        Self {
+            hits,
+            now: (now_ns(), jiff::Timestamp::now()),
         }
-        Self(queries)
     }
 
     /// What fault `n` did; `None` unless it is a DNS fault.
-    pub fn report(&mut self, plane: &Plane, n: u8, kind: &Kind, total: Count) -> Option<DnsReport> {
+    pub fn report(&self, plane: &Plane, n: u8, kind: &Kind, total: Count) -> Option<DnsReport> {
         let Kind::Dns(dns) = kind else {
             return None;
         };
+        let last = self.hits.iter().filter(|hit| hit.faults.has(n));
         let tcp = plane.dns_over_tcp(n).unwrap_or_default();
         Some(DnsReport {
             answer: dns.answer.map_or("none", |answer| answer.name()).into(),
             answered: total.affected.saturating_sub(tcp),
             tcp,
-            last: self.0.remove(&n).unwrap_or_default(),
+            last: last.map(|hit| query(hit, self.now)).collect(),
         })
     }
 }
 
-/// `now`: the monotonic clock and the wall clock at one moment.
-fn query(hit: Hit, (now_ns, now): (u64, jiff::Timestamp)) -> DnsQuery {
+fn query(hit: &Hit, (now_ns, now): (u64, jiff::Timestamp)) -> DnsQuery {
     let ago = std::time::Duration::from_nanos(now_ns.saturating_sub(hit.when_ns));
     let at = now.checked_sub(ago).unwrap_or(now);
     DnsQuery {
-        name: hit.name,
+        name: hit.name.clone(),
         kind: QueryType::new(hit.qtype).to_string(),
         at: at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
     }
@@ -70,6 +72,8 @@ pub(super) fn excuse_parts(faults: &mut [FaultReport]) {
 
 #[cfg(test)]
 mod tests {
+    use chaosd_ebpf::Bits;
+
     use super::*;
 
     fn fault(name: &str, part_of: Option<&str>, verdict: Verdict) -> FaultReport {
@@ -121,11 +125,11 @@ mod tests {
         let now: jiff::Timestamp = "2026-01-02T03:04:05Z".parse().unwrap_or_default();
         let hit = Hit {
             when_ns: 8_750_000_000,
-            fault: 0,
+            faults: Bits::NONE,
             qtype: 28,
             name: "Db.internal".into(),
         };
-        let told = query(hit, (10_000_000_000, now));
+        let told = query(&hit, (10_000_000_000, now));
         assert_eq!(told.at, "2026-01-02T03:04:03.750Z");
         assert_eq!(
             (told.name.as_str(), told.kind.as_str()),

@@ -4,7 +4,7 @@ use std::{sync::mpsc::Sender, time::Duration};
 
 use crate::{
     fault,
-    profile::{FaultSpec, Peer},
+    profile::{Dns, FaultSpec, Kind, Peer, units::DomainName},
 };
 
 use super::{Command, run::Run};
@@ -12,8 +12,11 @@ use super::{Command, run::Run};
 /// How often host names are asked for again.
 pub(super) const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Asks for the names of a run in a thread of its own: a resolver may take its time.
-pub(super) fn resolve_again(run: &Run, commands: &Sender<Command>) {
+/// Asks for the names of a run in a thread of its own: a resolver may take its time. Names that a fault
+/// of ours hits are not asked for: its answer would become whom another fault hits.
+pub(super) fn resolve_again(run: &Run, runs: &[Run], commands: &Sender<Command>) {
+    let faults = runs.iter().flat_map(|run| &run.plan.faults);
+    let lies: Vec<&Dns> = faults.filter_map(|f| of_dns(&f.spec.kind)).collect();
     let named: Vec<(usize, FaultSpec)> = run
         .plan
         .faults
@@ -26,6 +29,10 @@ pub(super) fn resolve_again(run: &Run, commands: &Sender<Command>) {
                 .iter()
                 .chain(&m.not_peers)
                 .any(|p| matches!(p, Peer::Name(_)))
+        })
+        .filter(|(_, spec)| {
+            let m = &spec.matching;
+            !m.peers.iter().chain(&m.not_peers).any(|p| is_hit(p, &lies))
         })
         .map(|(i, spec)| (i, spec.clone()))
         .collect();
@@ -49,5 +56,50 @@ pub(super) fn resolve_again(run: &Run, commands: &Sender<Command>) {
         .spawn(work)
     {
         tracing::warn!("names are not asked for again: {e}");
+    }
+}
+
+fn of_dns(kind: &Kind) -> Option<&Dns> {
+    match kind {
+        Kind::Dns(dns) if dns.answer.is_some() => Some(dns),
+        _ => None,
+    }
+}
+
+/// True when one of these answers in the place of the peer's name server.
+fn is_hit(peer: &Peer, lies: &[&Dns]) -> bool {
+    let Peer::Name(name) = peer else {
+        return false;
+    };
+    let Ok(name) = name.parse::<DomainName>() else {
+        return false;
+    };
+    lies.iter().any(|dns| dns.hits()(&name))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use crate::profile::{Overrides, load};
+
+    use super::*;
+
+    fn faults(text: &str) -> Vec<FaultSpec> {
+        let text = format!("version: 1\ntarget: host\nfor: 1s\nfaults:\n{text}");
+        let profile = load("t.yaml", &text, &Overrides::default());
+        profile.unwrap().faults
+    }
+
+    #[test]
+    fn a_name_that_a_fault_answers_is_not_asked_for() {
+        let specs = faults(
+            "  - dns: {names: ['*.internal'], answer: {A: 192.0.2.1}}\n  - dns: {delay: 1s}\n",
+        );
+        let lies: Vec<&Dns> = specs.iter().filter_map(|s| of_dns(&s.kind)).collect();
+        assert_eq!(lies.len(), 1, "one that only holds queries tells no lies");
+        let hit = |peer: Peer| is_hit(&peer, &lies);
+        assert!(hit(Peer::Name("db.internal".into())));
+        assert!(!hit(Peer::Name("db.example".into())));
+        assert!(!hit(Peer::Net("192.0.2.1/32".parse().unwrap())));
     }
 }

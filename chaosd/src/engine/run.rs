@@ -199,7 +199,7 @@ impl Run {
     /// What is to be said of it now.
     #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
     pub fn report(&self, plane: &Plane) -> RunReport {
-        let mut queries = Queries::since(self.start_ns, plane);
+        let queries = Queries::since(self.start_ns, plane);
         let mut faults: Vec<FaultReport> = self
             .plan
             .faults

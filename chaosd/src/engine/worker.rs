@@ -372,10 +372,10 @@ impl Worker {
         for (id, why) in gone {
             self.target_gone(&id, &why);
         }
-        for run in &mut self.runs {
-            if run.resolved.elapsed() >= RESOLVE_EVERY {
-                run.resolved = Instant::now();
-                resolve_again(run, &self.commands);
+        for i in 0..self.runs.len() {
+            if self.runs[i].resolved.elapsed() >= RESOLVE_EVERY {
+                self.runs[i].resolved = Instant::now();
+                resolve_again(&self.runs[i], &self.runs, &self.commands);
             }
         }
     }

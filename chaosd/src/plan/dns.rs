@@ -106,8 +106,9 @@ fn beside_the_path(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<
 /// What a resolver of this machine passes on leaves the same target.
 fn twice(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<String> {
     let stub = resolver.servers.iter().find(|s| s.over_lo)?;
-    let named = &rule.matcher.interfaces;
-    let both = rule.matcher.loopback && (named.is_empty() || named.len() > 1);
+    let matcher = &rule.matcher;
+    let beside = matcher.interfaces.iter().any(|name| name != "lo");
+    let both = matcher.wants("lo", false, true) && (beside || matcher.interfaces.is_empty());
     (both && !of_cgroup(target) && rule.matcher.peers.is_none()).then(|| {
         format!(
             "meets a query twice, on its way to {0} and when that passes it on: a rate and a delay count twice; --peer {0} meets it once",

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::{Server, ask};
-use crate::api::{ClientError, ErrorKind, RunRequest, metrics, openapi, routes};
+use crate::{
+    api::{ClientError, ErrorKind, RunRequest, metrics, openapi, routes},
+    report::Ended,
+};
 
 const DROP: &str = "version: 1\nfaults: [{name: lossy, drop: {rate: 10%}}]";
 
@@ -20,12 +23,15 @@ async fn a_run_is_armed_shown_reverted_and_reverted_again() {
     let client = server.client();
     let armed = client.start(&drop_request()).await.unwrap();
     assert_eq!(client.report(&armed.id).await.unwrap().id, armed.id);
-    let first = client.revert(&armed.id).await.unwrap();
-    let second = client.revert(&armed.id).await.unwrap();
+    let first = client.revert(&armed.id, Ended::Reverted).await.unwrap();
+    let second = client.revert(&armed.id, Ended::Reverted).await.unwrap();
     assert_eq!(first.ended, second.ended);
-    assert!(first.ended.is_some());
+    assert_eq!(first.ended, Some(Ended::Reverted));
+    let armed = client.start(&drop_request()).await.unwrap();
+    let over = client.revert(&armed.id, Ended::CommandEnded).await.unwrap();
+    assert_eq!(over.ended, Some(Ended::CommandEnded));
     assert!(client.revert_all().await.unwrap().is_empty());
-    assert_eq!(client.status().await.unwrap().runs.len(), 1);
+    assert_eq!(client.status().await.unwrap().runs.len(), 2);
     server.stop().await;
 }
 

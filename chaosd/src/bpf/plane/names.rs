@@ -45,13 +45,13 @@ pub struct DnsRule {
     pub program: chaosd_ebpf::DnsRule,
 }
 
-/// A query that a fault acted on.
+/// A query that faults acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// `CLOCK_MONOTONIC` ns.
     pub when_ns: u64,
-    /// The fault's number in its plane.
-    pub fault: u8,
+    /// Their numbers in the plane.
+    pub faults: Bits,
     /// What was asked for: a number of IANA's registry of resource record types.
     pub qtype: u16,
     /// The name as it was asked, without the dot at its end; what is not printable ASCII, a dot and a
@@ -290,7 +290,7 @@ fn reset_dns_counts(object: &mut Object, n: u8) -> Result<(), PlaneError> {
 fn hit(hit: &DnsHit) -> Option<Hit> {
     Some(Hit {
         when_ns: hit.ns,
-        fault: u8::try_from(hit.fault).ok()?,
+        faults: hit.faults,
         qtype: hit.qtype,
         name: presentation(hit.name.get(..usize::from(hit.len))?),
     })

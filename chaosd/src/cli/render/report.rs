@@ -53,16 +53,14 @@ pub(in crate::cli) fn queries(fault: &FaultReport) -> Option<String> {
     if dns.answered + dns.tcp == 0 {
         return None;
     }
-    let count = |count: u64| match count {
-        1 => "1 query".to_owned(),
-        count => format!("{} queries", grouped(count)),
-    };
+    let count = queries_in_words;
     let mut did = Vec::new();
     if dns.answered > 0 {
         did.push(match dns.answer.as_str() {
             "drop" => format!("lost {}", count(dns.answered)),
             "none" => format!("held {}", count(dns.answered)),
-            answer => format!("answered {} by {answer}", count(dns.answered)),
+            "addresses" => format!("answered {} with its addresses", count(dns.answered)),
+            answer => format!("answered {} with {answer}", count(dns.answered)),
         });
     }
     if dns.tcp > 0 {
@@ -71,7 +69,11 @@ pub(in crate::cli) fn queries(fault: &FaultReport) -> Option<String> {
         } else {
             "reset"
         };
-        did.push(format!("{verb} {} over TCP", count(dns.tcp)));
+        let segments = match dns.tcp {
+            1 => "1 segment".to_owned(),
+            count => format!("{} segments", grouped(count)),
+        };
+        did.push(format!("{verb} {segments} of queries over TCP"));
     }
     let mut last: Vec<String> = Vec::new();
     for query in &dns.last {
@@ -124,6 +126,13 @@ fn reason(ended: Ended) -> &'static str {
     }
 }
 
+fn queries_in_words(count: u64) -> String {
+    match count {
+        1 => "1 query".to_owned(),
+        count => format!("{} queries", grouped(count)),
+    }
+}
+
 fn packets(count: u64) -> String {
     match count {
         1 => "1 packet".to_owned(),
@@ -148,6 +157,11 @@ fn verdict(fault: &FaultReport) -> Option<String> {
             "fault {} lost {} that it was to hold: chaosd's own queue was full, or deleted over them, so that this run is no measurement",
             fault.name,
             packets(total.overflow),
+        ),
+        Verdict::Spared if fault.kind == "dns" => format!(
+            "fault {} met {} and acted on none: a fault before it answered them, another lost them, or the rate is low and so was the traffic",
+            fault.name,
+            queries_in_words(total.matched),
         ),
         Verdict::Spared => format!(
             "fault {} matched {} and acted on none: the rate is low, and so was the traffic",
@@ -243,12 +257,12 @@ mod tests {
         assert_eq!(
             told("nxdomain", 1234, 1, &asked).as_deref(),
             Some(
-                "fault slow answered 1,234 queries by nxdomain, reset 1 query over TCP; last b A, a.b AAAA"
+                "fault slow answered 1,234 queries with nxdomain, reset 1 segment of queries over TCP; last b A, a.b AAAA"
             )
         );
         assert_eq!(
             told("drop", 1, 2, &[]).as_deref(),
-            Some("fault slow lost 1 query, lost 2 queries over TCP")
+            Some("fault slow lost 1 query, lost 2 segments of queries over TCP")
         );
         assert_eq!(
             told("none", 3, 0, &[]).as_deref(),

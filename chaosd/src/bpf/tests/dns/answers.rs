@@ -287,14 +287,49 @@ fn a_rate_answers_its_share() {
 }
 
 #[test]
-fn other_faults_on_the_way_of_a_query_still_act() {
+fn a_query_that_another_fault_loses_or_corrupts_is_not_answered_whichever_comes_first() {
+    let corrupt = Fault {
+        kind: Kind::Corrupt as u32,
+        count: 1,
+        ..lose_all()
+    };
+    for other in [lose_all(), corrupt] {
+        for dns_first in [true, false] {
+            on_a_wire(|wire| {
+                let nxdomain = rule(ANSWER_NXDOMAIN, &["db.internal"], &[]);
+                let mut of_dns = dns_first.then(|| wire.install(&nxdomain));
+                let of_other = wire.bench.install(matching(), other);
+                let of_dns = *of_dns.get_or_insert_with(|| wire.install(&nxdomain));
+                assert_eq!(wire.ask("db.internal"), Lost);
+                assert_eq!(wire.affected(of_other), (1, 1));
+                assert_eq!(wire.affected(of_dns).1, 0, "nobody got its answer");
+                assert_eq!(wire.bench.plane.dns_hits(), []);
+                wire.uninstall(of_other);
+                assert!(matches!(wire.ask("db.internal"), Answered(_)));
+                assert_eq!(wire.affected(of_dns).1, 1);
+            });
+        }
+    }
+}
+
+#[test]
+fn of_two_answers_a_query_gets_the_first_and_the_second_fault_did_nothing() {
     on_a_wire(|wire| {
-        let dns = wire.install(&rule(ANSWER_NXDOMAIN, &["db.internal"], &[]));
-        let drop = wire.bench.install(matching(), lose_all());
-        assert!(matches!(wire.ask("db.internal"), Answered(_)));
-        assert_eq!(wire.affected(drop), (0, 0), "it has been answered");
-        assert_eq!(wire.ask("elsewhere.example"), Lost);
-        assert_eq!((wire.affected(dns), wire.affected(drop)), ((1, 1), (1, 1)));
+        let first = wire.install(&rule(ANSWER_SERVFAIL, &["db.internal"], &[]));
+        let second = wire.install(&nxdomain());
+        let Answered(answer) = wire.ask("db.internal") else {
+            panic!("not answered");
+        };
+        assert_eq!(answer[14 + 20 + 8 + 3] & 15, 2, "RCODE of SERVFAIL");
+        assert_eq!(wire.affected(first), (1, 1));
+        assert_eq!(wire.affected(second), (1, 0));
+        let hits = wire.bench.plane.dns_hits();
+        assert!(
+            hits.iter()
+                .all(|hit| hit.faults.has(first) && !hit.faults.has(second))
+        );
+        assert!(matches!(wire.ask("elsewhere.example"), Answered(_)));
+        assert_eq!(wire.affected(second), (2, 1));
     });
 }
 
@@ -327,7 +362,7 @@ fn a_delay_holds_queries_for_its_names_and_no_others() {
             assert_eq!(run.packet == packet.bytes(Way::Out), whole);
             assert_eq!(wire.bench.held() - before, 1);
             assert_eq!(wire.affected(n), (1, 1));
-            assert_eq!(wire.bench.plane.dns_hits().last().unwrap().fault, n);
+            assert!(wire.bench.plane.dns_hits().last().unwrap().faults.has(n));
             wire.uninstall(n);
         }
     });

@@ -42,6 +42,59 @@ fn a_segment_that_begins_with_a_query_is_lost() {
 }
 
 #[test]
+fn each_of_the_first_four_queries_of_a_segment_is_seen() {
+    on_a_wire(|wire| {
+        let by_type = DnsRule {
+            program: Program {
+                types: [AAAA, 0, 0, 0, 0, 0, 0, 0],
+                type_count: 1,
+                ..rule(ANSWER_DROP, &[], &[]).program
+            },
+            ..rule(ANSWER_DROP, &["db.internal"], &[])
+        };
+        let n = wire.install(&by_type);
+        let other = over_tcp(&query("elsewhere.example", AAAA));
+        let wanted = over_tcp(&query("db.internal", AAAA));
+        let unwanted = over_tcp(&query("db.internal", A));
+        let garbled = over_tcp(&[7; 30]);
+        let too_long = over_tcp(&[7; 600]);
+        let mut lost = 0;
+        for (messages, outcome, why) in [
+            (vec![&unwanted, &wanted], Lost, "as glibc asks"),
+            (
+                vec![&other, &unwanted, &garbled, &wanted],
+                Lost,
+                "the fourth",
+            ),
+            (vec![&too_long, &wanted], Lost, "behind what is no query"),
+            (
+                vec![&other, &unwanted, &other, &other, &wanted],
+                Passed,
+                "the fifth",
+            ),
+            (vec![&unwanted, &other], Passed, "none of them"),
+        ] {
+            let payload: Vec<u8> = messages.into_iter().flatten().copied().collect();
+            for packet in [v4(TCP), v6(TCP)] {
+                let got = wire.outcome(&asks(packet, payload.clone()).bytes(Way::Out));
+                assert_eq!(got, outcome, "{why}");
+                lost += u64::from(outcome == Lost);
+            }
+        }
+        let cut = [&unwanted[..], &wanted[..wanted.len() - 1]].concat();
+        let got = wire.outcome(&asks(v4(TCP), cut).bytes(Way::Out));
+        assert_eq!(got, Passed, "the second is not whole");
+        assert_eq!(wire.affected(n), (lost, lost));
+        assert_eq!(wire.bench.plane.dns_over_tcp(n).unwrap(), lost);
+        let hits = wire.bench.plane.dns_hits();
+        assert_eq!(hits.len() as u64, lost);
+        for hit in hits {
+            assert_eq!((hit.name.as_str(), hit.qtype), ("db.internal", AAAA));
+        }
+    });
+}
+
+#[test]
 fn where_no_connection_can_be_reset_a_query_passes_and_is_not_counted_as_hit() {
     on_a_wire(|wire| {
         let n = wire.install(&rule(ANSWER_NXDOMAIN, &[], &[]));
