@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use support::{Daemon, Lab, Options, Run};
+use support::{Daemon, Lab, Node, Options, Run, run};
 
 /// The hold queue's timer has slack, and departures are as much earlier.
 pub const EARLY: Duration = Duration::from_nanos(chaosd_ebpf::EARLY_NS);
@@ -104,4 +104,12 @@ pub fn assert_all(what: &str, times: &[Duration], range: std::ops::Range<Duratio
         outside.len(),
         times.len()
     );
+}
+
+/// The queues of `eth0`, but for clsact: it queues nothing, and where there is no tcx it is where
+/// chaosd's filters hang.
+pub fn queues(node: &Node) -> Result<String> {
+    let text = node.enter(|| run("tc", &["qdisc", "show", "dev", "eth0"]))??;
+    let queues = text.lines().filter(|line| !line.contains("clsact"));
+    Ok(queues.collect::<Vec<_>>().join("\n"))
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use support::{Daemon, Family, Instance, Lab, Node, Options, Snapshot, Timed, run, skip};
 
-use crate::held::{Bench, LONG, ROOM, ms, needs_fq};
+use crate::held::{Bench, LONG, ROOM, ms, needs_fq, queues};
 use crate::hold::ways;
 use crate::scene::files;
 
@@ -38,7 +38,7 @@ fn the_interface_keeps_its_queue_its_mtu_and_its_offloads_and_counts_each_packet
         let link = of("ip", &["-d", "-o", "link", "show", "eth0"])?;
         Ok(vec![
             link,
-            of("tc", &["qdisc", "show", "dev", "eth0"])?,
+            queues(target)?,
             of("ethtool", &["-k", "eth0"])?,
             of("ethtool", &["-l", "eth0"]).unwrap_or_default(),
         ])

@@ -29,6 +29,7 @@ mod loopback;
 mod matching;
 mod netem;
 mod partition;
+mod process;
 mod profiles;
 mod profiles_dns;
 mod protected;

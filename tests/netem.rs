@@ -8,7 +8,7 @@ use support::statistics::assert_rate;
 use support::tcp::{Bulk, bulk};
 use support::{Daemon, Family, Instance, Lab, Options, Snapshot, Timed, run, skip};
 
-use crate::held::{Bench, LONG, ROOM, assert_all, assert_held, least, ms, needs_netem};
+use crate::held::{Bench, LONG, ROOM, assert_all, assert_held, least, ms, needs_netem, queues};
 use crate::scene::files;
 
 #[test]
@@ -110,7 +110,7 @@ fn only_what_matches_goes_through_it_and_the_interface_keeps_its_queue() -> Resu
     let eth0 = || -> Result<[String; 2]> {
         let of = |program: &str, args: &[&str]| target.enter(|| run(program, args))?;
         Ok([
-            of("tc", &["qdisc", "show", "dev", "eth0"])?,
+            queues(target)?,
             of("ip", &["-d", "-o", "link", "show", "eth0"])?,
         ])
     };

@@ -27,10 +27,14 @@ pub mod journal;
 pub mod netlink;
 /// What would be done about it on this host. Plain data; printed by `chaosd plan`.
 pub mod plan;
+/// The processes of this machine, and whom no fault may hit.
+pub mod process;
 /// What the user asked for. Pure.
 pub mod profile;
 /// What is said of a run: to the terminal, the API and programs.
 pub mod report;
+/// Faults that act on a machine rather than on packets: one file per kind.
+pub mod resource;
 /// The unsafe corner.
 pub mod sys;
 /// Finds what a target names: its cgroup, its network namespace, its interfaces, its protected flows.

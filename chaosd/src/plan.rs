@@ -13,8 +13,9 @@ use chaosd_ebpf::{FlowKey, MAX_FAULTS};
 use crate::{
     bpf::Steering,
     fault::{self, Rule, RuleError},
-    profile::{FaultSpec, Kind, Profile, Target},
-    target::{self, TargetError, resolver::Resolver},
+    profile::{FaultSpec, Kind, Profile, Resource, Target},
+    resource::{self, BindError, Bound},
+    target::{self, Needs, TargetError, resolver::Resolver},
 };
 
 pub use dns::way;
@@ -39,8 +40,11 @@ pub struct Plan {
     pub seeded: bool,
     /// Who is hit.
     pub scope: Scope,
-    /// What is done.
+    /// What is done to packets.
     pub faults: Vec<PlannedFault>,
+    /// What is done to the machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<PlannedResource>,
     /// How the target resolves names, when a fault has to do with that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolver: Option<Resolver>,
@@ -69,6 +73,24 @@ pub struct PlannedFault {
     /// What the plane is given.
     #[serde(skip)]
     pub rule: Rule,
+}
+
+/// One fault that acts on the machine, and how it is done.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedResource {
+    /// As asked.
+    #[serde(flatten)]
+    pub spec: FaultSpec,
+    /// What it does to what, in one line.
+    pub what: String,
+    /// How it is done, in one line.
+    pub mechanism: String,
+    /// How it is undone, in one line.
+    pub undo: String,
+    /// What the engine arms.
+    #[serde(skip)]
+    pub bound: Arc<dyn Bound>,
 }
 
 /// What a target came to: held open from here to the revert.
@@ -146,6 +168,14 @@ pub enum PlanError {
     /// The target does not exist, or not as asked.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// This host or target cannot suffer it.
+    #[error("fault `{fault}`: {why}")]
+    Bind {
+        /// Which.
+        fault: String,
+        /// And what to ask for instead.
+        why: BindError,
+    },
     /// A peer has no address, or a distribution no table.
     #[error(transparent)]
     Rule(#[from] RuleError),
@@ -194,13 +224,18 @@ pub enum PlanError {
 impl Plan {
     /// Binds a profile to this host. Reads, and resolves names; changes nothing.
     pub fn make(name: &str, profile: &Profile) -> Result<Self, PlanError> {
-        let scope = target::resolve(
-            &profile.target,
-            profile.faults.iter().all(|f| f.unprotected),
-        )?;
+        let mut on_packets = profile.faults.iter().filter(|f| f.kind.is_on_packets());
+        let of_network = if on_packets.clone().next().is_none() {
+            Needs::NoNetwork
+        } else if on_packets.all(|f| f.unprotected) {
+            Needs::Network
+        } else {
+            Needs::Protection
+        };
+        let scope = target::resolve(&profile.target, of_network)?;
         let seed = profile.seed.unwrap_or_else(draw);
         let mut notes = Vec::new();
-        let mut faults = Vec::new();
+        let (mut faults, mut resources) = (Vec::new(), Vec::new());
         let resolver = dns::resolver(profile, &scope);
         let parts = parts(profile);
         if parts.len() > MAX_FAULTS {
@@ -211,17 +246,30 @@ impl Plan {
         }
         for (salt, part) in (0..).zip(parts) {
             let spec = &part.spec;
-            let mut rule = fault::rule(spec, &scope, seed, profile.seed.is_some(), salt)?;
+            if let Kind::Resource(kind) = &spec.kind {
+                let planned = resource(spec, kind, &scope, seed.wrapping_add(salt))?;
+                let of = |note| format!("fault `{}` {note}", spec.name);
+                notes.extend(planned.bound.notes().into_iter().map(of));
+                resources.push(planned);
+                continue;
+            }
+            let seeded = profile.seed.is_some();
+            let (Some(mut rule), Some(kind)) = (
+                fault::rule(spec, &scope, seed, seeded, salt)?,
+                fault::packet(&spec.kind),
+            ) else {
+                continue;
+            };
             if let (Kind::Dns(dns), Some(resolver)) = (&spec.kind, &resolver) {
                 dns::steer(&mut rule, resolver);
                 notes.extend(dns::notes(spec, dns, &rule, &profile.target, resolver));
             }
             check_interfaces(spec, &rule, &scope, &mut notes)?;
-            let kind = fault::packet(&spec.kind);
             let steering = rule.matcher.steering;
+            let mechanism = kind.mechanism();
             faults.push(PlannedFault {
                 what: part.what,
-                mechanism: kind.mechanism(),
+                mechanism,
                 undo: undo(&rule, &scope),
                 detour: steering != Steering::Never,
                 rule,
@@ -246,10 +294,31 @@ impl Plan {
             seeded: profile.seed.is_some(),
             scope,
             faults,
+            resources,
             resolver,
             notes,
         })
     }
+}
+
+fn resource(
+    spec: &FaultSpec,
+    kind: &Resource,
+    scope: &Scope,
+    seed: u64,
+) -> Result<PlannedResource, PlanError> {
+    let bound = resource::fault(kind).bind(scope, seed);
+    let bound = bound.map_err(|why| PlanError::Bind {
+        fault: spec.name.clone(),
+        why,
+    })?;
+    Ok(PlannedResource {
+        what: fault::describe(spec),
+        mechanism: bound.mechanism(),
+        undo: bound.undo(),
+        spec: spec.clone(),
+        bound,
+    })
 }
 
 /// A fault of the plan's, before it is compiled.
@@ -412,7 +481,7 @@ mod tests {
             ..Scope::of_a_test()
         };
         let spec = &profile.faults[0];
-        let rule = fault::rule(spec, &scope, 1, false, 0).unwrap();
+        let rule = fault::rule(spec, &scope, 1, false, 0).unwrap().unwrap();
         let mut notes = Vec::new();
         check_interfaces(spec, &rule, &scope, &mut notes).map(|()| notes)
     }

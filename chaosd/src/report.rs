@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::resource::Effect;
+
 use crate::bpf::Mechanism;
 
 /// Names a run: `r-` and eight hexadecimal digits.
@@ -133,6 +135,9 @@ pub struct FaultReport {
     /// Of a `dns` fault: its answers, and the last names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsReport>,
+    /// Of a fault that acts on the machine: what it did. It has no packets to count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
 }
 
 impl FaultReport {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::report::{Count, FaultReport, Phase, RunReport, Status};
+use crate::report::{Count, Effect, FaultReport, Phase, RunReport, Status};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -64,6 +64,7 @@ pub(super) fn text(status: &Status) -> String {
     }
 
     page.dns(&status.runs);
+    page.effects(&status.runs);
 
     if let Some(daemon) = &status.daemon {
         page.head(
@@ -86,7 +87,8 @@ fn counts(
     runs: &[RunReport],
 ) -> impl Iterator<Item = (&RunReport, &FaultReport, &'static str, &Count)> {
     runs.iter().flat_map(|run| {
-        run.faults.iter().flat_map(move |fault| {
+        let on_packets = run.faults.iter().filter(|fault| fault.effect.is_none());
+        on_packets.flat_map(move |fault| {
             [
                 (run, fault, "in", &fault.ingress),
                 (run, fault, "out", &fault.egress),
@@ -127,6 +129,37 @@ impl Page {
                 } else {
                     sample(&dns.answer, dns.answered);
                     sample("reset", dns.tcp);
+                }
+            }
+        }
+    }
+
+    /// Of faults that act on the machine.
+    fn effects(&mut self, runs: &[RunReport]) {
+        type Value = fn(&Effect) -> Option<f64>;
+        let figures: [(&str, &str, Value); 2] = [
+            ("asked", "What the fault was asked for, in its unit", |e| {
+                e.asked
+            }),
+            ("reached", "What the fault reached, in its unit", |e| {
+                e.reached
+            }),
+        ];
+        for (what, help, value) in figures {
+            let name = format!("chaosd_effect_{what}");
+            self.head(&name, "gauge", help);
+            for run in runs {
+                for fault in &run.faults {
+                    let Some(effect) = &fault.effect else {
+                        continue;
+                    };
+                    let Some(value) = value(effect) else { continue };
+                    let labels = [
+                        ("run", run.id.as_str()),
+                        ("fault", fault.name.as_str()),
+                        ("unit", effect.unit.as_str()),
+                    ];
+                    self.sample(&name, &labels, &value);
                 }
             }
         }

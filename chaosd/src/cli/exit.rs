@@ -101,6 +101,7 @@ mod tests {
                     egress: Count::default(),
                     verdict: *verdict,
                     dns: None,
+                    effect: None,
                 })
                 .collect(),
             problems: Vec::new(),

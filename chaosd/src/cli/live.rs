@@ -90,7 +90,11 @@ fn line(
         tail
     );
     for (n, fault) in report.faults.iter().enumerate() {
-        let part = format!("  {}: {}", fault.name, rates(fault.total(), n, before));
+        let doing = match &fault.effect {
+            Some(effect) => effect.told.clone(),
+            None => rates(fault.total(), n, before),
+        };
+        let part = format!("  {}: {doing}", fault.name);
         let length = part.chars().count();
         if length > room {
             text.push_str(if room >= 2 { " …" } else { "" });
@@ -169,6 +173,7 @@ mod tests {
             egress: Count::default(),
             verdict: Verdict::Effective,
             dns: None,
+            effect: None,
         };
         RunReport {
             id: "r-00000001".into(),

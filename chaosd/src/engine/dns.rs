@@ -86,6 +86,7 @@ mod tests {
             egress: Count::default(),
             verdict,
             dns: None,
+            effect: None,
         }
     }
 

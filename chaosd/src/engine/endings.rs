@@ -30,8 +30,8 @@ impl Worker {
     pub(super) fn end(&mut self, id: &RunId, why: Ended) -> Option<RunReport> {
         let i = self.runs.iter().position(|r| r.id == *id)?;
         let run = self.runs.remove(i);
-        let held = self.planes.get_mut(run.plane)?;
-        let leaving = run.end(&mut held.plane, why);
+        let held = run.plane().and_then(|number| self.planes.get_mut(number));
+        let leaving = run.end(held.map(|held| &mut held.plane), why);
         tracing::info!(run = id, why = ?why, "ended");
         self.leaving.push(leaving);
         self.settle();
@@ -48,7 +48,7 @@ impl Worker {
     fn end_all(&mut self, why: Ended) -> Vec<RunReport> {
         // All at once, for an end may take the kernel a while.
         for run in &self.runs {
-            if let Some(held) = self.planes.get_mut(run.plane) {
+            if let Some(held) = run.plane().and_then(|number| self.planes.get_mut(number)) {
                 run.disarm(&mut held.plane);
             }
         }
@@ -112,9 +112,9 @@ impl Worker {
         let (planes, runs) = (&self.planes, &self.runs);
         let is_done = |leaving: &mut Leaving| {
             let number = leaving.plane;
-            let holds = |run: &Run| run.plane == number && run.needs(Role::Hold);
+            let holds = |run: &Run| run.plane() == number && run.needs(Role::Hold);
             let shared = runs.iter().any(holds);
-            let held = planes.get(number);
+            let held = number.and_then(|number| planes.get(number));
             held.is_none_or(|held| leaving.is_done(&held.plane, shared))
         };
         let done: Vec<Leaving> = self.leaving.extract_if(.., is_done).collect();
@@ -124,9 +124,12 @@ impl Worker {
     }
 
     fn finish(&mut self, mut leaving: Leaving) {
-        let undone = self.planes.drop_netems(leaving.plane, &leaving.netems);
+        let plane = leaving.plane;
+        let undone = plane.map_or_else(RevertReport::default, |number| {
+            self.planes.drop_netems(number, &leaving.netems)
+        });
         self.note(&undone);
-        if let Some(held) = self.planes.get(leaving.plane) {
+        if let Some(held) = plane.and_then(|number| self.planes.get(number)) {
             let last = self.leaving.iter().all(|l| l.plane != leaving.plane);
             leaving.finish(&held.plane, &undone, held.closing && last);
         } else {
@@ -155,7 +158,7 @@ impl Worker {
     pub(super) fn close_planes(&mut self) {
         for number in self.planes.numbers() {
             let closing = self.planes.get(number).is_some_and(|held| held.closing);
-            if closing && self.leaving.iter().all(|l| l.plane != number) {
+            if closing && self.leaving.iter().all(|l| l.plane != Some(number)) {
                 let closed = self.planes.close(number);
                 self.note(&closed);
             }

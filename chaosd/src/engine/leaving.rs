@@ -15,17 +15,17 @@ use crate::{
 use super::{
     EngineError,
     lost::Before,
+    packets::{Packets, verdict},
     planes::NetemOf,
     queue::{Left, Queue},
-    run::verdict,
 };
 
 /// A run that is over, and not yet reverted.
 pub(super) struct Leaving {
     /// What is to be said of it until [`Leaving::finish`] has the last word.
     pub report: RunReport,
-    /// The plane's number.
-    pub plane: u32,
+    /// The plane's number; `None`: it was in none, and nothing of it leaves.
+    pub plane: Option<u32>,
     /// Of its faults, to be deleted when they are empty.
     pub netems: Vec<NetemOf>,
     pub waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
@@ -34,29 +34,35 @@ pub(super) struct Leaving {
     /// The place of the first fault that holds packets, and the queue that they are in.
     holder: Option<usize>,
     hold: Option<Queue>,
-    before: Before,
+    before: Option<Before>,
 }
 
 impl Leaving {
     /// Its faults are out of the plane. `holder`: the place of its first fault that holds packets.
     pub fn new(
         report: RunReport,
-        plane: &Plane,
-        netems: Vec<NetemOf>,
+        packets: Option<(Packets, &Plane)>,
         holder: Option<usize>,
-        before: Before,
     ) -> Self {
-        let queue = |netem: &NetemOf| (Queue::netem(plane, netem.device.tx), 0);
-        Self {
+        let mut leaving = Self {
             report,
-            plane: plane.number(),
-            emptying: netems.iter().map(queue).collect(),
-            netems,
+            plane: None,
+            netems: Vec::new(),
             waiting: Vec::new(),
+            emptying: Vec::new(),
             holder,
-            hold: holder.and_then(|_| Queue::hold(plane)),
-            before,
+            hold: None,
+            before: None,
+        };
+        if let Some((packets, plane)) = packets {
+            let queue = |netem: &NetemOf| (Queue::netem(plane, netem.device.tx), 0);
+            leaving.plane = Some(plane.number());
+            leaving.emptying = packets.netems.iter().map(queue).collect();
+            leaving.netems = packets.netems;
+            leaving.hold = holder.and_then(|_| Queue::hold(plane));
+            leaving.before = Some(packets.before);
         }
+        leaving
     }
 
     /// True when no packet of it is under way, or those that are have had their time. `shared`:
@@ -103,7 +109,7 @@ impl Leaving {
     }
 
     fn tell_detour(&mut self, plane: &Plane) {
-        if let Some((lost, entered)) = self.before.lost_in_detour(plane) {
+        if let Some((lost, entered)) = self.before.as_ref().and_then(|b| b.lost_in_detour(plane)) {
             self.report.notes.push(format!(
                 "overflow: {lost} of {entered} segments were lost on their way through the detour, \
                  for this machine takes no more at once: see net.core.netdev_max_backlog"
@@ -132,7 +138,9 @@ impl Leaving {
 
     fn tell_hold(&mut self, plane: &Plane, closes: bool) {
         let fault = self.holder.and_then(|at| self.report.faults.get_mut(at));
-        let (Some(fault), lost @ 1..) = (fault, self.before.lost_in_hold(plane, closes)) else {
+        let before = self.before.as_ref();
+        let lost = before.map_or(0, |before| before.lost_in_hold(plane, closes));
+        let (Some(fault), 1..) = (fault, lost) else {
             return;
         };
         add(fault, lost);

@@ -135,6 +135,11 @@ impl Planes {
         Some(self.held.swap_remove(i))
     }
 
+    /// The machine.
+    pub fn system(&self) -> Arc<dyn System> {
+        Arc::clone(&self.system)
+    }
+
     /// Puts it back.
     pub fn put_back(&mut self, held: Held) -> &mut Held {
         self.held.push_mut(held)

@@ -1,237 +1,155 @@
-//! One run: its faults in a plane, and what is said of it.
+//! One run: its faults, and what is said of it.
 
-use std::time::Instant;
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
-use chaosd_ebpf::{EGRESS, INGRESS};
 use tokio::sync::oneshot;
 
 use crate::{
-    bpf::{Plane, PlaneError, Steering},
+    bpf::Plane,
     clock::now_ns,
-    fault,
     netlink::detour::Role,
     plan::Plan,
-    report::{Count, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
+    report::{Ended, Phase, RunId, RunReport},
 };
 
-use super::{
-    EngineError,
-    dns::{Queries, excuse_parts},
-    leaving::Leaving,
-    lost::Before,
-    planes::NetemOf,
-};
+use super::{EngineError, leaving::Leaving, machine::Machine, packets::Packets};
 
 /// A run that is armed.
 pub(super) struct Run {
     pub id: RunId,
     pub plan: Plan,
-    /// The plane's number.
-    pub plane: u32,
     pub deadline_ns: u64,
     /// Asked for its names last.
     pub resolved: Instant,
-    /// Deleted when it is over.
-    pub netems: Vec<NetemOf>,
     pub waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
-    slot: u32,
+    /// `None`: it has no faults that act on packets.
+    pub packets: Option<Packets>,
+    /// What the host refused when it began to act: it is to be ended at once.
+    pub refused: Vec<String>,
+    /// A fault tells of itself by looking around.
+    machine: RefCell<Machine>,
     started: String,
     start_ns: u64,
     arm_ms: f64,
-    installed: Vec<Installed>,
-    cgroup: Option<u64>,
-    before: Before,
     problems: Vec<String>,
 }
 
-struct Installed {
-    number: u8,
-    /// What had passed its interfaces before it was armed.
-    base: [u64; 2],
-}
-
 impl Run {
-    /// Puts a plan's faults into a plane and arms them. On failure the plane is as before. `vouch` is
-    /// called now and then: as many faults as a plane takes may be more work than a lease lasts.
-    pub fn arm(
+    /// Arms what was made ready, and lets it act. `since`: when it was asked for.
+    pub fn begin(
         id: RunId,
         plan: Plan,
-        plane: &mut Plane,
-        netems: &[NetemOf],
+        mut packets: Option<Packets>,
+        plane: Option<&mut Plane>,
+        machine: Machine,
         since: Instant,
-        vouch: impl FnMut(&mut Plane),
-    ) -> Result<Self, PlaneError> {
-        let slot = plane.reserve_run()?;
+    ) -> Self {
+        let start_ns = now_ns();
+        let length = u64::try_from(plan.run_for.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = start_ns.saturating_add(length);
+        if let (Some(packets), Some(plane)) = (&mut packets, plane) {
+            packets.arm(plane, start_ns, deadline_ns);
+        }
         let mut run = Self {
             id,
-            plane: plane.number(),
-            deadline_ns: 0,
+            plan,
+            deadline_ns,
             resolved: Instant::now(),
-            netems: Vec::new(),
             waiting: Vec::new(),
-            slot,
+            packets,
+            machine: RefCell::new(machine),
             started: jiff::Timestamp::now()
                 .strftime("%Y-%m-%dT%H:%M:%SZ")
                 .to_string(),
-            start_ns: u64::MAX,
+            start_ns,
             arm_ms: 0.0,
-            installed: Vec::new(),
-            cgroup: None,
-            before: Before::now(plane)?,
             problems: Vec::new(),
-            plan,
+            refused: Vec::new(),
         };
-        match run.install(plane, netems, vouch) {
-            Ok(()) => {
-                let start = now_ns();
-                let length = u64::try_from(run.plan.run_for.as_nanos()).unwrap_or(u64::MAX);
-                run.deadline_ns = start.saturating_add(length);
-                run.start_ns = start;
-                plane.arm(slot, start, run.deadline_ns);
-                run.arm_ms = since.elapsed().as_secs_f64() * 1e3;
-                Ok(run)
-            }
-            Err(e) => {
-                run.take_out(plane);
-                Err(e)
-            }
+        run.refused = run.machine.get_mut().act(Duration::ZERO);
+        run.arm_ms = since.elapsed().as_secs_f64() * 1e3;
+        run
+    }
+
+    /// The number of the plane that it is in.
+    pub fn plane(&self) -> Option<u32> {
+        Some(self.packets.as_ref()?.plane)
+    }
+
+    /// True when it acts on the machine too.
+    pub fn is_on_machine(&self) -> bool {
+        !self.machine.borrow().is_empty()
+    }
+
+    fn since(&self) -> Duration {
+        Duration::from_nanos(now_ns().saturating_sub(self.start_ns))
+    }
+
+    /// Lets those of its faults act on the machine whose moment has come.
+    pub fn act(&mut self) {
+        let since = self.since();
+        for problem in self.machine.get_mut().act(since) {
+            tracing::warn!(run = self.id, "{problem}");
+            self.plan.notes.push(problem);
         }
     }
 
-    fn install(
-        &mut self,
-        plane: &mut Plane,
-        netems: &[NetemOf],
-        mut vouch: impl FnMut(&mut Plane),
-    ) -> Result<(), PlaneError> {
-        if let Some(cgroup) = &self.plan.scope.cgroup {
-            plane.attach_cgroup(cgroup)?;
-            self.cgroup = Some(cgroup.id);
-        }
-        for (place, planned) in self.plan.faults.iter().enumerate() {
-            let mut fault = planned.rule.fault;
-            fault.run = self.slot;
-            let matcher = planned.rule.matcher.clone();
-            let number = match &planned.rule.dns {
-                Some(dns) => plane.install_dns(matcher, fault, dns)?,
-                None => plane.install(
-                    matcher,
-                    fault,
-                    planned.rule.table.as_deref(),
-                    &planned.rule.times,
-                )?,
-            };
-            self.installed.push(Installed {
-                number,
-                base: [0; 2],
-            });
-            for NetemOf { device, .. } in netems.iter().filter(|n| n.fault == place) {
-                plane.use_netem(number, device)?;
-            }
-            vouch(plane);
-        }
-        plane.refresh();
-        for installed in &mut self.installed {
-            installed.base = plane.seen(installed.number)?;
-        }
-        Ok(())
+    /// How long until the next of them does.
+    pub fn acts_in(&self) -> Option<Duration> {
+        self.machine.borrow().acts_in(self.since())
     }
 
     /// True when its packets go through such a pair.
     pub fn needs(&self, role: Role) -> bool {
-        let mut matchers = self.plan.faults.iter().map(|f| &f.rule.matcher);
-        match role {
-            Role::Segment => matchers.any(|m| m.steering != Steering::Never),
-            Role::Hold => matchers.any(|m| m.holds),
-            Role::Netem(number) => self.netems.iter().any(|n| n.number == number),
+        let packets = self.packets.as_ref();
+        packets.is_some_and(|packets| packets.needs(&self.plan, role))
+    }
+
+    /// Disarms what acts on packets: what [`Run::end`] begins with.
+    pub fn disarm(&self, plane: &mut Plane) {
+        if let Some(packets) = &self.packets {
+            packets.disarm(plane);
         }
     }
 
-    /// Replaces the peers of one fault.
-    pub fn change_peers(
-        &self,
-        plane: &mut Plane,
-        fault: usize,
-        peers: crate::bpf::PeerSet,
-    ) -> Result<(), PlaneError> {
-        self.installed
-            .get(fault)
-            .map_or(Ok(()), |i| plane.change_peers(i.number, peers))
-    }
-
-    /// Disarms: what [`Run::end`] begins with.
-    pub fn disarm(&self, plane: &mut Plane) {
-        plane.disarm(self.slot);
-    }
-
-    /// Disarms: from here on it acts on nothing, and what it held leaves.
-    pub fn end(mut self, plane: &mut Plane, why: Ended) -> Leaving {
-        self.disarm(plane);
-        let mut report = self.report(plane);
-        self.take_out(plane);
+    /// Disarms and puts back: from here on it acts on nothing, and what it held leaves.
+    pub fn end(mut self, plane: Option<&mut Plane>, why: Ended) -> Leaving {
+        let mut plane = plane;
+        if let Some(plane) = plane.as_deref_mut() {
+            self.disarm(plane);
+        }
+        let mut report = self.report(plane.as_deref());
+        let undone = self.machine.get_mut().end();
+        let failed = undone.failed.iter().map(ToString::to_string);
+        self.problems.extend(failed);
+        let left = |left| format!("left alone: {left}");
+        report.notes.extend(undone.left_alone.into_iter().map(left));
+        let packets = self.packets.take().zip(plane).map(|(mut packets, plane)| {
+            self.problems.extend(packets.take_out(plane));
+            (packets, &*plane)
+        });
         report.problems = self.problems;
         report.phase = Phase::Draining;
         report.ended = Some(why);
         report.left_seconds = 0.0;
         let mut planned = self.plan.faults.iter();
         let holder = planned.position(|fault| fault.rule.matcher.holds);
-        let mut leaving = Leaving::new(report, plane, self.netems, holder, self.before);
+        let mut leaving = Leaving::new(report, packets, holder);
         leaving.waiting = self.waiting;
         leaving
     }
 
-    fn take_out(&mut self, plane: &mut Plane) {
-        self.disarm(plane);
-        for installed in self.installed.drain(..).rev() {
-            plane.leave_netem(installed.number);
-            if let Err(e) = plane.uninstall(installed.number) {
-                self.problems.push(format!(
-                    "{e}; the fault is disarmed all the same, and goes when chaosd ends"
-                ));
-            }
-        }
-        if let Some(id) = self.cgroup.take() {
-            plane.detach_cgroup(id);
-        }
-        plane.release_run(self.slot);
-    }
-
     /// What is to be said of it now.
     #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
-    pub fn report(&self, plane: &Plane) -> RunReport {
-        let queries = Queries::since(self.start_ns, plane);
-        let mut faults: Vec<FaultReport> = self
-            .plan
-            .faults
-            .iter()
-            .zip(&self.installed)
-            .map(|(planned, installed)| {
-                let counts = plane.counts(installed.number).unwrap_or_default();
-                let seen = plane.seen(installed.number).unwrap_or_default();
-                let count = |direction: u32| {
-                    let d = direction as usize;
-                    Count {
-                        seen: seen[d].saturating_sub(installed.base[d]),
-                        ..counts[d]
-                    }
-                };
-                let mut report = FaultReport {
-                    name: planned.spec.name.clone(),
-                    kind: fault::packet(&planned.spec.kind).name().into(),
-                    part_of: planned.part_of.clone(),
-                    what: planned.what.clone(),
-                    ingress: count(INGRESS),
-                    egress: count(EGRESS),
-                    verdict: Verdict::NoTraffic,
-                    dns: None,
-                };
-                let (kind, total) = (&planned.spec.kind, report.total());
-                report.verdict = verdict(total);
-                report.dns = queries.report(plane, installed.number, kind, total);
-                report
-            })
-            .collect();
-        excuse_parts(&mut faults);
+    pub fn report(&self, plane: Option<&Plane>) -> RunReport {
+        let mut faults = match (&self.packets, plane) {
+            (Some(packets), Some(plane)) => packets.reports(&self.plan, plane),
+            _ => Vec::new(),
+        };
+        faults.extend(self.machine.borrow_mut().reports());
         RunReport {
             id: self.id.clone(),
             profile: self.plan.profile.clone(),
@@ -247,16 +165,5 @@ impl Run {
             problems: self.problems.clone(),
             notes: self.plan.notes.clone(),
         }
-    }
-}
-
-/// What such counts come to.
-pub(super) fn verdict(total: Count) -> Verdict {
-    match total {
-        Count { overflow: 1.., .. } => Verdict::Overflow,
-        Count { affected: 1.., .. } => Verdict::Effective,
-        Count { matched: 1.., .. } => Verdict::Spared,
-        Count { seen: 1.., .. } => Verdict::Ineffective,
-        _ => Verdict::NoTraffic,
     }
 }

@@ -24,7 +24,9 @@ use super::{
     Command, EngineError, Options, StartError, TICK,
     endings::RevertingAll,
     leaving::Leaving,
+    machine::Machine,
     names::{RESOLVE_EVERY, resolve_again},
+    packets::Packets,
     planes::{Planes, Ready},
     queue::LOOK,
     run::Run,
@@ -39,7 +41,7 @@ pub(super) struct Worker {
     /// Who waits for the end of everything.
     pub(super) reverting_all: Vec<RevertingAll>,
     pub(super) problems: Vec<String>,
-    instance: Instance,
+    instance: Arc<Instance>,
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
     linger: Duration,
@@ -79,7 +81,7 @@ impl Worker {
             reverting_all: Vec::new(),
             over: VecDeque::new(),
             problems: Vec::new(),
-            instance: options.instance,
+            instance: Arc::new(options.instance),
             watchdog_pid,
             commands,
             linger: options.linger,
@@ -130,6 +132,7 @@ impl Worker {
             .filter_map(|n| self.planes.get(n)?.idle)
             .map(|since| self.linger.saturating_sub(since.elapsed()))
             .min();
+        let acts = self.runs.iter().filter_map(Run::acts_in).min();
         let look = self.is_leaving().then_some(LOOK);
         let load = self
             .load_ahead
@@ -137,6 +140,7 @@ impl Worker {
         [
             tick,
             deadline,
+            acts,
             linger.filter(|_| look.is_none()),
             look,
             load,
@@ -196,54 +200,117 @@ impl Worker {
             ));
         }
         let id = self.new_id();
-        let prepared = self.planes.prepare(&plan, &self.instance);
-        // A plane that was opened for nothing goes before that is told.
-        self.close_planes();
-        let Ready { number, netems } = prepared.map_err(|e| EngineError::Refused(e.to_string()))?;
-        // Watched and vouched for before the store that arms.
-        if let Some(watchdog) = &self.planes.watchdog
-            && let Err(e) = watchdog.armed()
-        {
-            let undone = self.planes.drop_netems(number, &netems);
-            self.note(&undone);
-            return Err(EngineError::Refused(e.to_string()));
+        let ready = if plan.faults.is_empty() {
+            None
+        } else {
+            let prepared = self.planes.prepare(&plan, &self.instance);
+            // A plane that was opened for nothing goes before that is told.
+            self.close_planes();
+            Some(prepared.map_err(|e| EngineError::Refused(e.to_string()))?)
+        };
+        let result = match self.watched(&id, &plan) {
+            Ok(machine) => self.begin(id, plan, ready, machine, since),
+            Err(e) => {
+                self.drop_ready(ready);
+                Err(e)
+            }
+        };
+        self.settle();
+        self.load_ahead = self.warm.then(|| Instant::now() + QUIET);
+        result
+    }
+
+    /// Watched and vouched for before anything acts; and then what acts on the machine.
+    fn watched(&mut self, id: &RunId, plan: &Plan) -> Result<Machine, EngineError> {
+        let refused = |e: &dyn std::fmt::Display| EngineError::Refused(e.to_string());
+        if let Some(watchdog) = &self.planes.watchdog {
+            watchdog.armed().map_err(|e| refused(&e))?;
         }
+        let system = self.planes.system();
+        Machine::arm(id, plan, &self.instance, &system).map_err(|e| refused(&e))
+    }
+
+    fn begin(
+        &mut self,
+        id: RunId,
+        plan: Plan,
+        ready: Option<Ready>,
+        machine: Machine,
+        since: Instant,
+    ) -> Result<RunReport, EngineError> {
+        let run = match ready {
+            None => Run::begin(id, plan, None, None, machine, since),
+            Some(ready) => self.begin_in(id, plan, ready, machine, since)?,
+        };
+        tracing::info!(
+            run = run.id,
+            profile = run.plan.profile,
+            target = run.plan.scope.label,
+            "armed"
+        );
+        let (id, refused) = (run.id.clone(), run.refused.clone());
+        self.runs.push(run);
+        if refused.is_empty() {
+            self.report(&id)
+        } else {
+            self.end(&id, Ended::Shutdown);
+            Err(EngineError::Refused(refused.join("; ")))
+        }
+    }
+
+    /// In a plane that is ready for it.
+    fn begin_in(
+        &mut self,
+        id: RunId,
+        plan: Plan,
+        ready: Ready,
+        mut machine: Machine,
+        since: Instant,
+    ) -> Result<Run, EngineError> {
+        let Ready { number, netems } = ready;
         // Out of the list meanwhile, for the others have to be vouched for too.
         let Some(mut held) = self.planes.take(number) else {
+            let undone = machine.end();
+            self.note(&undone);
             return Err(EngineError::Stopped);
         };
         let vouch = |plane: &mut Plane| {
             self.planes.vouch();
             plane.lease(now_ns() + LEASE_NS);
         };
-        let armed = Run::arm(id, plan, &mut held.plane, &netems, since, vouch);
-        held.idle = held.idle.filter(|_| armed.is_err());
-        let held = self.planes.put_back(held);
-        let result = match armed {
-            Ok(mut run) => {
-                tracing::info!(
-                    run = run.id,
-                    profile = run.plan.profile,
-                    target = run.plan.scope.label,
-                    "armed"
-                );
-                let report = run.report(&held.plane);
-                run.netems = netems;
-                self.runs.push(run);
-                Ok(report)
-            }
+        let mut packets = match Packets::install(&plan, &mut held.plane, &netems, vouch) {
+            Ok(packets) => packets,
             Err(e) => {
-                let undone = self.planes.drop_netems(number, &netems);
+                self.planes.put_back(held);
+                let mut undone = machine.end();
+                undone.merge(self.planes.drop_netems(number, &netems));
                 self.note(&undone);
-                Err(e)
+                return Err(match e {
+                    PlaneError::Full { .. } => EngineError::Full(e.to_string()),
+                    e => EngineError::Refused(e.to_string()),
+                });
             }
         };
-        self.settle();
-        self.load_ahead = self.warm.then(|| Instant::now() + QUIET);
-        result.map_err(|e| match e {
-            PlaneError::Full { .. } => EngineError::Full(e.to_string()),
-            e => EngineError::Refused(e.to_string()),
-        })
+        held.idle = None;
+        packets.netems = netems;
+        let run = Run::begin(
+            id,
+            plan,
+            Some(packets),
+            Some(&mut held.plane),
+            machine,
+            since,
+        );
+        self.planes.put_back(held);
+        Ok(run)
+    }
+
+    /// Nothing comes of what was made ready.
+    fn drop_ready(&mut self, ready: Option<Ready>) {
+        if let Some(Ready { number, netems }) = ready {
+            let undone = self.planes.drop_netems(number, &netems);
+            self.note(&undone);
+        }
     }
 
     /// A watchdog lives, or is started now.
@@ -290,7 +357,12 @@ impl Worker {
     }
 
     fn report_of(&self, run: &Run) -> Option<RunReport> {
-        Some(run.report(&self.planes.get(run.plane)?.plane))
+        let held = run.plane().map(|number| self.planes.get(number));
+        let plane = match held {
+            Some(held) => Some(&held?.plane),
+            None => None,
+        };
+        Some(run.report(plane))
     }
 
     pub(super) fn report(&self, id: &RunId) -> Result<RunReport, EngineError> {
@@ -311,6 +383,7 @@ impl Worker {
         for id in self.ids(|r| r.deadline_ns <= now) {
             self.end(&id, Ended::Deadline);
         }
+        self.runs.iter_mut().for_each(Run::act);
         if !self.runs.is_empty() && Instant::now() >= self.next_tick {
             self.next_tick = Instant::now() + TICK;
             self.vouch();
@@ -357,9 +430,15 @@ impl Worker {
             .filter(|h| h.plane.is_fenced() && !h.closing)
             .map(|h| h.plane.number())
             .collect();
+        if self.instance.take_fenced() {
+            tracing::error!("the watchdog put back what this process had changed: it was late");
+            for id in self.ids(Run::is_on_machine) {
+                self.end(&id, Ended::Fenced);
+            }
+        }
         for number in fenced {
             tracing::error!("the watchdog took a plane away: this process was late");
-            for id in self.ids(|r| r.plane == number) {
+            for id in self.ids(|r| r.plane() == Some(number)) {
                 self.end(&id, Ended::Fenced);
             }
             self.close(number);
@@ -385,7 +464,8 @@ impl Worker {
         if let Some(run) = self.runs.iter_mut().find(|r| r.id == *id) {
             run.plan.notes.push(format!("ended early: {why}"));
         }
-        let plane = self.runs.iter().find(|r| r.id == *id).map(|r| r.plane);
+        let run = self.runs.iter().find(|r| r.id == *id);
+        let plane = run.and_then(Run::plane);
         self.end(id, Ended::TargetGone);
         // Lingering would keep alive what is to go: a namespace lives while it is held.
         if let Some(number) = plane
@@ -397,7 +477,7 @@ impl Worker {
 
     fn interfaces_changed(&mut self, plane: u32) {
         for role in self.planes.reconcile(plane, &self.instance) {
-            for id in self.ids(|r| r.plane == plane && r.needs(role)) {
+            for id in self.ids(|r| r.plane() == Some(plane) && r.needs(role)) {
                 self.target_gone(&id, "the detour device it needs was deleted or set down");
             }
         }
@@ -411,7 +491,7 @@ impl Worker {
                 .iter()
                 .any(|f| held.plane.covers(&f.rule.matcher))
         };
-        for id in self.ids(|r| r.plane == plane && bare(r)) {
+        for id in self.ids(|r| r.plane() == Some(plane) && bare(r)) {
             self.target_gone(&id, "its last interface is gone");
         }
     }
@@ -420,8 +500,9 @@ impl Worker {
         let Some(run) = self.runs.iter().find(|r| r.id == *id) else {
             return;
         };
-        if let Some(held) = self.planes.get_mut(run.plane)
-            && let Err(e) = run.change_peers(&mut held.plane, fault, peers)
+        if let Some(packets) = &run.packets
+            && let Some(held) = self.planes.get_mut(packets.plane)
+            && let Err(e) = packets.change_peers(&mut held.plane, fault, peers)
         {
             tracing::warn!(run = id, "the peers stay as they were: {e}");
         }

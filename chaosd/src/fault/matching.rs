@@ -26,8 +26,12 @@ pub struct ResolveError {
     source: io::Error,
 }
 
-pub(super) fn matcher(spec: &FaultSpec, scope: &Scope) -> Result<Matcher, ResolveError> {
-    let (m, kind) = (&spec.matching, packet(&spec.kind));
+pub(super) fn matcher(
+    spec: &FaultSpec,
+    kind: &dyn PacketFault,
+    scope: &Scope,
+) -> Result<Matcher, ResolveError> {
+    let m = &spec.matching;
     let peers = resolve(spec)?;
     Ok(Matcher {
         directions: [m.direction != Direction::In, m.direction != Direction::Out],
@@ -75,7 +79,7 @@ fn protocols(m: &Match, kind: &dyn PacketFault) -> Option<Vec<u8>> {
 pub fn resolve(spec: &FaultSpec) -> Result<Option<PeerSet>, ResolveError> {
     let m = &spec.matching;
     let mut set = PeerSet::default();
-    if let Some(by_peer) = packet(&spec.kind).by_peer() {
+    if let Some(by_peer) = packet(&spec.kind).and_then(PacketFault::by_peer) {
         set.include.extend(by_peer.keys());
     } else if m.peers.is_empty() && m.not_peers.is_empty() {
         return Ok(None);

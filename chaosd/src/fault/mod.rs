@@ -31,6 +31,7 @@ use crate::{
     bpf::{DnsRule, Matcher, Steering},
     plan::Scope,
     profile::{Distribution, FaultSpec, Kind, Netem, units::Size},
+    resource,
 };
 
 pub use dns::Part;
@@ -130,11 +131,12 @@ pub const KINDS: &[&str] = &[
     "bandwidth",
     "netem",
     "dns",
+    "process",
 ];
 
-/// What a kind is.
-pub fn packet(kind: &Kind) -> &dyn PacketFault {
-    match kind {
+/// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].
+pub fn packet(kind: &Kind) -> Option<&dyn PacketFault> {
+    Some(match kind {
         Kind::Drop(drop) => drop,
         Kind::Corrupt(corrupt) => corrupt,
         Kind::Partition => &partition::Partition,
@@ -145,7 +147,8 @@ pub fn packet(kind: &Kind) -> &dyn PacketFault {
         Kind::Bandwidth(bandwidth) => bandwidth,
         Kind::Netem(netem) => netem.as_ref(),
         Kind::Dns(dns) => dns.as_ref(),
-    }
+        Kind::Resource(_) => return None,
+    })
 }
 
 /// The faults of a plane that a fault of a profile comes to; at least one.
@@ -156,16 +159,19 @@ pub fn parts(spec: &FaultSpec) -> Vec<Part> {
     }
 }
 
-/// Compiles one fault: resolves names, and reads the table of a distribution. `salt` makes the faults of one run decide differently from each other.
+/// Compiles one fault: resolves names, and reads the table of a distribution; `None`: it does not act
+/// on packets. `salt` makes the faults of one run decide differently from each other.
 pub fn rule(
     spec: &FaultSpec,
     scope: &Scope,
     seed: u64,
     seeded: bool,
     salt: u64,
-) -> Result<Rule, RuleError> {
-    let kind = packet(&spec.kind);
-    let mut matcher = matching::matcher(spec, scope)?;
+) -> Result<Option<Rule>, RuleError> {
+    let Some(kind) = packet(&spec.kind) else {
+        return Ok(None);
+    };
+    let mut matcher = matching::matcher(spec, kind, scope)?;
     matcher.unprotected = spec.unprotected;
     let mut fault = Fault {
         flows: spec
@@ -178,7 +184,7 @@ pub fn rule(
     };
     timeline::program(&spec.timeline, &mut fault);
     kind.program(&mut fault);
-    Ok(Rule {
+    Ok(Some(Rule {
         matcher,
         fault,
         table: kind
@@ -194,12 +200,14 @@ pub fn rule(
             .collect(),
         netem: kind.netem().map(NetemRule::make).transpose()?,
         dns: kind.dns(),
-    })
+    }))
 }
 
 /// What the user should know of a fault before it is armed, as whole sentences.
 pub fn notes(spec: &FaultSpec) -> Vec<String> {
-    let kind = packet(&spec.kind);
+    let Some(kind) = packet(&spec.kind) else {
+        return Vec::new();
+    };
     let mut notes = kind.notes();
     let held = kind.longest_hold();
     let bytes = held.as_millis() * BYTES_PER_MS;
@@ -221,8 +229,12 @@ pub fn notes(spec: &FaultSpec) -> Vec<String> {
 
 /// `drops 2 % of packets to and from 10.0.0.7, port 5432, in and out`
 pub fn describe(spec: &FaultSpec) -> String {
-    let mut text = packet(&spec.kind).what();
-    text.push_str(&matching::describe(&spec.matching));
+    let mut text = match &spec.kind {
+        Kind::Resource(resource) => resource::fault(resource).what(),
+        kind => packet(kind).map_or_else(String::new, |kind| {
+            kind.what() + &matching::describe(&spec.matching)
+        }),
+    };
     text.push_str(&timeline::describe(&spec.timeline));
     if spec.unprotected {
         text.push_str(", the protected set included");

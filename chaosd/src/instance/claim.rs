@@ -34,7 +34,9 @@ pub struct Instance {
 }
 
 /// Files of an instance beside its journals.
-const FILES: [&str; 3] = ["watchdog", "watchdog.log", "lock"];
+const FILES: [&str; 4] = ["watchdog", "watchdog.log", FENCED, "lock"];
+/// Says that the watchdog fenced.
+const FENCED: &str = "fenced";
 /// Names the cgroup that a watchdog made for itself.
 const CGROUP: &str = "watchdog.cgroup";
 
@@ -129,9 +131,20 @@ impl Instance {
         Ok(journals)
     }
 
-    /// Disarms every plane of the instance at once, and changes nothing else.
+    /// Disarms every plane of the instance at once, undoes what acts on the machine by itself, and
+    /// changes nothing else. Its owner finds out by [`Instance::take_fenced`].
     pub fn fence(&self, system: &dyn System) -> RevertReport {
-        self.each(|path| journal::fence(path, system))
+        let report = self.each(|path| journal::fence(path, system));
+        if self.is_ours() {
+            // An owner that does not hear of it ends its runs at their time.
+            let _noted = File::create(self.dir.join(FENCED));
+        }
+        report
+    }
+
+    /// True once after a fence.
+    pub(crate) fn take_fenced(&self) -> bool {
+        fs::remove_file(self.dir.join(FENCED)).is_ok()
     }
 
     /// Undoes everything in the journals: planes first, then the rest, newest first, to the end.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Journal, read};
-use crate::undo::{Failure, Outcome, RevertReport, System, Undo};
+use crate::undo::{Failure, Outcome, RevertReport, System};
 
 /// Undoes everything that the journal at `path` announces and does not say is undone, newest
 /// first, to the end whatever fails. Then deletes it; with a failure it is kept, for another try.
@@ -57,7 +57,8 @@ pub fn replay(path: &Path, system: &dyn System) -> RevertReport {
     report
 }
 
-/// Disarms every plane that the journal at `path` names, and nothing else.
+/// Disarms every plane that the journal at `path` names, undoes what acts by itself ([`crate::undo::Undo::acts`]),
+/// and nothing else.
 ///
 /// Nothing is written: the planes' owner may still live and write.
 pub fn fence(path: &Path, system: &dyn System) -> RevertReport {
@@ -67,7 +68,7 @@ pub fn fence(path: &Path, system: &dyn System) -> RevertReport {
         return report;
     };
     for (_, undo) in contents.pending() {
-        if matches!(undo, Undo::Map(_)) {
+        if undo.acts() {
             let _told_by_the_report: Result<Outcome, _> = report.revert(undo, system);
         }
     }
@@ -81,7 +82,7 @@ mod tests {
 
     use super::super::testing::{TempDir, begin};
     use super::*;
-    use crate::undo::{Map, fake::Fake};
+    use crate::undo::{Map, Undo, fake::Fake};
 
     const KEYS: [&str; 3] = ["net/a", "net/b", "net/c"];
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    CorruptMode, Direction, FaultSpec, Kind, Loss, Match, Profile, Pulse, ResetEnd, Target,
-    Timeline,
+    CorruptMode, Direction, FaultSpec, Kind, Loss, Match, Profile, Pulse, ResetEnd, Resource,
+    Target, Timeline,
     units::{Percent, PortSet},
 };
 
@@ -100,6 +100,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Bandwidth(bandwidth) => written(bandwidth),
         Kind::Netem(netem) => written(netem),
         Kind::Dns(dns) => written(dns),
+        Kind::Resource(Resource::Process(process)) => written(process),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

@@ -4,6 +4,7 @@
 mod dns;
 mod hold;
 mod netem;
+mod resource;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
+use resource::{PlainFlags, ProcessFlags};
 
 use super::{
     Overrides, Problems, Profile, check,
@@ -170,6 +172,35 @@ struct SharedFlags {
     unprotected: bool,
 }
 
+/// What is asked for beside a kind's own settings.
+struct Shared<'a> {
+    target: &'a TargetFlags,
+    /// Kinds that act on packets have it.
+    matching: Option<&'a MatchFlags>,
+    timeline: &'a TimelineFlags,
+    unprotected: bool,
+}
+
+impl<'a> Shared<'a> {
+    fn of(flags: &'a SharedFlags) -> Self {
+        Self {
+            target: &flags.target,
+            matching: Some(&flags.matching),
+            timeline: &flags.timeline,
+            unprotected: flags.unprotected,
+        }
+    }
+
+    fn plain(flags: &'a PlainFlags) -> Self {
+        Self {
+            target: &flags.target,
+            matching: None,
+            timeline: &flags.timeline,
+            unprotected: false,
+        }
+    }
+}
+
 /// Make a target suffer one fault: a profile by flags.
 #[derive(Args, Clone, Debug)]
 pub struct InjectFlags {
@@ -199,6 +230,8 @@ enum KindFlags {
     Netem(Box<NetemFlags>),
     /// Answer DNS queries wrongly, late or not at all
     Dns(Box<DnsFlags>),
+    /// Send processes a signal
+    Process(Box<ProcessFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -279,31 +312,38 @@ impl InjectFlags {
                     flags.gilbert_elliott.as_deref(),
                 );
                 map.switch("whole-skb", "--whole-skb", flags.whole_skb);
-                (&flags.shared, "drop", map)
+                (Shared::of(&flags.shared), "drop", map)
             }
             KindFlags::Corrupt(flags) => {
                 let mut map = Entries::default();
                 map.word("rate", "--rate", flags.rate.as_deref());
                 map.word("bits", "--bits", flags.bits.as_deref());
                 map.word("mode", "--mode", flags.mode.as_deref());
-                (&flags.shared, "corrupt", map)
+                (Shared::of(&flags.shared), "corrupt", map)
             }
-            KindFlags::Partition(flags) => (&flags.shared, "partition", Entries::default()),
+            KindFlags::Partition(flags) => {
+                (Shared::of(&flags.shared), "partition", Entries::default())
+            }
             KindFlags::Reset(flags) => {
                 let mut map = Entries::default();
                 map.word("rate", "--rate", flags.rate.as_deref());
                 map.word("to", "--to", flags.to.as_deref());
-                (&flags.shared, "reset", map)
+                (Shared::of(&flags.shared), "reset", map)
             }
-            KindFlags::Delay(flags) => (&flags.shared, "delay", flags.settings()),
-            KindFlags::Reorder(flags) => (&flags.shared, "reorder", flags.settings()),
-            KindFlags::Duplicate(flags) => (&flags.shared, "duplicate", flags.settings()),
-            KindFlags::Bandwidth(flags) => (&flags.shared, "bandwidth", flags.settings()),
-            KindFlags::Netem(flags) => (&flags.shared, "netem", flags.settings()),
-            KindFlags::Dns(flags) => (&flags.shared, "dns", flags.settings()),
+            KindFlags::Delay(flags) => (Shared::of(&flags.shared), "delay", flags.settings()),
+            KindFlags::Reorder(flags) => (Shared::of(&flags.shared), "reorder", flags.settings()),
+            KindFlags::Duplicate(flags) => {
+                (Shared::of(&flags.shared), "duplicate", flags.settings())
+            }
+            KindFlags::Bandwidth(flags) => {
+                (Shared::of(&flags.shared), "bandwidth", flags.settings())
+            }
+            KindFlags::Netem(flags) => (Shared::of(&flags.shared), "netem", flags.settings()),
+            KindFlags::Dns(flags) => (Shared::of(&flags.shared), "dns", flags.settings()),
+            KindFlags::Process(flags) => (Shared::plain(&flags.plain), "process", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
-        let time = &shared.timeline;
+        let time = shared.timeline;
         let mut fault = Entries::default();
         fault.node(
             kind,
@@ -312,7 +352,7 @@ impl InjectFlags {
                 value: Value::Map(settings.0),
             }),
         );
-        fault.node("match", shared.matching.node());
+        fault.node("match", shared.matching.and_then(MatchFlags::node));
         fault.word("after", "--after", time.after.as_deref());
         fault.word("ramp", "--ramp", time.ramp.as_deref());
         let mut pulse = Entries::default();

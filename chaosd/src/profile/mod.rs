@@ -14,6 +14,7 @@ mod model;
 mod netem;
 mod parameters;
 mod problem;
+mod resource;
 mod shipped;
 mod summary;
 #[cfg(test)]
@@ -39,5 +40,6 @@ pub use netem::{
 };
 pub use parameters::Parameter;
 pub use problem::{Mistake, Problem, Problems};
+pub use resource::{Pattern, Process, Resource, Which, signal_name};
 pub use shipped::{Shipped, shipped};
 pub use summary::{about, parameters};

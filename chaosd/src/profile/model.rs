@@ -9,6 +9,7 @@ use super::{
     dns::Dns,
     holding::{Bandwidth, Delay, Duplicate, Reorder},
     netem::Netem,
+    resource::Resource,
     units::{Percent, PortSet, TcpFlags},
 };
 
@@ -62,7 +63,7 @@ pub struct FaultSpec {
     pub unprotected: bool,
 }
 
-/// What happens to a matched packet.
+/// What happens: to a matched packet, or to the machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -86,6 +87,9 @@ pub enum Kind {
     Netem(Box<Netem>),
     /// DNS queries are answered wrongly, late or not at all.
     Dns(Box<Dns>),
+    /// Something else of the machine than its packets.
+    #[serde(untagged)]
+    Resource(Resource),
 }
 
 /// `drop`

@@ -88,21 +88,32 @@ fn known(nearest: Option<&str>) -> String {
     )
 }
 
-/// Finds a target and holds it open. With `unprotected_all` no flow is looked for to protect.
-pub fn resolve(target: &Target, unprotected_all: bool) -> Result<Scope, TargetError> {
+/// What faults want of their target's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: they act on the machine.
+    NoNetwork,
+    /// One namespace.
+    Network,
+    /// And its flows that are to be protected.
+    Protection,
+}
+
+/// Finds a target and holds it open.
+pub fn resolve(target: &Target, needs: Needs) -> Result<Scope, TargetError> {
     let found = match target {
         Target::Host => Found::whole("host".to_owned(), netns::own()?),
         Target::Netns(name) => {
             Found::whole(format!("netns {}", name.display()), netns::named(name)?)
         }
-        Target::Pid(pid) => of_process(*pid)?,
-        Target::Cgroup(path) => of_cgroup(path)?,
+        Target::Pid(pid) => of_process(*pid, needs)?,
+        Target::Cgroup(path) => of_cgroup(path, needs)?,
     };
     let interfaces = netlink::interfaces(found.netns.fd.as_fd())?;
-    let protected: Vec<FlowKey> = if unprotected_all {
-        Vec::new()
-    } else {
+    let protected: Vec<FlowKey> = if needs == Needs::Protection {
         protected::flows(found.netns.fd.as_fd()).map_err(TargetError::Flows)?
+    } else {
+        Vec::new()
     };
     let (pid, process) = found.process.unzip();
     Ok(Scope {
@@ -137,22 +148,33 @@ impl Found {
     }
 }
 
-fn of_process(pid: i32) -> Result<Found, TargetError> {
+fn of_process(pid: i32, needs: Needs) -> Result<Found, TargetError> {
     let process = process::open(pid)?;
     let netns = netns::of_process(pid, process.as_fd())?;
-    let cgroup = cgroup::of_pid(pid)?;
+    let cgroup = match cgroup::of_pid(pid) {
+        // Whoever needs it says so.
+        Err(_) if needs == Needs::NoNetwork => None,
+        cgroup => Some(cgroup?),
+    };
     let name = process::name(process.as_fd()).ok_or(TargetError::NoProcess(pid))?;
     Ok(Found {
         label: format!("pid {pid} ({name})"),
         netns,
-        cgroup: Some(cgroup),
+        cgroup,
         process: Some((pid, process)),
         notes: Vec::new(),
     })
 }
 
-fn of_cgroup(path: &Path) -> Result<Found, TargetError> {
+fn of_cgroup(path: &Path, needs: Needs) -> Result<Found, TargetError> {
     let cgroup = cgroup::resolve(path)?;
+    if needs == Needs::NoNetwork {
+        let label = format!("cgroup {}", path.display());
+        return Ok(Found {
+            cgroup: Some(cgroup),
+            ..Found::whole(label, netns::own()?)
+        });
+    }
     let mut found: Vec<(i32, Netns)> = Vec::new();
     for pid in cgroup::pids(&cgroup)? {
         // A process may end between the list and the look: it has no say any more.

@@ -88,7 +88,7 @@ impl Drop for Named {
 
 #[test]
 fn the_host_is_the_namespace_of_chaosd_and_no_cgroup() {
-    let scope = resolve(&Target::Host, false).unwrap();
+    let scope = resolve(&Target::Host, Needs::Protection).unwrap();
     let own = fs::read_link("/proc/self/ns/net").unwrap();
     assert_eq!(own.to_str().unwrap(), format!("net:[{}]", scope.netns.ino));
     assert!(scope.cgroup.is_none() && scope.pid.is_none());
@@ -99,14 +99,14 @@ fn the_host_is_the_namespace_of_chaosd_and_no_cgroup() {
 #[test]
 fn a_namespace_is_found_by_name_and_by_path_and_guessed_from_a_typo() {
     let named = Named::new("blue");
-    let by_name = resolve(&Target::Netns(PathBuf::from(&named.0)), true).unwrap();
+    let by_name = resolve(&Target::Netns(PathBuf::from(&named.0)), Needs::Network).unwrap();
     let path = Path::new("/run/netns").join(&named.0);
-    let by_path = resolve(&Target::Netns(path), true).unwrap();
+    let by_path = resolve(&Target::Netns(path), Needs::Network).unwrap();
     assert_eq!(by_name.netns.ino, by_path.netns.ino);
     assert_ne!(by_name.netns.ino, own_netns().unwrap().ino);
     assert_eq!(by_name.interfaces.len(), by_path.interfaces.len());
     let typo = PathBuf::from(format!("{}e", named.0));
-    let error = resolve(&Target::Netns(typo), true).unwrap_err();
+    let error = resolve(&Target::Netns(typo), Needs::Network).unwrap_err();
     let meant = format!("did you mean {}?", named.0);
     assert!(error.to_string().ends_with(&meant), "{error}");
 }
@@ -114,7 +114,7 @@ fn a_namespace_is_found_by_name_and_by_path_and_guessed_from_a_typo() {
 #[test]
 fn a_file_that_is_no_network_namespace_is_refused() {
     for path in ["/proc/self/ns/mnt", "/proc/self/status"] {
-        let error = resolve(&Target::Netns(path.into()), true).unwrap_err();
+        let error = resolve(&Target::Netns(path.into()), Needs::Network).unwrap_err();
         assert!(matches!(error, TargetError::NotNetns(_)), "{error}");
     }
 }
@@ -124,7 +124,7 @@ fn a_process_is_hit_in_its_cgroup_and_its_namespace_until_it_ends() {
     let cgroup = Scratch::new("target-pid");
     let mut sleeper = Sleeper::isolated();
     sleeper.join_cgroup(&cgroup);
-    let scope = resolve(&Target::Pid(sleeper.pid()), true).unwrap();
+    let scope = resolve(&Target::Pid(sleeper.pid()), Needs::Network).unwrap();
     assert_eq!(scope.label, format!("pid {} (sleep)", sleeper.pid()));
     assert_eq!(scope.cgroup.as_ref().unwrap().path, cgroup.0);
     assert_ne!(scope.netns.ino, own_netns().unwrap().ino);
@@ -150,7 +150,7 @@ fn a_process_in_the_root_cgroup_is_refused_with_what_to_type_instead() {
     let sleeper = Sleeper::new();
     let root = cgroup::unified().unwrap().join("cgroup.procs");
     fs::write(root, sleeper.pid().to_string()).unwrap();
-    let error = resolve(&Target::Pid(sleeper.pid()), true).unwrap_err();
+    let error = resolve(&Target::Pid(sleeper.pid()), Needs::Network).unwrap_err();
     let advice = format!("--netns /proc/{}/ns/net", sleeper.pid());
     assert!(error.to_string().contains(&advice), "{error}");
 }
@@ -160,7 +160,7 @@ fn a_dead_process_is_refused() {
     let mut sleeper = Sleeper::new();
     sleeper.end();
     for pid in [sleeper.pid(), 0, -1] {
-        let error = resolve(&Target::Pid(pid), true).unwrap_err();
+        let error = resolve(&Target::Pid(pid), Needs::Network).unwrap_err();
         assert!(
             matches!(error, TargetError::NoProcess(p) if p == pid),
             "{error}"
@@ -172,13 +172,13 @@ fn a_dead_process_is_refused() {
 fn a_cgroup_is_hit_in_the_namespace_of_its_processes() {
     let cgroup = Scratch::new("target-cgroup");
     let target = Target::Cgroup(cgroup.name().to_owned());
-    let empty = resolve(&target, true).unwrap();
+    let empty = resolve(&target, Needs::Network).unwrap();
     assert_eq!(empty.netns.ino, own_netns().unwrap().ino);
     assert_eq!(empty.notes.len(), 1, "an empty cgroup is told");
 
     let inside = Sleeper::isolated();
     inside.join_cgroup(&cgroup);
-    let scope = resolve(&target, true).unwrap();
+    let scope = resolve(&target, Needs::Network).unwrap();
     let netns = fs::read_link(format!("/proc/{}/ns/net", inside.pid())).unwrap();
     assert_eq!(
         netns.to_str().unwrap(),
@@ -187,7 +187,7 @@ fn a_cgroup_is_hit_in_the_namespace_of_its_processes() {
 
     let other = Sleeper::new();
     other.join_cgroup(&cgroup);
-    let error = resolve(&target, true).unwrap_err();
+    let error = resolve(&target, Needs::Network).unwrap_err();
     assert!(
         error.to_string().contains("2 network namespaces"),
         "{error}"
@@ -201,7 +201,7 @@ fn a_cgroup_is_hit_in_the_namespace_of_its_processes() {
 #[test]
 fn a_removed_cgroup_is_gone() {
     let cgroup = Scratch::new("target-removed");
-    let scope = resolve(&Target::Cgroup(cgroup.name().to_owned()), true).unwrap();
+    let scope = resolve(&Target::Cgroup(cgroup.name().to_owned()), Needs::Network).unwrap();
     assert_eq!(scope.alive(), Ok(()));
     fs::remove_dir(&cgroup.0).unwrap();
     assert_eq!(scope.alive(), Err(Gone::Cgroup(cgroup.0.clone())));

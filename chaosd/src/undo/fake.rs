@@ -13,6 +13,7 @@ use std::{
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Filter, NetnsId, Outcome, Real, Sysctl, System};
+use crate::process::Identity;
 
 /// See the module.
 #[derive(Default)]
@@ -163,6 +164,11 @@ impl System for Fake {
         } else {
             Outcome::AlreadyGone
         })
+    }
+
+    fn go_on(&self, who: &Identity) -> io::Result<bool> {
+        self.check()?;
+        Ok(who.stat().is_some())
     }
 }
 

@@ -12,6 +12,7 @@ mod map;
 mod netns;
 mod real;
 mod report;
+mod stopped;
 mod sysctl;
 mod system;
 
@@ -26,6 +27,7 @@ pub use self::{
     netns::NetnsId,
     real::{DeleteLink, Fence, Real, RemoveFilters},
     report::{Failure, RevertReport},
+    stopped::Stopped,
     sysctl::Sysctl,
     system::System,
 };
@@ -47,6 +49,8 @@ pub enum Undo {
     Map(Map),
     /// Take our filters off an interface.
     Filters(Filters),
+    /// Let a process go on.
+    Stopped(Stopped),
 }
 
 /// What an undo found to do.
@@ -85,12 +89,22 @@ impl Undo {
             Self::Sysctl(undo) => undo.revert(system),
             Self::Map(undo) => undo.revert(system),
             Self::Filters(undo) => undo.revert(system),
+            Self::Stopped(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
             what: self.to_string(),
             by_hand: self.by_hand(),
             source,
         })
+    }
+
+    /// True when what it undoes makes somebody suffer by itself, rather than being there for what
+    /// does: a late owner must not have it in force.
+    pub fn acts(&self) -> bool {
+        match self {
+            Self::Map(_) | Self::Stopped(_) => true,
+            Self::Link(_) | Self::Sysctl(_) | Self::Filters(_) => false,
+        }
     }
 
     /// A line for the shell that does what [`Undo::revert`] does.
@@ -100,6 +114,7 @@ impl Undo {
             Self::Sysctl(undo) => undo.by_hand(),
             Self::Map(undo) => undo.by_hand(),
             Self::Filters(undo) => undo.by_hand(),
+            Self::Stopped(undo) => undo.by_hand(),
         }
     }
 }
@@ -112,6 +127,7 @@ impl fmt::Display for Undo {
             Self::Sysctl(undo) => undo.fmt(f),
             Self::Map(undo) => undo.fmt(f),
             Self::Filters(undo) => undo.fmt(f),
+            Self::Stopped(undo) => undo.fmt(f),
         }
     }
 }
@@ -165,6 +181,11 @@ mod tests {
                 id: 7,
                 name: "CONTROL".into(),
             }),
+            Undo::Stopped(Stopped(crate::process::Identity {
+                pid: 7,
+                started: 4711,
+                name: "a (b".into(),
+            })),
         ];
         for undo in all {
             let text = serde_json::to_string(&undo).unwrap();

@@ -3,14 +3,21 @@
 use std::{
     error::Error,
     fs, io,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd as _, BorrowedFd},
     path::{Component, Path, PathBuf},
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::signal::Signal,
+};
 
 use super::{Filter, Outcome, System};
+use crate::{
+    process::Identity,
+    sys::process::{pidfd_open, pidfd_send_signal},
+};
 
 /// Deletes a device; see [`System::delete_link`].
 pub type DeleteLink = fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
@@ -83,6 +90,19 @@ impl System for Real {
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
         (self.remove_filters)(netns, index, filters, clsact)
+    }
+
+    fn go_on(&self, who: &Identity) -> io::Result<bool> {
+        let Ok(pidfd) = pidfd_open(who.pid) else {
+            return Ok(false);
+        };
+        // The descriptor is of who has the number now; if that is who was meant, it stays so. Whether
+        // it stands still does not matter: it may be on its way there.
+        if who.stat().is_none() {
+            return Ok(false);
+        }
+        pidfd_send_signal(pidfd.as_fd(), Signal::SIGCONT)?;
+        Ok(true)
     }
 }
 

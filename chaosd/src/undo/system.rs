@@ -3,6 +3,7 @@
 use std::{error::Error, io, os::fd::BorrowedFd};
 
 use super::{Filter, Outcome};
+use crate::process::Identity;
 
 /// The machine, as undos see it. [`super::Real`] is the true one.
 ///
@@ -37,4 +38,7 @@ pub trait System: Send + Sync {
         filters: &[Filter],
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>>;
+
+    /// Sends SIGCONT to that very process. False: it is gone.
+    fn go_on(&self, who: &Identity) -> io::Result<bool>;
 }

@@ -66,6 +66,7 @@ impl Fake {
                     at: "2026-01-02T03:04:05.678Z".to_owned(),
                 }],
             }),
+            effect: None,
         };
         Ok(self.with(|runs| {
             let run = RunReport {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::{
     cli::out::{BOLD, DIM, WARN, paint},
-    plan::{Interface, Plan, PlannedFault, way},
-    profile::Timeline,
+    plan::{Interface, Plan, way},
+    profile::{FaultSpec, Timeline},
     target::protected,
 };
 
@@ -24,7 +24,10 @@ pub(in crate::cli) fn plan(plan: &Plan) -> String {
     text.item("seed", format_args!("{} ({seed})", plan.seed));
     text.scope(plan);
     for fault in &plan.faults {
-        text.fault(fault);
+        text.fault(&fault.spec, &fault.what, &fault.mechanism, &fault.undo);
+    }
+    for fault in &plan.resources {
+        text.fault(&fault.spec, &fault.what, &fault.mechanism, &fault.undo);
     }
     text.line(format_args!(""));
     for note in &plan.notes {
@@ -53,11 +56,9 @@ impl Text {
     fn scope(&mut self, plan: &Plan) {
         let scope = &plan.scope;
         self.item("target", &scope.label);
-        self.item(
-            "netns",
-            format_args!("{} (inode {})", scope.netns.path.display(), scope.netns.ino),
-        );
-        self.item("interfaces", interfaces(plan));
+        if !plan.faults.is_empty() {
+            self.network(plan);
+        }
         if let Some(cgroup) = &scope.cgroup {
             self.item(
                 "cgroup",
@@ -78,6 +79,23 @@ impl Text {
         if let Some(pid) = scope.pid {
             self.item("ends with", format_args!("process {pid}"));
         }
+        if !plan.faults.is_empty() {
+            self.spared(plan);
+        }
+    }
+
+    fn network(&mut self, plan: &Plan) {
+        let netns = &plan.scope.netns;
+        self.item(
+            "netns",
+            format_args!("{} (inode {})", netns.path.display(), netns.ino),
+        );
+        self.item("interfaces", interfaces(plan));
+    }
+
+    /// The protected set.
+    fn spared(&mut self, plan: &Plan) {
+        let scope = &plan.scope;
         let flows = &scope.protected;
         let mut spared: Vec<String> = flows
             .iter()
@@ -94,19 +112,15 @@ impl Text {
         self.item("spared", spared.join(", "));
     }
 
-    fn fault(&mut self, fault: &PlannedFault) {
-        self.line(format_args!(
-            "\n{}: {}",
-            paint(BOLD, &fault.spec.name),
-            fault.what
-        ));
-        let when = when(&fault.spec.timeline);
+    fn fault(&mut self, spec: &FaultSpec, what: &str, mechanism: &str, undo: &str) {
+        self.line(format_args!("\n{}: {what}", paint(BOLD, &spec.name)));
+        let when = when(&spec.timeline);
         if !when.is_empty() {
             self.item("when", when);
         }
-        self.item("how", &fault.mechanism);
-        self.item("undo", &fault.undo);
-        if fault.spec.unprotected {
+        self.item("how", mechanism);
+        self.item("undo", undo);
+        if spec.unprotected {
             self.item(
                 "unprotected",
                 "hits live SSH sessions, ARP, NDP and DHCP too",

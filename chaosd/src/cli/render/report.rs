@@ -26,18 +26,13 @@ pub(in crate::cli) fn started(report: &RunReport) -> Vec<String> {
 pub(in crate::cli) fn faults(report: &RunReport) -> String {
     let mut table = table::table(&["FAULT", "WHAT", "SEEN", "MATCHED", "AFFECTED", "VERDICT"]);
     for fault in &report.faults {
-        let total = fault.total();
-        table.add_row(vec![
-            fault.name.as_str().into(),
-            fault.what.as_str().into(),
-            table::number(total.seen),
-            table::number(total.matched),
-            table::affected(total),
-            table::verdict(fault.verdict),
-        ]);
+        let mut row = vec![fault.name.as_str().into(), fault.what.as_str().into()];
+        row.extend(table::counts(fault));
+        row.push(table::verdict(fault.verdict));
+        table.add_row(row);
     }
     let mut text = table::text(&table);
-    for line in report.faults.iter().filter_map(queries) {
+    for line in report.faults.iter().filter_map(told) {
         text.push('\n');
         text.push_str(&line);
     }
@@ -48,7 +43,7 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
 const NAMES_SHOWN: usize = 5;
 
 /// What a DNS fault answered, and to whose queries last: each name once.
-pub(in crate::cli) fn queries(fault: &FaultReport) -> Option<String> {
+fn queries(fault: &FaultReport) -> Option<String> {
     let dns = fault.dns.as_ref()?;
     if dns.answered + dns.tcp == 0 {
         return None;
@@ -89,6 +84,14 @@ pub(in crate::cli) fn queries(fault: &FaultReport) -> Option<String> {
         format!("; last {}", last.join(", "))
     };
     Some(format!("fault {} {}{last}", fault.name, did.join(", ")))
+}
+
+/// What a fault did beyond what it counted.
+pub(in crate::cli) fn told(fault: &FaultReport) -> Option<String> {
+    match &fault.effect {
+        Some(effect) => Some(format!("fault {} {}", fault.name, effect.told)),
+        None => queries(fault),
+    }
 }
 
 /// Said when a run is over: why, what had no effect and why, what is not as before, and the notes
@@ -153,6 +156,10 @@ fn verdict(fault: &FaultReport) -> Option<String> {
             ));
         }
         Verdict::Effective | Verdict::NotTaken => return None,
+        _ if fault.effect.is_some() => {
+            let told = fault.effect.as_ref().map_or("", |effect| &effect.told);
+            format!("fault {} had no effect: it {told}", fault.name)
+        }
         Verdict::Overflow => format!(
             "fault {} lost {} that it was to hold: chaosd's own queue was full, or deleted over them, so that this run is no measurement",
             fault.name,
@@ -212,6 +219,7 @@ mod tests {
             egress: Count::default(),
             verdict,
             dns: None,
+            effect: None,
         }
     }
 

@@ -40,7 +40,7 @@ pub(in crate::cli) fn status(machine: &Machine, socket: &Path) -> String {
         parts.push(table::text(&runs(&machine.runs)));
         let alive = machine.runs.iter().filter(|run| run.phase == Phase::Armed);
         parts.extend(alive.flat_map(|run| {
-            let told = run.faults.iter().filter_map(super::report::queries);
+            let told = run.faults.iter().filter_map(super::report::told);
             told.map(|line| format!("{}: {line}", run.id))
         }));
     }
@@ -84,7 +84,6 @@ fn runs(runs: &[RunReport]) -> Table {
     ]);
     for run in runs {
         for (n, fault) in run.faults.iter().enumerate() {
-            let total = fault.total();
             // What all faults of a run share stands beside the first.
             let mut row: Vec<Cell> = if n == 0 {
                 vec![
@@ -96,13 +95,9 @@ fn runs(runs: &[RunReport]) -> Table {
             } else {
                 std::iter::repeat_n(Cell::new(""), 4).collect()
             };
-            row.extend([
-                fault.name.as_str().into(),
-                table::number(total.seen),
-                table::number(total.matched),
-                table::affected(total),
-                table::verdict(fault.verdict),
-            ]);
+            row.push(fault.name.as_str().into());
+            row.extend(table::counts(fault));
+            row.push(table::verdict(fault.verdict));
             table.add_row(row);
         }
     }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use anstream::{AutoStream, ColorChoice};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
-use crate::report::{Count, Verdict};
+use crate::report::{Count, FaultReport, Verdict};
 
 /// Some terminals do not know their width, or say that it is 0.
 pub(in crate::cli) fn terminal_width(told: Option<u16>) -> u16 {
@@ -47,8 +47,17 @@ pub(super) fn number(value: u64) -> Cell {
     Cell::new(super::grouped(value)).set_alignment(CellAlignment::Right)
 }
 
+/// What a fault saw, matched and acted on; one that acts on the machine counts no packets.
+pub(super) fn counts(fault: &FaultReport) -> [Cell; 3] {
+    if fault.effect.is_some() {
+        return [(); 3].map(|()| Cell::new("-").set_alignment(CellAlignment::Right));
+    }
+    let total = fault.total();
+    [number(total.seen), number(total.matched), affected(total)]
+}
+
 /// What a fault acted on, and what queues lost of it.
-pub(super) fn affected(total: Count) -> Cell {
+fn affected(total: Count) -> Cell {
     let mut text = super::grouped(total.affected);
     for (lost, what) in [
         (total.tail_dropped, "tail-dropped"),

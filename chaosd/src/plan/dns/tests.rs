@@ -34,7 +34,8 @@ fn said(fault: &str, target: &Target, resolver: &Resolver) -> (String, bool) {
     let Kind::Dns(dns) = &spec.kind else {
         panic!("{spec:?}");
     };
-    let mut rule = fault::rule(spec, &Scope::of_a_test(), 1, false, 0).unwrap();
+    let rule = fault::rule(spec, &Scope::of_a_test(), 1, false, 0).unwrap();
+    let mut rule = rule.unwrap();
     steer(&mut rule, resolver);
     let notes = notes(spec, dns, &rule, target, resolver).join("\n");
     (notes, rule.matcher.loopback)

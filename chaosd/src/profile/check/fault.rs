@@ -47,6 +47,17 @@ impl Found {
         if let (Some(_), Some(matching)) = (find("dns"), &mut matching) {
             self.beside_dns(matching, find("match"));
         }
+        if let Some(Kind::Resource(resource)) = &kind {
+            for name in ["match", "unprotected"] {
+                if let Some((key, _)) = entries.iter().find(|(key, _)| key.name == name) {
+                    let what = format!(
+                        "{name} beside {}: it acts on the target itself, not on packets",
+                        resource.name()
+                    );
+                    self.say(&key.at, what);
+                }
+            }
+        }
         let timeline = self.timeline(&find, run_for);
         let unprotected = match find("unprotected") {
             Some(node) => self.boolean(node),

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, num::NonZeroU32};
 
 use crate::profile::{
-    Corrupt, CorruptMode, Drop, GilbertElliott, Kind, Loss, Reset, ResetEnd,
+    Corrupt, CorruptMode, Drop, GilbertElliott, Kind, Loss, Reset, ResetEnd, Resource,
     problem::{Found, Mistake, quote},
     tree::{Key, Node, Value},
     units::Percent,
@@ -28,7 +28,15 @@ impl Kind {
             Self::Bandwidth(_) => "bandwidth",
             Self::Netem(_) => "netem",
             Self::Dns(_) => "dns",
+            Self::Resource(resource) => resource.name(),
         }
+    }
+}
+
+impl Kind {
+    /// False: it acts on something else of the machine.
+    pub fn is_on_packets(&self) -> bool {
+        !matches!(self, Self::Resource(_))
     }
 }
 
@@ -47,6 +55,13 @@ impl Found {
                 .netem(key, node)
                 .map(|netem| Kind::Netem(Box::new(netem))),
             "dns" => self.dns(key, node).map(|dns| Kind::Dns(Box::new(dns))),
+            _ => self.resource(key, node).map(Kind::Resource),
+        }
+    }
+
+    fn resource(&mut self, key: &Key, node: &Node) -> Option<Resource> {
+        match key.name.as_str() {
+            "process" => self.process(key, node).map(Resource::Process),
             _ => None,
         }
     }

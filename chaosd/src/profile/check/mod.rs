@@ -7,6 +7,7 @@ mod hold;
 mod kind;
 mod matching;
 mod netem;
+mod process;
 mod read;
 mod target;
 mod timeline;
@@ -90,6 +91,7 @@ const DNS_KEYS: &[&str] = &[
     "encrypted",
     "resolvers",
 ];
+const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
 const MATCH_KEYS: &[&str] = &[
     "peers",
     "not-peers",

@@ -22,6 +22,7 @@ use super::super::{HEARTBEAT, Watchdog};
 use crate::{
     instance::{Instance, Kind, StateDir},
     journal::Journal,
+    process::Identity,
     txn::{Applied, Txn, TxnError},
     undo::{Filter, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
 };
@@ -114,6 +115,11 @@ impl System for Fused {
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
         self.0.remove_filters(netns, index, filters, clsact)
+    }
+
+    fn go_on(&self, who: &Identity) -> io::Result<bool> {
+        self.1.step();
+        self.0.go_on(who)
     }
 }
 

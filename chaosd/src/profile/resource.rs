@@ -1,0 +1,130 @@
+//! The checked forms of the kinds that act on a machine rather than on packets. Serialized they read
+//! as a profile writes them.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use nix::sys::signal::Signal;
+use serde::{Serialize, Serializer};
+
+/// What happens to a machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resource {
+    /// Processes get signals.
+    Process(Process),
+}
+
+/// `process`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Process {
+    /// Which processes of the target.
+    #[serde(flatten)]
+    pub which: Which,
+    /// What they get (default KILL). What STOP stops, the revert lets go on.
+    #[serde(serialize_with = "signal")]
+    pub signal: Signal,
+    /// Again and again, this long after the last time; `None`: once, when the fault begins.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::units::serialize_optional_duration"
+    )]
+    pub every: Option<Duration>,
+    /// So many of them each time, drawn by the run's seed; `None`: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<NonZeroU32>,
+}
+
+/// Some of a target's processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// Those with such a name.
+    Match(Pattern),
+    /// This one.
+    Pid(i32),
+    /// All of them: of a cgroup, never of a whole host.
+    #[serde(untagged)]
+    All {},
+}
+
+/// A name in which `*` stands for any characters, and none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Pattern(pub(super) String);
+
+impl Pattern {
+    /// True when all of the name fits.
+    pub fn fits(&self, name: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(first) else {
+            return false;
+        };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
+            rest = &rest[at + part.len()..];
+        }
+        true
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Resource {
+    /// The word that asks for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Process(_) => "process",
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn signal<S: Serializer>(signal: &Signal, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(signal_name(*signal))
+}
+
+/// `KILL`
+pub fn signal_name(signal: Signal) -> &'static str {
+    signal.as_str().trim_start_matches("SIG")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, fits, fits_not) in [
+            ("nginx", vec!["nginx"], vec!["nginx2", "xnginx", ""]),
+            ("nginx*", vec!["nginx", "nginx2"], vec!["xnginx"]),
+            ("*ginx", vec!["nginx", "ginx"], vec!["nginx2"]),
+            ("a*b*c", vec!["abc", "a-b-b-c"], vec!["acb", "ab"]),
+            ("*a*", vec!["a", "bab"], vec!["b", ""]),
+            ("ab*ba", vec!["abba", "ab-ba"], vec!["aba"]),
+            ("*", vec!["", "x"], vec![]),
+        ] {
+            let pattern = Pattern(pattern.into());
+            for name in fits {
+                assert!(pattern.fits(name), "{pattern} {name}");
+            }
+            for name in fits_not {
+                assert!(!pattern.fits(name), "{pattern} {name}");
+            }
+        }
+    }
+}
