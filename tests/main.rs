@@ -32,6 +32,7 @@ mod partition;
 mod process;
 mod profiles;
 mod profiles_dns;
+mod profiles_machine;
 mod protected;
 mod reorder;
 mod reset;

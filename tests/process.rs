@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Cgroup, Daemon, Instance, Options, Run, skip, wait_until};
+use support::{Cgroup, Daemon, Instance, Options, Run, wait_until};
 
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 
 /// Processes that sleep, in a cgroup and beside it; killed when dropped.
-struct Sleepers {
+pub struct Sleepers {
     inside: Vec<Child>,
     beside: Child,
     // Last: it is removed when its processes are gone.
@@ -20,7 +20,7 @@ struct Sleepers {
 }
 
 impl Sleepers {
-    fn new(count: usize) -> Result<Option<Self>> {
+    pub fn new(count: usize) -> Result<Option<Self>> {
         let Some(cgroup) = Cgroup::new()? else {
             return Ok(None);
         };
@@ -40,16 +40,21 @@ impl Sleepers {
         Ok(Some(sleepers))
     }
 
+    /// As users type it.
+    pub fn cgroup(&self) -> &str {
+        self.cgroup.path()
+    }
+
     fn pids(&self) -> Vec<u32> {
         self.inside.iter().map(Child::id).collect()
     }
 
     /// How each of the cgroup stands.
-    fn states(&self) -> String {
+    pub fn states(&self) -> String {
         self.pids().into_iter().map(state).collect()
     }
 
-    fn all(&self, wanted: char) -> bool {
+    pub fn all(&self, wanted: char) -> bool {
         wait_until(LONG, || self.states().chars().all(|state| state == wanted))
     }
 }
@@ -80,17 +85,20 @@ fn raw(pid: u32) -> Pid {
     Pid::from_raw(pid.cast_signed())
 }
 
+/// Ends a test on a machine without cgroups.
 macro_rules! sleepers {
     ($count:expr) => {
-        match Sleepers::new($count)? {
+        match $crate::process::Sleepers::new($count)? {
             Some(sleepers) => sleepers,
-            None => skip!(Ok(()), "this machine has no unified cgroup tree"),
+            None => support::skip!(Ok(()), "this machine has no unified cgroup tree"),
         }
     };
 }
 
+pub(crate) use sleepers;
+
 fn inject<'a>(daemon: &'a Daemon, sleepers: &Sleepers, flags: &str) -> Result<Run<'a>> {
-    let words = ["inject", "process", "--cgroup", sleepers.cgroup.path()];
+    let words = ["inject", "process", "--cgroup", sleepers.cgroup()];
     Run::start(daemon, words.into_iter().chain(flags.split_whitespace()))
 }
 
@@ -221,6 +229,12 @@ fn who_is_needed_is_never_hit() -> Result<()> {
         ensure!(output.status == Some(2), "{flags}: {output:?}");
         ensure!(output.stderr.contains(why), "{flags}: {output:?}");
     }
+    let netns =
+        "version: 1\ntarget: {netns: /proc/self/ns/net}\nfaults:\n  - process: {match: a}\n";
+    let file = instance.file("profile.yaml", netns)?.display().to_string();
+    let output = instance.cli(["run", &file])?;
+    ensure!(output.status == Some(2), "{output:?}");
+    ensure!(output.stderr.contains("target a cgroup"), "{output:?}");
     // The test runs above the chaosd that it starts.
     let output = instance.cli(["inject", "process", "--match", "*", "--pid", &own])?;
     ensure!(output.status == Some(2), "{output:?}");

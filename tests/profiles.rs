@@ -11,6 +11,7 @@ use support::udp::{Delivered, Flow, flow};
 
 use crate::held_profiles::HELD;
 use crate::profiles_dns::DNS;
+use crate::profiles_machine::MACHINE;
 use support::{Daemon, Family, Lab, Node, Options, Run, SEED, Snapshot, wait_until};
 
 /// The profiles that hold no packets, and what they cannot do without.
@@ -90,7 +91,7 @@ fn every_profile_that_ships_is_listed_here() -> Result<()> {
     let bench = Bench::new("shipped")?;
     let listed = bench.daemon.cli(["profiles"])?;
     assert_eq!(listed.status, Some(0), "{listed:?}");
-    let all = [&SHIPPED[..], &HELD[..], &DNS[..]].concat();
+    let all = [&SHIPPED[..], &HELD[..], &DNS[..], &MACHINE[..]].concat();
     for (name, _) in &all {
         assert!(listed.stdout.contains(name), "{name} is not in {listed:?}");
     }
@@ -126,7 +127,8 @@ fn a_plan_of_each_profile_prints_and_changes_nothing() -> Result<()> {
 #[test]
 fn a_profile_without_what_it_needs_is_refused() -> Result<()> {
     let bench = Bench::new("needs")?;
-    for (name, sets) in SHIPPED.into_iter().chain(HELD).chain(DNS) {
+    let all = SHIPPED.into_iter().chain(HELD).chain(DNS).chain(MACHINE);
+    for (name, sets) in all {
         for set in sets {
             let parameter = set.split('=').next().unwrap_or_default();
             let output = bench.daemon.cli(["run", name, "--detach"])?;

@@ -247,7 +247,8 @@ impl Plan {
         for (salt, part) in (0..).zip(parts) {
             let spec = &part.spec;
             if let Kind::Resource(kind) = &spec.kind {
-                let planned = resource(spec, kind, &scope, seed.wrapping_add(salt))?;
+                let planned =
+                    resource(spec, kind, &profile.target, &scope, seed.wrapping_add(salt))?;
                 let of = |note| format!("fault `{}` {note}", spec.name);
                 notes.extend(planned.bound.notes().into_iter().map(of));
                 resources.push(planned);
@@ -304,10 +305,17 @@ impl Plan {
 fn resource(
     spec: &FaultSpec,
     kind: &Resource,
+    target: &Target,
     scope: &Scope,
     seed: u64,
 ) -> Result<PlannedResource, PlanError> {
-    let bound = resource::fault(kind).bind(scope, seed);
+    let bound = if matches!(target, Target::Netns(_)) {
+        Err(BindError(
+            "a network namespace has no processes, processors or disks of its own: target a cgroup, a process or the host".into(),
+        ))
+    } else {
+        resource::fault(kind).bind(scope, seed)
+    };
     let bound = bound.map_err(|why| PlanError::Bind {
         fault: spec.name.clone(),
         why,
