@@ -212,14 +212,17 @@ pub fn active(f: &Fault, now: u64, flow: u32) -> Option<u64> {
     Some(since)
 }
 
-/// The share of full intensity, `since` into a ramp. In units of 4 us, so that an hour does not
-/// overflow.
+/// The share of full intensity, `since` into a ramp. In units of 4 us, or of 17 ms where a ramp lasts
+/// for hours, so that nothing overflows.
 #[inline(always)]
 fn intensity(since: u64, ramp: u64) -> u64 {
     if since >= ramp {
         return ONE;
     }
-    ((since >> 12) << 32).checked_div(ramp >> 12).unwrap_or(ONE)
+    let unit = if ramp >> 44 == 0 { 12 } else { 24 };
+    ((since >> unit) << 32)
+        .checked_div(ramp >> unit)
+        .unwrap_or(ONE)
 }
 
 #[inline(always)]

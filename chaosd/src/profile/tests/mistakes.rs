@@ -1,8 +1,8 @@
 //! Bad profiles, and the words that say what to type instead. In the tables a line is
-//! `what was typed => what is said`, and ⏎ is a line break.
+//! `what was typed => what is said`, ⏎ is a line break, and KINDS are all of them.
 
 use super::{check, fault, one, problems};
-use crate::profile::Overrides;
+use crate::{fault::KINDS, profile::Overrides};
 
 /// Each line's profile has just the problem of that line.
 pub(super) fn table(profile_of: impl Fn(&str) -> String, lines: &str) {
@@ -11,6 +11,7 @@ pub(super) fn table(profile_of: impl Fn(&str) -> String, lines: &str) {
         let (typed, said) = line.trim().split_once(" => ").unwrap();
         let text = profile_of(&typed.replace('⏎', "\n"));
         let all = problems(&text, &Overrides::default());
+        let said = said.replace("KINDS", &KINDS.join(", "));
         assert_eq!(all, format!("t.yaml:{said}"), "\n---\n{text}");
         rows += 1;
     }
@@ -86,10 +87,10 @@ fn a_wrong_target_says_what_to_type() {
 #[test]
 fn a_wrong_fault_says_what_to_type() {
     table(one, "
-        dorp: 1% => 3:3: unknown fault kind `dorp`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns; did you mean `drop`?
-        dealy: {time: 1ms} => 3:3: unknown fault kind `dealy`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns; did you mean `delay`?
-        latency: {time: 1ms} => 3:3: unknown fault kind `latency`: the kinds are drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns; did you mean `delay`?
-        name: x => 3:3: a fault without a kind: give one of drop, corrupt, partition, reset, delay, reorder, duplicate, bandwidth, netem, dns
+        dorp: 1% => 3:3: unknown fault kind `dorp`: the kinds are KINDS; did you mean `drop`?
+        dealy: {time: 1ms} => 3:3: unknown fault kind `dealy`: the kinds are KINDS; did you mean `delay`?
+        latency: {time: 1ms} => 3:3: unknown fault kind `latency`: the kinds are KINDS; did you mean `delay`?
+        name: x => 3:3: a fault without a kind: give one of KINDS
         drop: 1%⏎partition: {} => 4:3: a second kind, partition, after drop: write two faults
         drop: 1%⏎ports: 80 => 4:3: unknown key `ports` in a fault: it belongs in match
         drop: 1%⏎rate: 80% => 4:3: unknown key `rate` in a fault: it belongs in drop
