@@ -4,10 +4,13 @@
 //! The kernel tells packets apart by the cgroup of their socket, and that is always one of the
 //! unified hierarchy; the v1 controllers beside it on a hybrid host have no say. Reads only.
 
+mod file;
+pub(crate) mod line;
 mod mount;
 mod nearest;
 mod processes;
 
+pub use file::{read_control, uses_controller, write_control};
 pub use mount::unified;
 pub use processes::pids;
 

@@ -6,6 +6,7 @@
 //!
 //! A new kind of change is one file here, one variant, and one line in each `match` below.
 
+mod control;
 mod filters;
 mod link;
 mod map;
@@ -20,6 +21,7 @@ use std::{error::Error, fmt};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    control::{Control, Field, Part},
     filters::{Filter, Filters, Hook},
     link::Link,
     map::Map,
@@ -47,6 +49,8 @@ pub enum Undo {
     Map(Map),
     /// Take our filters off an interface.
     Filters(Filters),
+    /// Put a control file of a cgroup back.
+    Control(Control),
 }
 
 /// What an undo found to do.
@@ -85,6 +89,7 @@ impl Undo {
             Self::Sysctl(undo) => undo.revert(system),
             Self::Map(undo) => undo.revert(system),
             Self::Filters(undo) => undo.revert(system),
+            Self::Control(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
             what: self.to_string(),
@@ -100,6 +105,7 @@ impl Undo {
             Self::Sysctl(undo) => undo.by_hand(),
             Self::Map(undo) => undo.by_hand(),
             Self::Filters(undo) => undo.by_hand(),
+            Self::Control(undo) => undo.by_hand(),
         }
     }
 }
@@ -112,6 +118,7 @@ impl fmt::Display for Undo {
             Self::Sysctl(undo) => undo.fmt(f),
             Self::Map(undo) => undo.fmt(f),
             Self::Filters(undo) => undo.fmt(f),
+            Self::Control(undo) => undo.fmt(f),
         }
     }
 }
@@ -164,6 +171,27 @@ mod tests {
             Undo::Map(Map {
                 id: 7,
                 name: "CONTROL".into(),
+            }),
+            Undo::Control(Control {
+                cgroup: "/sys/fs/cgroup/a".into(),
+                id: u64::MAX,
+                file: "io.max".into(),
+                part: Part::Fields {
+                    device: "8:0".into(),
+                    fields: vec![Field {
+                        name: "rbps".into(),
+                        prior: "max".into(),
+                        ours: "4096".into(),
+                    }],
+                },
+            }),
+            Undo::Control(Control {
+                cgroup: "/sys/fs/cgroup".into(),
+                id: 1,
+                file: "cgroup.subtree_control".into(),
+                part: Part::Enabled {
+                    controller: "cpu".into(),
+                },
             }),
         ];
         for undo in all {

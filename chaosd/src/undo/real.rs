@@ -11,6 +11,7 @@ use std::{
 use nix::sched::{CloneFlags, setns};
 
 use super::{Filter, Outcome, System};
+use crate::cgroup;
 
 /// Deletes a device; see [`System::delete_link`].
 pub type DeleteLink = fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
@@ -83,6 +84,23 @@ impl System for Real {
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
         (self.remove_filters)(netns, index, filters, clsact)
+    }
+
+    fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>> {
+        cgroup::read_control(cgroup, id, file)
+    }
+
+    fn write_control(&self, cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
+        cgroup::write_control(cgroup, id, file, text)
+    }
+
+    fn uses_controller(
+        &self,
+        cgroup: &Path,
+        id: u64,
+        controller: &str,
+    ) -> io::Result<Option<String>> {
+        cgroup::uses_controller(cgroup, id, controller)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     fs, io,
     io::Write,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -114,6 +114,26 @@ impl System for Fused {
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
         self.0.remove_filters(netns, index, filters, clsact)
+    }
+
+    fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>> {
+        self.0.read_control(cgroup, id, file)
+    }
+
+    fn write_control(&self, cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
+        self.1.step();
+        self.0.write_control(cgroup, id, file, text)?;
+        self.1.step();
+        Ok(())
+    }
+
+    fn uses_controller(
+        &self,
+        cgroup: &Path,
+        id: u64,
+        controller: &str,
+    ) -> io::Result<Option<String>> {
+        self.0.uses_controller(cgroup, id, controller)
     }
 }
 
