@@ -207,6 +207,9 @@ fn resolve_in(tree: &Path, typed: &Path) -> Result<Cgroup, CgroupError> {
 }
 
 #[cfg(test)]
+mod testing;
+
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod tests {
     use super::*;

@@ -211,4 +211,6 @@ fn arrows(disks: &[Disk]) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

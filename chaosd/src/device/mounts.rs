@@ -1,4 +1,4 @@
-//! The mount that an open file is on, from /proc/self/mountinfo (`proc_pid_mountinfo(5)`).
+//! The mount that an open file is on, from mountinfo (`proc_pid_mountinfo(5)`).
 
 use std::{
     fs::{self, File},
@@ -27,9 +27,9 @@ pub(super) fn of(file: &File) -> Result<Option<Mount>, DeviceError> {
     let read = |path: &str| {
         fs::read_to_string(path).map_err(|source| DeviceError::read(Path::new(path), source))
     };
-    let about = read(&format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+    let about = read(&format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
     let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    let mounts = read("/proc/self/mountinfo")?;
+    let mounts = read("/proc/thread-self/mountinfo")?;
     Ok(id.and_then(|id| find(&mounts, id.trim())))
 }
 

@@ -7,7 +7,7 @@ use std::{fs, path::Path, process};
 
 use super::{Controller, ControllerError, LimitError, read, value};
 use crate::{
-    cgroup::{Change, Settled, Version, processes},
+    cgroup::{Change, Place, Settled, Version, processes},
     plan::Cgroup,
 };
 
@@ -22,7 +22,10 @@ pub(in crate::cgroup) const V1: &str = "freezer.state";
 /// [`LimitError::Vital`] when it holds the init process, this one, or one of `spared`: whoever thaws it must
 /// not be in it.
 pub fn prepare(cgroup: &Cgroup, spared: &[(i32, &str)]) -> Result<Vec<Change>, LimitError> {
-    let place = Controller::Freezer.place(cgroup)?;
+    prepare_at(&Controller::Freezer.place(cgroup)?, spared)
+}
+
+fn prepare_at(place: &Place, spared: &[(i32, &str)]) -> Result<Vec<Change>, LimitError> {
     let directory = &place.directory;
     let members = processes::below(directory).map_err(ControllerError::from)?;
     let this = i32::try_from(process::id()).unwrap_or_default();
