@@ -87,7 +87,7 @@ fn split(text: &str, at: char) -> Vec<String> {
     parts
 }
 
-/// Undoes the octal escapes of the kernel (fs/seq_file.c, `mangle_path`, `seq_escape`).
+/// Undoes the octal escapes of the kernel (`mangle_path` and `seq_escape` of `fs/seq_file.c`).
 fn unescape(text: &str) -> String {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

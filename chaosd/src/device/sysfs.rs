@@ -27,18 +27,18 @@ pub(super) fn disk(number: Number) -> Result<Disk, DeviceError> {
 
 /// All disks of the btrfs that is on `source`.
 pub(super) fn btrfs(source: &str) -> Result<Vec<Disk>, DeviceError> {
-    let none = || DeviceError::NoBtrfs {
+    let unknown = || DeviceError::NoBtrfs {
         path: BTRFS.into(),
         device: source.to_owned(),
     };
     // `/dev/mapper/vg-data` is a symbolic link to the node, which is named as in /sys.
     let node = fs::canonicalize(source).map_err(|e| DeviceError::read(source, e))?;
-    let name = node.file_name().ok_or_else(none)?;
+    let name = node.file_name().ok_or_else(unknown)?;
     let devices = entries(Path::new(BTRFS))
         .into_iter()
         .map(|file_system| file_system.join("devices"))
         .find(|devices| devices.join(name).exists())
-        .ok_or_else(none)?;
+        .ok_or_else(unknown)?;
     let devices = entries(&devices);
     let disks = devices.iter().map(|link| {
         let directory = fs::canonicalize(link).map_err(|e| DeviceError::read(link, e))?;

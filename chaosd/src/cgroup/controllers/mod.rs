@@ -178,25 +178,17 @@ impl Controller {
 
     /// What enables this controller for a cgroup of the unified tree, from the top down.
     fn enabling(self, cgroup: &Cgroup) -> Result<Vec<Change>, ControllerError> {
-        let ancestors = || {
-            let above = cgroup.path.ancestors().skip(1);
-            above.take(cgroup.level as usize)
-        };
-        if self.is_domain() {
-            for path in cgroup
-                .path
-                .ancestors()
-                .take(cgroup.level as usize)
-                .filter(|path| is_threaded(path))
-            {
-                return Err(ControllerError::Threaded {
-                    controller: self,
-                    path: path.to_owned(),
-                });
-            }
+        let mut below_root = cgroup.path.ancestors().take(cgroup.level as usize);
+        if self.is_domain()
+            && let Some(path) = below_root.find(|path| is_threaded(path))
+        {
+            return Err(ControllerError::Threaded {
+                controller: self,
+                path: path.to_owned(),
+            });
         }
         let mut missing = Vec::new();
-        for parent in ancestors() {
+        for parent in cgroup.path.ancestors().skip(1).take(cgroup.level as usize) {
             if lists(&read(parent.join(SUBTREE_CONTROL))?, self.v2()) {
                 continue;
             }

@@ -71,7 +71,7 @@ fn a_program_gets_its_share_and_afterwards_all_again() {
     let start = Instant::now();
     let before = testing::cpu_time(pid);
     thread::sleep(Duration::from_secs(2));
-    let used = testing::cpu_time(pid) - before;
+    let used = testing::cpu_time(pid).saturating_sub(before);
     let share = used.as_secs_f64() / start.elapsed().as_secs_f64();
     assert_eq!(
         in_force(&target.cgroup).unwrap().unwrap().0.share(),
