@@ -143,3 +143,7 @@ pub fn apply(txn: &mut Txn, change: &Change) -> Result<(), TxnError> {
     let undo = Undo::Control(change.control.clone());
     txn.step(undo, || change.make(), |()| change.verify())
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;

@@ -72,8 +72,7 @@ impl DeviceError {
             ),
             "virtiofs" => "its data is on the machine that runs this one".to_owned(),
             "zfs" => format!(
-                "the pool {} does its I/O from threads of its own, which no cgroup limits; name \
-                 its disks and the root cgroup's processes are hit",
+                "the pool {} does its I/O from threads of the kernel, which no cgroup's limits hold",
                 mount.source
             ),
             "overlay" => "none of its layers can be seen from here".to_owned(),

@@ -20,6 +20,9 @@ pub enum ControllerError {
     /// Its processes cannot be listed.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// Removed since it was found.
+    #[error("the cgroup {} is gone", .0.display())]
+    Gone(PathBuf),
     /// The root has no limits.
     #[error(
         "the root cgroup has no {0} limits of its own: name a cgroup below it, such as /system.slice"

@@ -86,6 +86,9 @@ impl Controller {
 
     /// Where the files of this controller are for a cgroup of the unified tree.
     pub fn place(self, cgroup: &Cgroup) -> Result<Place, ControllerError> {
+        if !super::exists(cgroup) {
+            return Err(ControllerError::Gone(cgroup.path.clone()));
+        }
         let root = tree_of(cgroup);
         let v2 = |enable| Place {
             version: Version::V2,

@@ -84,6 +84,15 @@ fn in_v1_the_processes_must_be_the_same() {
 }
 
 #[test]
+fn a_cgroup_made_anew_is_not_the_target() {
+    let target = Target::new("gone", Controller::Freezer);
+    fs::remove_dir(&target.cgroup.path).unwrap();
+    fs::create_dir(&target.cgroup.path).unwrap();
+    let error = Controller::Freezer.place(&target.cgroup).unwrap_err();
+    assert!(matches!(error, ControllerError::Gone(_)), "{error}");
+}
+
+#[test]
 fn a_controller_is_enabled_from_the_top_and_disabled_again() {
     let mut target = Target::new("enable", Controller::Pids);
     if target.version == Version::V1 {

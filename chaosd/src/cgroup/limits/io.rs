@@ -176,24 +176,45 @@ pub fn prepare(cgroup: &Cgroup, disk: Number, limits: &Limits) -> Result<Vec<Cha
     Ok(changes)
 }
 
-/// What escapes the limits of this cgroup, in words for whoever plans them.
-pub fn escapes(cgroup: &Cgroup) -> Result<Vec<&'static str>, LimitError> {
+/// File systems that charge the writeback of a page to the cgroup that dirtied it
+/// (Documentation/admin-guide/cgroup-v2.rst, "Writeback").
+const CHARGES_WRITEBACK: [&str; 5] = ["ext2", "ext4", "xfs", "btrfs", "f2fs"];
+
+/// What escapes the limits of this cgroup on a file system (none: a device node), in words for
+/// whoever plans them.
+pub fn escapes(
+    cgroup: &Cgroup,
+    file_system: Option<&str>,
+) -> Result<Vec<&'static str>, LimitError> {
     let place = Controller::Io.place(cgroup)?;
-    let mut escapes = vec!["metadata of the file system is charged, and does not wait"];
+    let mut escapes = Vec::new();
+    if file_system.is_some() {
+        escapes.push("metadata of the file system is charged, and does not wait");
+    }
     if place.version == Version::V1 {
         escapes.push("writes that the page cache takes are not limited (blkio of v1)");
         escapes.push("each cgroup below gets the limits for itself, those made later none (v1)");
         return Ok(escapes);
     }
-    escapes.push("write() into the page cache returns at once; writeback and fsync wait");
-    let memory = read(&cgroup.path, "cgroup.controllers")?.unwrap_or_default();
-    if !memory.split_whitespace().any(|word| word == "memory") {
-        escapes.push(
-            "writes that the page cache takes are not limited: they are charged to a cgroup only \
-             where it has the memory controller too",
-        );
-    }
-    escapes.push("writeback of a file that another cgroup dirtied first is charged to that one");
+    // Where both are in the unified tree, io brings memory with it (block/blk-cgroup.c,
+    // `io_cgrp_subsys.depends_on`), which is what tells whose a page is.
+    let available = read(&place.root, "cgroup.controllers")?.unwrap_or_default();
+    let whose = available.split_whitespace().any(|word| word == "memory");
+    let charged = file_system.is_none_or(|kind| CHARGES_WRITEBACK.contains(&kind));
+    escapes.extend(match (whose, charged) {
+        (false, _) => vec![
+            "writes that the page cache takes are not limited, for the memory controller, which \
+             knows whose they are, is not in the unified tree",
+        ],
+        (true, false) => vec![
+            "writes that the page cache takes are not limited: this file system does not charge \
+             them to a cgroup",
+        ],
+        (true, true) => vec![
+            "write() into the page cache returns at once: writeback and fsync wait",
+            "writeback of a file that another cgroup dirtied first is charged to that one",
+        ],
+    });
     Ok(escapes)
 }
 

@@ -147,6 +147,20 @@ fn in_v1_every_cgroup_below_gets_the_limits_too() {
 }
 
 #[test]
+fn what_escapes_is_told() {
+    let target = Target::new("io-escapes", Controller::Io);
+    let told = |kind| escapes(&target.cgroup, kind).unwrap().join("\n");
+    match target.version {
+        Version::V1 => assert!(told(Some("ext4")).contains("(blkio of v1)")),
+        Version::V2 => {
+            assert!(told(Some("ext4")).contains("writeback and fsync wait"));
+            assert!(told(Some("vfat")).contains("does not charge"));
+            assert!(!told(None).contains("metadata"));
+        }
+    }
+}
+
+#[test]
 fn a_limit_on_a_volume_and_one_on_the_disk_below_both_hold() {
     let target = Target::new("io-dm", Controller::Io);
     let Some(disk) = Loop::new() else {
