@@ -13,6 +13,8 @@ pub mod cgroup;
 pub mod cli;
 /// The clock that the programs compare with.
 mod clock;
+/// Finds the disks that the I/O of a path goes to.
+pub mod device;
 /// Runs plans: arm, tick, disarm, revert.
 pub mod engine;
 /// One file per fault kind, and the only list of them.

@@ -1,13 +1,23 @@
 //! The only code that knows cgroup files: finds cgroups of the unified (v2) hierarchy and their
-//! processes.
+//! processes, and limits what they get.
 //!
-//! The kernel tells packets apart by the cgroup of their socket, and that is always one of the
-//! unified hierarchy; the v1 controllers beside it on a hybrid host have no say. Reads only.
+//! A target is always a cgroup of the unified hierarchy, for that is by which the kernel tells
+//! packets apart. A controller that a hybrid host keeps in a v1 hierarchy has a cgroup of the same
+//! path there (`controllers`). Everything reads but for `file`; what is written goes through a
+//! transaction (`change`).
 
+mod change;
+mod controllers;
+mod file;
+pub mod limits;
+pub(crate) mod line;
 mod mount;
 mod nearest;
 mod processes;
 
+pub use change::{Change, Settled, apply};
+pub use controllers::{Controller, ControllerError, Place, Version};
+pub use file::{read_control, uses_controller, write_control};
 pub use mount::unified;
 pub use processes::pids;
 
@@ -195,6 +205,9 @@ fn resolve_in(tree: &Path, typed: &Path) -> Result<Cgroup, CgroupError> {
         fd: Arc::new(OwnedFd::from(directory)),
     })
 }
+
+#[cfg(test)]
+mod testing;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]

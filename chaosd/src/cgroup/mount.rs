@@ -47,6 +47,19 @@ fn find(mounts: &str) -> Result<PathBuf, CgroupError> {
     Err(partial.map_or(CgroupError::NoUnified, CgroupError::Partial))
 }
 
+/// Where the v1 hierarchy of a controller is mounted as a whole, in a mountinfo.
+pub(super) fn v1(mounts: &str, controller: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (mount, source) = line.split_once(" - ")?;
+        let mut source = source.split(' ');
+        let (kind, options) = (source.next()?, source.nth(1)?);
+        let mut place = mount.split(' ').skip(3);
+        let (root, point) = (place.next()?, place.next()?);
+        let named = options.split(',').any(|option| option == controller);
+        (kind == "cgroup" && root == "/" && named).then(|| unescape(point).into())
+    })
+}
+
 /// Undoes the octal escapes of mountinfo: space, tab, newline, backslash.
 fn unescape(path: &str) -> String {
     path.replace("\\040", " ")
@@ -73,6 +86,18 @@ mod tests {
     fn a_host_with_v1_alone_is_told_what_is_missing() {
         let error = find(V1).unwrap_err();
         assert!(error.to_string().contains("mount -t cgroup2"), "{error}");
+    }
+
+    #[test]
+    fn a_controller_of_v1_is_found_by_its_mount_option() {
+        let both = "33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
+        let found = v1(both, "cpuacct");
+        assert_eq!(
+            found.as_deref(),
+            Some(Path::new("/sys/fs/cgroup/cpu,cpuacct"))
+        );
+        assert_eq!(v1(both, "cpuset"), None);
+        assert_eq!(v1(&both.replace(" / /", " /docker/x /"), "cpu"), None);
     }
 
     #[test]

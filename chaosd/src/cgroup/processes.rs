@@ -11,8 +11,13 @@ use crate::plan::Cgroup;
 
 /// The processes of a cgroup and its subtree, in order. Cgroups that vanish meanwhile are skipped.
 pub fn pids(cgroup: &Cgroup) -> Result<Vec<i32>, CgroupError> {
+    below(&cgroup.path)
+}
+
+/// The processes of the cgroup with this directory, in any hierarchy, and of its subtree.
+pub(super) fn below(root: &Path) -> Result<Vec<i32>, CgroupError> {
     let mut found = BTreeSet::new();
-    let mut queue: Vec<PathBuf> = vec![cgroup.path.clone()];
+    let mut queue: Vec<PathBuf> = vec![root.to_owned()];
     while let Some(directory) = queue.pop() {
         match members(&directory) {
             Ok(pids) => found.extend(pids),

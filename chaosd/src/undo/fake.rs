@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io,
     os::fd::{BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
     sync::Mutex,
     thread,
 };
@@ -13,7 +14,7 @@ use std::{
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Filter, NetnsId, Outcome, Real, Sysctl, System};
-use crate::process::Identity;
+use crate::{cgroup::line, process::Identity};
 
 /// See the module.
 #[derive(Default)]
@@ -28,6 +29,8 @@ struct State {
     maps: Vec<u32>,
     fenced: Vec<u32>,
     filtered: Vec<u32>,
+    controls: BTreeMap<PathBuf, String>,
+    controllers_in_use: BTreeMap<String, String>,
     writes: usize,
     broken: bool,
 }
@@ -66,6 +69,23 @@ impl Fake {
     /// An interface with filters of ours.
     pub fn add_filters(&self, index: u32) {
         self.state().filtered.push(index);
+    }
+
+    /// A control file, by its path.
+    pub fn set_control(&self, path: impl Into<PathBuf>, text: &str) {
+        self.state().controls.insert(path.into(), text.into());
+    }
+
+    pub fn control(&self, path: impl AsRef<Path>) -> Option<String> {
+        self.state().controls.get(path.as_ref()).cloned()
+    }
+
+    /// Somebody has come to use a controller.
+    pub fn use_controller(&self, controller: &str, how: &str) {
+        let mut state = self.state();
+        state
+            .controllers_in_use
+            .insert(controller.into(), how.into());
     }
 
     pub fn fenced(&self) -> Vec<u32> {
@@ -170,6 +190,71 @@ impl System for Fake {
         self.check()?;
         Ok(who.stat().is_some())
     }
+
+    fn read_control(&self, cgroup: &Path, _id: u64, file: &str) -> io::Result<Option<String>> {
+        let state = self.state();
+        Ok(state.controls.get(&cgroup.join(file)).cloned())
+    }
+
+    fn write_control(&self, cgroup: &Path, _id: u64, file: &str, text: &str) -> io::Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        state.writes += 1;
+        let path = cgroup.join(file);
+        let found = state
+            .controls
+            .get_mut(&path)
+            .ok_or(io::ErrorKind::NotFound)?;
+        *found = written(file, found, text);
+        Ok(())
+    }
+
+    fn uses_controller(
+        &self,
+        _cgroup: &Path,
+        _id: u64,
+        controller: &str,
+    ) -> io::Result<Option<String>> {
+        Ok(self.state().controllers_in_use.get(controller).cloned())
+    }
+}
+
+/// What a control file reads after a write, as the kernel does it.
+fn written(file: &str, found: &str, text: &str) -> String {
+    let (key, fields) = text.split_once(' ').unwrap_or((text, ""));
+    match file {
+        "io.max" => {
+            let set: BTreeMap<&str, &str> = fields
+                .split(' ')
+                .filter_map(|f| f.split_once('='))
+                .collect();
+            let value = |name| {
+                let stands = || line::field(found, key, name).unwrap_or(line::NO_LIMIT);
+                set.get(name).copied().unwrap_or_else(stands)
+            };
+            let names = ["rbps", "wbps", "riops", "wiops"];
+            others(found, key) + &line::of(key, names.map(|name| (name, value(name))))
+        }
+        _ if file.starts_with("blkio.") => {
+            let line = if fields == "0" { "" } else { text };
+            (others(found, key) + line).trim().to_owned()
+        }
+        "cgroup.subtree_control" => {
+            let (sign, name) = text.split_at(1);
+            let words = found.split(' ').filter(|word| *word != name);
+            let stand = words.chain((sign == "+").then_some(name));
+            stand.collect::<Vec<_>>().join(" ").trim().to_owned()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The lines of other devices.
+fn others(found: &str, device: &str) -> String {
+    let others = found
+        .lines()
+        .filter(|line| line.split(' ').next() != Some(device));
+    others.fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// The real machine, without links, maps and filters.

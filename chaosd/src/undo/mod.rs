@@ -6,6 +6,7 @@
 //!
 //! A new kind of change is one file here, one variant, and one line in each `match` below.
 
+mod control;
 mod filters;
 mod link;
 mod map;
@@ -21,6 +22,7 @@ use std::{error::Error, fmt};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    control::{Control, Field, Part},
     filters::{Filter, Filters, Hook},
     link::Link,
     map::Map,
@@ -51,6 +53,8 @@ pub enum Undo {
     Filters(Filters),
     /// Let a process go on.
     Stopped(Stopped),
+    /// Put a control file of a cgroup back.
+    Control(Control),
 }
 
 /// What an undo found to do.
@@ -90,6 +94,7 @@ impl Undo {
             Self::Map(undo) => undo.revert(system),
             Self::Filters(undo) => undo.revert(system),
             Self::Stopped(undo) => undo.revert(system),
+            Self::Control(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
             what: self.to_string(),
@@ -102,7 +107,7 @@ impl Undo {
     /// does: a late owner must not have it in force.
     pub fn acts(&self) -> bool {
         match self {
-            Self::Map(_) | Self::Stopped(_) => true,
+            Self::Map(_) | Self::Stopped(_) | Self::Control(_) => true,
             Self::Link(_) | Self::Sysctl(_) | Self::Filters(_) => false,
         }
     }
@@ -115,6 +120,7 @@ impl Undo {
             Self::Map(undo) => undo.by_hand(),
             Self::Filters(undo) => undo.by_hand(),
             Self::Stopped(undo) => undo.by_hand(),
+            Self::Control(undo) => undo.by_hand(),
         }
     }
 }
@@ -128,6 +134,7 @@ impl fmt::Display for Undo {
             Self::Map(undo) => undo.fmt(f),
             Self::Filters(undo) => undo.fmt(f),
             Self::Stopped(undo) => undo.fmt(f),
+            Self::Control(undo) => undo.fmt(f),
         }
     }
 }
@@ -186,6 +193,27 @@ mod tests {
                 started: 4711,
                 name: "a (b".into(),
             })),
+            Undo::Control(Control {
+                cgroup: "/sys/fs/cgroup/a".into(),
+                id: u64::MAX,
+                file: "io.max".into(),
+                part: Part::Fields {
+                    device: "8:0".into(),
+                    fields: vec![Field {
+                        name: "rbps".into(),
+                        prior: "max".into(),
+                        ours: "4096".into(),
+                    }],
+                },
+            }),
+            Undo::Control(Control {
+                cgroup: "/sys/fs/cgroup".into(),
+                id: 1,
+                file: "cgroup.subtree_control".into(),
+                part: Part::Enabled {
+                    controller: "cpu".into(),
+                },
+            }),
         ];
         for undo in all {
             let text = serde_json::to_string(&undo).unwrap();

@@ -15,6 +15,7 @@ use nix::{
 
 use super::{Filter, Outcome, System};
 use crate::{
+    cgroup,
     process::Identity,
     sys::process::{pidfd_open, pidfd_send_signal},
 };
@@ -103,6 +104,23 @@ impl System for Real {
         }
         pidfd_send_signal(pidfd.as_fd(), Signal::SIGCONT)?;
         Ok(true)
+    }
+
+    fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>> {
+        cgroup::read_control(cgroup, id, file)
+    }
+
+    fn write_control(&self, cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
+        cgroup::write_control(cgroup, id, file, text)
+    }
+
+    fn uses_controller(
+        &self,
+        cgroup: &Path,
+        id: u64,
+        controller: &str,
+    ) -> io::Result<Option<String>> {
+        cgroup::uses_controller(cgroup, id, controller)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an undo asks of the machine, so that its logic can be tested without one.
 
-use std::{error::Error, io, os::fd::BorrowedFd};
+use std::{error::Error, io, os::fd::BorrowedFd, path::Path};
 
 use super::{Filter, Outcome};
 use crate::process::Identity;
@@ -41,4 +41,20 @@ pub trait System: Send + Sync {
 
     /// Sends SIGCONT to that very process. False: it is gone.
     fn go_on(&self, who: &Identity) -> io::Result<bool>;
+
+    /// A control file of the cgroup at this path with this inode, without surrounding blanks.
+    /// None: that cgroup is gone, or it has no such file.
+    fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>>;
+
+    /// Writes a control file of the cgroup at this path with this inode.
+    fn write_control(&self, cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()>;
+
+    /// What would be lost if `controller` were disabled for the cgroups below this one. None:
+    /// nothing.
+    fn uses_controller(
+        &self,
+        cgroup: &Path,
+        id: u64,
+        controller: &str,
+    ) -> io::Result<Option<String>>;
 }

@@ -69,6 +69,29 @@ const DNS: [Package; 4] = [
     },
 ];
 
+/// What the tests of disks start. They are skipped, saying so, where it is not there.
+const DISKS: [Package; 4] = [
+    // Disks that are files.
+    Package {
+        program: "losetup",
+        package: "mount",
+    },
+    // Volumes, as LVM makes them.
+    Package {
+        program: "dmsetup",
+        package: "dmsetup",
+    },
+    Package {
+        program: "mkfs.ext4",
+        package: "e2fsprogs",
+    },
+    // One file system on several disks.
+    Package {
+        program: "mkfs.btrfs",
+        package: "btrfs-progs",
+    },
+];
+
 /// What the laboratory of kernels takes besides.
 const LABORATORY: [Package; 5] = [
     Package {
@@ -110,8 +133,13 @@ const ELSEWHERE: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/lib/qemu", "/usr/libex
 pub fn for_tests() -> Result<()> {
     ensure("system packages", "the tests need", &TESTS)?;
     step::nothing_to_do("system packages", "all there");
-    if let Err(error) = ensure("DNS packages", "the tests of DNS faults need", &DNS) {
-        step::nothing_to_do("DNS packages", &format!("not all there: {error:#}"));
+    for (label, who, packages) in [
+        ("DNS packages", "the tests of DNS faults need", &DNS),
+        ("disk packages", "the tests of disks need", &DISKS),
+    ] {
+        if let Err(error) = ensure(label, who, packages) {
+            step::nothing_to_do(label, &format!("not all there: {error:#}"));
+        }
     }
     Ok(())
 }

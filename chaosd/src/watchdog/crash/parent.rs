@@ -7,7 +7,7 @@ use std::{
     fs, io,
     io::Write,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -120,6 +120,26 @@ impl System for Fused {
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
         self.1.step();
         self.0.go_on(who)
+    }
+
+    fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>> {
+        self.0.read_control(cgroup, id, file)
+    }
+
+    fn write_control(&self, cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
+        self.1.step();
+        self.0.write_control(cgroup, id, file, text)?;
+        self.1.step();
+        Ok(())
+    }
+
+    fn uses_controller(
+        &self,
+        cgroup: &Path,
+        id: u64,
+        controller: &str,
+    ) -> io::Result<Option<String>> {
+        self.0.uses_controller(cgroup, id, controller)
     }
 }
 

@@ -1,0 +1,132 @@
+//! The mount that an open file is on, from mountinfo (`proc_pid_mountinfo(5)`).
+
+use std::{
+    fs::{self, File},
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use super::DeviceError;
+
+/// A line of mountinfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// `ext4`
+    pub kind: String,
+    /// `/dev/sda1`, `server:/export`, or a word.
+    pub source: String,
+    /// The options of the file system itself, unescaped.
+    pub options: String,
+}
+
+/// The mount of an open file. The kernel tells it by id, so that mounts over mounts, bind mounts
+/// and symbolic links are no riddle. None: it is not in this namespace.
+pub(super) fn of(file: &File) -> Result<Option<Mount>, DeviceError> {
+    let read = |path: &str| {
+        fs::read_to_string(path).map_err(|source| DeviceError::read(Path::new(path), source))
+    };
+    let about = read(&format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
+    let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    let mounts = read("/proc/thread-self/mountinfo")?;
+    Ok(id.and_then(|id| find(&mounts, id.trim())))
+}
+
+fn find(mounts: &str, id: &str) -> Option<Mount> {
+    mounts.lines().find_map(|line| {
+        let (place, source) = line.split_once(" - ")?;
+        let mut place = place.split(' ');
+        if place.next() != Some(id) {
+            return None;
+        }
+        let mut source = source.splitn(3, ' ');
+        Some(Mount {
+            point: unescape(place.nth(3)?).into(),
+            kind: source.next()?.to_owned(),
+            source: unescape(source.next()?),
+            options: unescape(source.next().unwrap_or_default()),
+        })
+    })
+}
+
+impl Mount {
+    /// The directories of an overlay, the one that is written to first
+    /// (Documentation/filesystems/overlayfs.rst). Colons in their names are escaped.
+    pub(super) fn layers(&self) -> Vec<PathBuf> {
+        let options = split(&self.options, ',');
+        let value = |name: &'static str| {
+            let options = options.iter().filter_map(|option| option.split_once('='));
+            options
+                .filter(move |(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+        };
+        let mut layers: Vec<String> = value("upperdir").collect();
+        for lower in value("lowerdir") {
+            layers.extend(split(&lower, ':').into_iter().filter(|l| !l.is_empty()));
+        }
+        layers.extend(value("lowerdir+"));
+        layers.extend(value("datadir+"));
+        let plain = |layer: &String| PathBuf::from(layer.replace("\\:", ":").replace("\\,", ","));
+        layers.iter().map(plain).collect()
+    }
+}
+
+/// Splits at a character that is not behind a backslash.
+fn split(text: &str, at: char) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut escaped = false;
+    for c in text.chars() {
+        if c == at && !escaped {
+            parts.push(String::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    parts
+}
+
+/// Undoes the octal escapes of the kernel (`mangle_path` and `seq_escape` of `fs/seq_file.c`).
+fn unescape(text: &str) -> String {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = after
+            .get(..3)
+            .filter(|_| byte == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        plain.push(octal.unwrap_or(byte));
+        rest = if octal.is_some() { &after[3..] } else { after };
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    const MOUNTS: &str = "\
+25 1 254:0 / / rw,relatime - ext4 /dev/root rw,discard
+40 25 0:38 / /merged rw shared:9 master:2 - overlay over\\040lay rw,lowerdir=/l\\134:1:/l2,upperdir=/u,workdir=/w
+41 25 0:39 / /data\\040two rw - btrfs /dev/sdb rw,subvol=/
+42 25 0:40 / /new rw - overlay none rw,lowerdir+=/a,lowerdir+=/b,datadir+=/c";
+
+    #[test]
+    fn a_mount_is_found_by_its_id_whatever_optional_fields_it_has() {
+        let mount = find(MOUNTS, "40").unwrap();
+        assert_eq!(mount.point, Path::new("/merged"));
+        assert_eq!((&*mount.kind, &*mount.source), ("overlay", "over lay"));
+        assert_eq!(find(MOUNTS, "41").unwrap().point, Path::new("/data two"));
+        assert_eq!(find(MOUNTS, "4"), None);
+    }
+
+    #[test]
+    fn the_layers_of_an_overlay_begin_with_the_one_that_is_written() {
+        let layers = |id| find(MOUNTS, id).unwrap().layers();
+        assert_eq!(layers("40"), ["/u", "/l:1", "/l2"].map(PathBuf::from));
+        assert_eq!(layers("42"), ["/a", "/b", "/c"].map(PathBuf::from));
+    }
+}
