@@ -25,6 +25,7 @@ mod hold;
 mod hold_pairs;
 mod hooks;
 mod interfaces;
+mod limits;
 mod loopback;
 mod matching;
 mod netem;

@@ -4,7 +4,13 @@
 
 mod dns;
 
-use std::{collections::HashSet, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -278,6 +284,7 @@ impl Plan {
                 spec: part.spec,
             });
         }
+        check_claims(&resources)?;
         notes.extend(profile.faults.iter().flat_map(fault::notes));
         if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec))
         {
@@ -327,6 +334,36 @@ fn resource(
         spec: spec.clone(),
         bound,
     })
+}
+
+impl Plan {
+    /// What both would change, and only one can put back.
+    pub fn clashes_with(&self, other: &Self) -> Option<String> {
+        let claims = |plan: &Self| -> Vec<String> {
+            let bound = plan.resources.iter().map(|planned| &planned.bound);
+            bound.flat_map(|bound| bound.claims()).collect()
+        };
+        let ours = claims(self);
+        claims(other).into_iter().find(|claim| ours.contains(claim))
+    }
+}
+
+/// No two faults change one thing.
+fn check_claims(resources: &[PlannedResource]) -> Result<(), PlanError> {
+    let mut taken: HashMap<String, &str> = HashMap::new();
+    for planned in resources {
+        for claim in planned.bound.claims() {
+            if let Some(other) = taken.insert(claim.clone(), &planned.spec.name) {
+                return Err(PlanError::Bind {
+                    fault: planned.spec.name.clone(),
+                    why: BindError(format!(
+                        "fault `{other}` changes {claim} too: leave one of them out"
+                    )),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A fault of the plan's, before it is compiled.

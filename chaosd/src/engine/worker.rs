@@ -226,6 +226,14 @@ impl Worker {
         if let Some(watchdog) = &self.planes.watchdog {
             watchdog.armed().map_err(|e| refused(&e))?;
         }
+        for run in &self.runs {
+            if let Some(claim) = run.plan.clashes_with(plan) {
+                return Err(EngineError::Refused(format!(
+                    "{claim} is in the hands of run {}: end that first (chaosd revert {})",
+                    run.id, run.id
+                )));
+            }
+        }
         let system = self.planes.system();
         Machine::arm(id, plan, &self.instance, &system).map_err(|e| refused(&e))
     }

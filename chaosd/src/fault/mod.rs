@@ -132,6 +132,9 @@ pub const KINDS: &[&str] = &[
     "netem",
     "dns",
     "process",
+    "freeze",
+    "cpu-quota",
+    "disk",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

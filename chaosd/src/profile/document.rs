@@ -101,6 +101,9 @@ fn kind(kind: &Kind) -> Value {
         Kind::Netem(netem) => written(netem),
         Kind::Dns(dns) => written(dns),
         Kind::Resource(Resource::Process(process)) => written(process),
+        Kind::Resource(Resource::Freeze(freeze)) => written(freeze),
+        Kind::Resource(Resource::CpuQuota(quota)) => written(quota),
+        Kind::Resource(Resource::Disk(disk)) => written(disk),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

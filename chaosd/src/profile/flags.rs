@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
-use resource::{PlainFlags, ProcessFlags};
+use resource::{CpuQuotaFlags, DiskFlags, FreezeFlags, PlainFlags, ProcessFlags};
 
 use super::{
     Overrides, Problems, Profile, check,
@@ -232,6 +232,12 @@ enum KindFlags {
     Dns(Box<DnsFlags>),
     /// Send processes a signal
     Process(Box<ProcessFlags>),
+    /// Let a cgroup stand still
+    Freeze(Box<FreezeFlags>),
+    /// Leave a cgroup less CPU time
+    CpuQuota(Box<CpuQuotaFlags>),
+    /// Let a cgroup's I/O be slow
+    Disk(Box<DiskFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -341,6 +347,11 @@ impl InjectFlags {
             KindFlags::Netem(flags) => (Shared::of(&flags.shared), "netem", flags.settings()),
             KindFlags::Dns(flags) => (Shared::of(&flags.shared), "dns", flags.settings()),
             KindFlags::Process(flags) => (Shared::plain(&flags.plain), "process", flags.settings()),
+            KindFlags::Freeze(flags) => (Shared::plain(&flags.plain), "freeze", Entries::default()),
+            KindFlags::CpuQuota(flags) => {
+                (Shared::plain(&flags.plain), "cpu-quota", flags.settings())
+            }
+            KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

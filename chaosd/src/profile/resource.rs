@@ -1,10 +1,12 @@
 //! The checked forms of the kinds that act on a machine rather than on packets. Serialized they read
 //! as a profile writes them.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 use serde::{Serialize, Serializer};
+
+use super::units::{Cores, Size};
 
 /// What happens to a machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -12,6 +14,44 @@ use serde::{Serialize, Serializer};
 pub enum Resource {
     /// Processes get signals.
     Process(Process),
+    /// A cgroup stands still.
+    Freeze(Freeze),
+    /// A cgroup gets less CPU time.
+    CpuQuota(CpuQuota),
+    /// A cgroup's I/O is slow.
+    Disk(Disk),
+}
+
+/// `freeze`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Freeze {}
+
+/// `cpu-quota`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CpuQuota {
+    /// CPU time per time, over all its processes: less than it may have now.
+    pub limit: Cores,
+}
+
+/// `disk`: at least one of the limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Disk {
+    /// Anything on the disk, or the disk itself; absolute.
+    pub path: PathBuf,
+    /// Bytes read per second, from 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_bps: Option<Size>,
+    /// Bytes written per second, from 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_bps: Option<Size>,
+    /// Reads per second, from 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_iops: Option<u32>,
+    /// Writes per second, from 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_iops: Option<u32>,
 }
 
 /// `process`
@@ -85,10 +125,20 @@ impl std::fmt::Display for Pattern {
 }
 
 impl Resource {
+    /// False: there is no more and less of it.
+    pub fn grows(&self) -> bool {
+        match self {
+            Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
+        }
+    }
+
     /// The word that asks for it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Process(_) => "process",
+            Self::Freeze(_) => "freeze",
+            Self::CpuQuota(_) => "cpu-quota",
+            Self::Disk(_) => "disk",
         }
     }
 }

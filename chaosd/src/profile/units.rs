@@ -1,6 +1,7 @@
 //! Units as people write them, in types that cannot hold a bad value. Each parses from one word,
 //! and says what to type instead of a bad one.
 
+mod cores;
 mod domain;
 mod duration;
 mod peer;
@@ -12,6 +13,7 @@ mod rate;
 mod size;
 mod tcp_flags;
 
+pub use cores::Cores;
 pub use domain::{DomainName, DomainSet};
 pub use duration::parse_duration;
 pub(crate) use duration::{serialize_duration, serialize_optional_duration};

@@ -7,6 +7,10 @@
 //! Invariant: whatever outlives this process is changed in a transaction of the instance's, by
 //! [`Host::txn`]; whatever else a kind starts dies with it.
 
+mod cpu_quota;
+mod disk;
+mod freeze;
+mod limit;
 mod process;
 mod timeline;
 
@@ -51,6 +55,19 @@ pub enum ActError {
     },
 }
 
+impl ActError {
+    /// What of a revert has failed.
+    fn of(report: &RevertReport) -> Result<(), Self> {
+        match report.failed.first() {
+            Some(failure) => Err(Self::Refused {
+                what: "put everything back while it rests".into(),
+                source: failure.to_string().into(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A kind with its settings, as asked for. Pure.
 pub trait ResourceFault {
     /// What it does, as a sentence without subject: `sends KILL to nginx`.
@@ -67,6 +84,11 @@ pub trait Bound: Debug + Send + Sync {
     fn undo(&self) -> String;
     /// What the user should know of it, as sentences without subject.
     fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// What nobody else may change meanwhile, by name: two faults that change one thing cannot both
+    /// put it back.
+    fn claims(&self) -> Vec<String> {
         Vec::new()
     }
     /// Gets ready to act. What takes long is done here; nothing suffers yet.
@@ -136,5 +158,8 @@ impl Host {
 pub fn fault(resource: &Resource) -> &dyn ResourceFault {
     match resource {
         Resource::Process(process) => process,
+        Resource::Freeze(freeze) => freeze,
+        Resource::CpuQuota(quota) => quota,
+        Resource::Disk(disk) => disk,
     }
 }

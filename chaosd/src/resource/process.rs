@@ -292,14 +292,7 @@ impl Acting for Signalling {
             // It begins anew with the next pulse.
             self.done = false;
             self.next = Duration::ZERO;
-            let report = self.go_on();
-            return match report.failed.into_iter().next() {
-                Some(failure) => Err(ActError::Refused {
-                    what: "let processes go on".into(),
-                    source: failure.to_string().into(),
-                }),
-                None => Ok(None),
-            };
+            return ActError::of(&self.go_on()).map(|()| None);
         }
         if self.done {
             return Ok(None);

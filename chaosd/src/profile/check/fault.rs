@@ -58,6 +58,15 @@ impl Found {
                 }
             }
         }
+        if let (Some(Kind::Resource(resource)), Some(node)) = (&kind, find("ramp"))
+            && !resource.grows()
+        {
+            let what = format!(
+                "ramp beside {}: it holds or it does not; use pulse, or several runs",
+                resource.name()
+            );
+            self.say(&node.at, what);
+        }
         let timeline = self.timeline(&find, run_for);
         let unprotected = match find("unprotected") {
             Some(node) => self.boolean(node),

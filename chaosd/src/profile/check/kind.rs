@@ -62,6 +62,9 @@ impl Found {
     fn resource(&mut self, key: &Key, node: &Node) -> Option<Resource> {
         match key.name.as_str() {
             "process" => self.process(key, node).map(Resource::Process),
+            "freeze" => self.freeze(node).map(Resource::Freeze),
+            "cpu-quota" => self.cpu_quota(key, node).map(Resource::CpuQuota),
+            "disk" => self.disk(key, node).map(Resource::Disk),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ mod dns;
 mod fault;
 mod hold;
 mod kind;
+mod limit;
 mod matching;
 mod netem;
 mod process;
@@ -92,6 +93,15 @@ const DNS_KEYS: &[&str] = &[
     "resolvers",
 ];
 const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
+const CPU_QUOTA_KEYS: &[&str] = &["limit"];
+const DISK_KEYS: &[&str] = &[
+    "path",
+    "device",
+    "read-bps",
+    "write-bps",
+    "read-iops",
+    "write-iops",
+];
 const MATCH_KEYS: &[&str] = &[
     "peers",
     "not-peers",
