@@ -8,4 +8,5 @@ pub mod ioctl;
 pub mod map;
 pub mod netkit;
 pub mod process;
+pub mod shared;
 pub mod test_run;

@@ -133,6 +133,16 @@ pub fn ignore_signals() {
     }
 }
 
+/// Sets the nice value of process `pid`, -20 to 19 (`setpriority(2)`).
+pub fn renice(pid: u32, nice: i8) -> io::Result<()> {
+    // SAFETY: setpriority takes three integers and touches no memory.
+    let answer = unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, nice.into()) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Gives memory that was freed back to the kernel: glibc keeps it for the next allocation
 /// (`malloc_trim(3)`), and an idle daemon has none to make.
 pub fn give_back_memory() {
