@@ -158,10 +158,9 @@ impl Burner {
             // (kernel/cgroup/cpuset.c, `cpuset_attach_task`).
             Work::Cpu { cpu, nice, .. } => {
                 self.pin(*cpu)?;
-                if *nice != 0 {
-                    self.renice(*nice)?;
-                }
+                self.renice(*nice)?;
             }
+            Work::Memory { .. } => {}
         }
         Ok(())
     }
@@ -182,7 +181,12 @@ impl Burner {
 
     fn renice(&self, nice: i8) -> Result<(), BurnError> {
         let error = |source| BurnError::Nice { nice, source };
+        // Also when it is 0: ours, which it was born with, may be another.
         renice(self.pid, nice).map_err(error)?;
+        if nice == 0 {
+            // A session begins with it.
+            return Ok(());
+        }
         // In the root cgroup, and where CONFIG_SCHED_AUTOGROUP is on, time is shared between
         // sessions first, and this is what counts for its own (sched(7)).
         match fs::write(format!("/proc/{}/autogroup", self.pid), nice.to_string()) {

@@ -211,6 +211,7 @@ impl Account {
             cpu_used: Duration::from_nanos(self.used_ns.saturating_sub(self.base_ns)),
             cpu_given_up: time(self.given_up_ns),
             slices: self.spread,
+            ..Progress::default()
         }
     }
 }

@@ -15,6 +15,8 @@ mod clock;
 mod cpu;
 mod demand;
 mod error;
+mod guard;
+mod memory;
 mod page;
 mod process;
 mod progress;
@@ -27,7 +29,8 @@ mod tests;
 use std::time::Duration;
 
 pub use self::{
-    burner::Burner, error::BurnError, process::main, progress::Progress, spread::Spread, work::Work,
+    burner::Burner, error::BurnError, guard::Guard, process::main, progress::Progress,
+    spread::Spread, work::Work,
 };
 
 /// The hidden verb that [`main`] answers to: the binary's first argument.

@@ -98,6 +98,10 @@ mod tests {
             cpu_asked: Duration::from_millis(1500),
             cpu_used: Duration::from_millis(1499),
             cpu_given_up: Duration::from_nanos(1),
+            bytes_asked: 5,
+            bytes_held: 6,
+            bytes_resident: 7,
+            held_back: true,
             ..Progress::default()
         };
         progress.slices.add(0.5);

@@ -24,6 +24,7 @@ use super::{
     COMM, Work,
     burner::{READY, UNABLE},
     cpu,
+    memory::Hoard,
     page::Page,
 };
 use crate::sys::process::{close_all_but, ignore_signals, inherited};
@@ -42,6 +43,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             line.say(READY, "");
             cpu::burn(&line, slice, load);
         }
+        Work::Memory {
+            bytes,
+            lock,
+            guards,
+        } => match Hoard::new(bytes, lock, &guards) {
+            Ok(hoard) => {
+                line.say(READY, "");
+                hoard.keep(&line);
+            }
+            Err(what) => {
+                line.say(UNABLE, &what);
+                return ExitCode::from(2);
+            }
+        },
     }
     ExitCode::SUCCESS
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Spread;
 
 /// How many words it takes in the page.
-pub(super) const WORDS: usize = 9;
+pub(super) const WORDS: usize = 13;
 
 /// What a burner has done since it was started. What it holds is as of its last slice or step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,6 +20,15 @@ pub struct Progress {
     pub cpu_given_up: Duration,
     /// Of slice to slice.
     pub slices: Spread,
+    /// How much memory is wanted now.
+    pub bytes_asked: u64,
+    /// How much of it has been touched and not been given back.
+    pub bytes_held: u64,
+    /// How much memory is resident, by the kernel's own account: less than is held when some was
+    /// swapped.
+    pub bytes_resident: u64,
+    /// It holds less than is asked, since a [`super::Guard`] has no room for more.
+    pub held_back: bool,
 }
 
 impl Progress {
@@ -52,21 +61,17 @@ impl Progress {
             self.slices.squares.to_bits(),
             self.slices.least.to_bits(),
             self.slices.most.to_bits(),
+            self.bytes_asked,
+            self.bytes_held,
+            self.bytes_resident,
+            u64::from(self.held_back),
         ]
     }
 
     pub(super) fn from_words(words: [u64; WORDS]) -> Self {
-        let [
-            work,
-            asked,
-            used,
-            given_up,
-            count,
-            mean,
-            squares,
-            least,
-            most,
-        ] = words;
+        let [work, asked, used, given_up, rest @ ..] = words;
+        let [count, mean, squares, least, most, rest @ ..] = rest;
+        let [bytes_asked, bytes_held, bytes_resident, held_back] = rest;
         Self {
             at_work: Duration::from_nanos(work),
             cpu_asked: Duration::from_nanos(asked),
@@ -79,6 +84,10 @@ impl Progress {
                 least: f64::from_bits(least),
                 most: f64::from_bits(most),
             },
+            bytes_asked,
+            bytes_held,
+            bytes_resident,
+            held_back: held_back != 0,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod birth;
 mod death;
+mod hoard;
 
 use std::{
     env,

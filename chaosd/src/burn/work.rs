@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::BurnError;
+use super::{BurnError, Guard};
 
 const SLICES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(1);
 
@@ -21,6 +21,15 @@ pub enum Work {
         load: f64,
         /// Its nice value: -20 to 19.
         nice: i8,
+    },
+    /// Memory that is resident.
+    Memory {
+        /// How much.
+        bytes: u64,
+        /// Never swapped (`mlock2(2)`). Without it, the kernel may swap what nobody reads.
+        lock: bool,
+        /// Where it stops growing. None: where it ends in the OOM killer, if it comes to that.
+        guards: Vec<Guard>,
     },
 }
 
@@ -40,6 +49,15 @@ impl Work {
             Self::Cpu { nice, .. } if !(-20..=19).contains(nice) => {
                 wrong(format!("a nice value of {nice} (it takes -20 to 19)"))
             }
+            Self::Memory { guards, .. } => {
+                let share = guards.iter().map(Guard::keep_percent);
+                match share.into_iter().find(|p| !(0.0..=100.0).contains(p)) {
+                    Some(percent) => wrong(format!(
+                        "a guard that keeps {percent} % (it takes 0 to 100)"
+                    )),
+                    None => Ok(()),
+                }
+            }
             Self::Cpu { .. } => Ok(()),
         }
     }
@@ -58,10 +76,22 @@ mod tests {
         }
     }
 
+    fn memory(keep_percent: f64) -> Work {
+        Work::Memory {
+            bytes: 1,
+            lock: false,
+            guards: vec![Guard::Host { keep_percent }],
+        }
+    }
+
     #[test]
-    fn slices_loads_and_nice_values_have_their_ranges() {
+    fn what_is_asked_has_its_ranges() {
         let slice = Duration::from_millis(10);
-        for good in [cpu(*SLICES.start(), 0.0, -20), cpu(*SLICES.end(), 1.0, 19)] {
+        for good in [
+            cpu(*SLICES.start(), 0.0, -20),
+            cpu(*SLICES.end(), 1.0, 19),
+            memory(5.0),
+        ] {
             assert!(good.check().is_ok(), "{good:?}");
         }
         for bad in [
@@ -72,6 +102,8 @@ mod tests {
             cpu(slice, f64::NAN, 0),
             cpu(slice, 0.5, 20),
             cpu(slice, 0.5, -21),
+            memory(-1.0),
+            memory(f64::NAN),
         ] {
             let error = bad.check().expect_err("out of its range").to_string();
             assert!(error.contains("it takes"), "{error}");

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod ioctl;
 pub mod map;
+pub mod memory;
 pub mod netkit;
 pub mod process;
 pub mod shared;
