@@ -9,6 +9,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::memory::page_size;
+
+/// The kernel charges a cgroup by so many pages ahead (`MEMCG_CHARGE_BATCH`, mm/memcontrol.c).
+const CHARGED_PAGES: u64 = 64;
+
 /// A limit that is not to be reached. Without any, a burner takes what it is asked to: it is the
 /// first that the OOM killer finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +56,8 @@ enum Open {
         current: File,
         stat: Option<File>,
         keep: f64,
+        /// What the kernel may take beyond what is asked of it.
+        batch: u64,
     },
     Host {
         meminfo: File,
@@ -63,6 +70,10 @@ impl Guards {
     pub(super) fn open(guards: &[Guard]) -> Result<Self, (PathBuf, io::Error)> {
         let open = |path: &Path| File::open(path).map_err(|error| (path.to_owned(), error));
         let keep = |guard: &Guard| guard.keep_percent() / 100.0;
+        let page = page_size().map_err(|error| (PathBuf::from("the size of a page"), error))?;
+        let batch = u64::try_from(page)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(CHARGED_PAGES);
         let opened = guards.iter().map(|guard| match guard {
             Guard::Cgroup {
                 limit,
@@ -74,6 +85,7 @@ impl Guards {
                 current: open(current)?,
                 stat: stat.as_deref().map(open).transpose()?,
                 keep: keep(guard),
+                batch,
             }),
             Guard::Host { .. } => Ok(Open::Host {
                 meminfo: open(Path::new("/proc/meminfo"))?,
@@ -99,12 +111,13 @@ impl Open {
                 current,
                 stat,
                 keep,
+                batch,
             } => {
                 let text = read(limit)?;
                 if text.trim() == "max" {
                     return Some(wanted);
                 }
-                let most = kept(text.trim().parse().ok()?, *keep);
+                let most = kept(text.trim().parse().ok()?, *keep).saturating_sub(*batch);
                 let used: u64 = read(current)?.trim().parse().ok()?;
                 let room = most.saturating_sub(used);
                 match stat {
@@ -201,25 +214,32 @@ mod tests {
 
     #[test]
     fn five_percent_of_the_limit_stay_free() {
-        assert_eq!(room("1000000\n", "200000\n", None), 750_000);
-        assert_eq!(room("1000000\n", "960000\n", None), 0);
+        let batch = u64::try_from(page_size().unwrap()).unwrap() * CHARGED_PAGES;
+        assert_eq!(
+            room("1000000000\n", "200000000\n", None),
+            750_000_000 - batch
+        );
+        assert_eq!(room("1000000000\n", "950000000\n", None), 0);
         assert_eq!(room("max\n", "960000\n", None), ALL);
         assert_eq!(room("9223372036854771712\n", "0\n", None), ALL);
     }
 
     #[test]
     fn page_cache_is_free_where_it_is_told() {
+        let without = room("1000000000\n", "900000000\n", None);
         let v2 = "anon 7\nfile 300000\ninactive_file 100000\nactive_file 50000\n";
-        assert_eq!(room("1000000\n", "900000\n", Some(v2)), 200_000);
+        let told = room("1000000000\n", "900000000\n", Some(v2));
+        assert_eq!(told, without + 150_000);
         let v1 =
             "inactive_file 5\nactive_file 5\ntotal_inactive_file 100000\ntotal_active_file 1\n";
-        assert_eq!(room("1000000\n", "900000\n", Some(v1)), 150_001);
+        let told = room("1000000000\n", "900000000\n", Some(v1));
+        assert_eq!(told, without + 100_001);
     }
 
     #[test]
     fn what_cannot_be_read_has_no_room() {
         assert_eq!(room("", "5\n", None), 0);
-        assert_eq!(room("1000\n", "many\n", None), 0);
+        assert_eq!(room("1000000000\n", "many\n", None), 0);
         let missing = Guard::Cgroup {
             limit: "/no/such/limit".into(),
             current: "/no/such/current".into(),

@@ -69,6 +69,12 @@ const DNS: [Package; 4] = [
     },
 ];
 
+/// What `bench resources` measures beside our own burners.
+const RESOURCES: [Package; 1] = [Package {
+    program: "stress-ng",
+    package: "stress-ng",
+}];
+
 /// What the laboratory of kernels takes besides.
 const LABORATORY: [Package; 5] = [
     Package {
@@ -112,6 +118,9 @@ pub fn for_tests() -> Result<()> {
     step::nothing_to_do("system packages", "all there");
     if let Err(error) = ensure("DNS packages", "the tests of DNS faults need", &DNS) {
         step::nothing_to_do("DNS packages", &format!("not all there: {error:#}"));
+    }
+    if let Err(error) = ensure("stress-ng", "bench resources needs", &RESOURCES) {
+        step::nothing_to_do("stress-ng", &format!("not there: {error:#}"));
     }
     Ok(())
 }
