@@ -1,11 +1,11 @@
 //! Child processes that burn: CPU time or memory, as much of it as is asked, and nothing else.
 //!
-//! A burner is the same binary, started once for each piece of [`Work`], and moved into the cgroup
+//! A burner is the same binary, started once for each piece of `Work`, and moved into the cgroup
 //! whose share it is to take. It does nothing until its parent says how much is wanted, and rests
-//! when the parent has not said so for [`LEASE`]. It dies with its parent, whatever the parent
+//! when the parent has not said so for `LEASE`. It dies with its parent, whatever the parent
 //! dies of, and is the first that the OOM killer takes.
 //!
-//! Parent and burner share one page ([`page`]): the order in it is one word, and what the burner
+//! Parent and burner share one page (`page`): the order in it is one word, and what the burner
 //! did stands beside it, so that neither ever waits for the other, be it stopped, frozen or out of
 //! its quota. A socket between them says only that there is something to read, or that the other
 //! end has died.
