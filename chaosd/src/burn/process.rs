@@ -27,7 +27,7 @@ use super::{
     memory::Hoard,
     page::Page,
 };
-use crate::sys::process::{close_all_but, ignore_signals, inherited};
+use crate::sys::process::{close_all_but, ignore_signals, inherited, share_time};
 
 /// The burner. `args` is what followed [`super::VERB`].
 ///
@@ -97,6 +97,8 @@ fn settle_in(parent: i32) -> io::Result<()> {
     let _named = fs::write("/proc/self/comm", COMM);
     // Raising it takes no right (proc_pid_oom_score_adj(5)).
     fs::write("/proc/self/oom_score_adj", "1000")?;
+    // Nobody else would run beside one of a real-time policy.
+    share_time()?;
     // 0 would be the default of 50 us.
     set_timerslack(1)?;
     Ok(())

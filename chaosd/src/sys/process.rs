@@ -143,6 +143,18 @@ pub fn renice(pid: u32, nice: i8) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes this thread one of those that share time (`SCHED_OTHER`, `sched_setscheduler(2)`): a
+/// real-time policy of whoever started us would be ours too.
+pub fn share_time() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a local of the type that the call reads, which outlives it.
+    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Gives memory that was freed back to the kernel: glibc keeps it for the next allocation
 /// (`malloc_trim(3)`), and an idle daemon has none to make.
 pub fn give_back_memory() {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use nix::sys::signal::{Signal, kill};
 
 use super::*;
-use crate::cgroup::tests::Scratch;
+use crate::{cgroup::tests::Scratch, netlink::tests::skipped};
 
 fn field(pid: u32, name: &str) -> String {
     let status = proc(pid, "status");
@@ -66,6 +66,30 @@ fn it_is_bound_to_its_cpu_with_its_nice_value() {
     // The 19th field (proc_pid_stat(5)); the name holds no space.
     let stat = proc(burner.pid(), "stat");
     assert_eq!(stat.split(' ').nth(18), Some("7"));
+}
+
+#[test]
+fn a_real_time_policy_of_its_parent_is_not_its_own() {
+    let fifo = ["--fifo", "1"];
+    let tried = Command::new("chrt").args(fifo).arg("true").status();
+    if !tried.is_ok_and(|status| status.success()) {
+        return skipped("no chrt, or no real-time policy is granted here");
+    }
+    let binary = env::current_exe().unwrap();
+    let role = this_binary("burner");
+    let mut command = Command::new("chrt");
+    command
+        .args(fifo)
+        .arg(binary)
+        .args(role.get_args())
+        .env(ROLE, "burner");
+    let burner = Burner::start_as(command, &cpu(0.1), &[]).unwrap();
+    // The 41st field (proc_pid_stat(5)) of the thread that burns: the last one, in a test.
+    let tasks = fs::read_dir(format!("/proc/{}/task", burner.pid())).unwrap();
+    let last = tasks.map(|task| task.unwrap().path()).max().unwrap();
+    let stat = fs::read_to_string(last.join("stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    assert_eq!(fields.split(' ').nth(38), Some("0"), "{stat}");
 }
 
 #[test]
