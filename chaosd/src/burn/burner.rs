@@ -9,12 +9,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CpuSet, sched_setaffinity},
     sys::{
         signal::Signal,
@@ -24,7 +23,7 @@ use nix::{
 };
 
 use super::{BurnError, Progress, VERB, Work, clock::now_ns, demand::Order, page::Page};
-use crate::sys::process::{inherit, pidfd_open, pidfd_send_signal, renice};
+use crate::sys::process::{inherit, pidfd_open, pidfd_send_signal, renice, wait_readable};
 
 /// How long it may take to start, on a machine that is busy.
 pub(super) const READY_TIME: Duration = Duration::from_secs(10);
@@ -244,19 +243,5 @@ impl Drop for Burner {
         // In a cgroup that v1's freezer holds it dies when that lets go. Nobody is to wait for it.
         let reaper = thread::Builder::new().name("chaosd-reaper".into());
         let _unreaped_if_there_is_no_thread = reaper.spawn(move || child.wait());
-    }
-}
-
-/// False: the time passed first.
-fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> bool {
-    let until = Instant::now() + time;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Err(Errno::EINTR) => {}
-            Ok(0) => return false,
-            answer => return answer.is_ok(),
-        }
     }
 }

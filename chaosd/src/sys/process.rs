@@ -8,9 +8,14 @@ use std::{
     },
     process::Command,
     sync::Mutex,
+    time::{Duration, Instant},
 };
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{SigHandler, Signal, signal},
+};
 
 /// A pidfd of process `pid` (`pidfd_open(2)`, Linux 5.3). It is close-on-exec.
 ///
@@ -43,6 +48,21 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Waits until there is something to read, or the other end is gone; of a pidfd, until its process
+/// has died. False: the time passed first.
+pub fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => return false,
+            answer => return answer.is_ok(),
+        }
+    }
 }
 
 /// Lets `command`'s process inherit `fds`, under the numbers returned, and no other process.
