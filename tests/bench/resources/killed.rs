@@ -10,9 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 use chaosd::burn::{Burner, Work};
 use chaosd::sys::process::pidfd_open;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::chaosd;
+use super::rival::{NICE, precede};
 use super::watch::Cpus;
 use crate::delay::figures::{median, ms, spread};
 use crate::delay::table::{Row, Table};
@@ -30,7 +32,7 @@ pub fn parent() -> Result<bool> {
             cpu,
             slice: Duration::from_millis(100),
             load: 1.0,
-            nice: 0,
+            nice: NICE,
         },
         Work::Memory {
             bytes: 64 << 20,
@@ -40,7 +42,9 @@ pub fn parent() -> Result<bool> {
     ];
     let mut burners = Vec::new();
     for work in works {
-        burners.push(Burner::start_by(&chaosd()?, &work, &[])?);
+        let burner = Burner::start_by(&chaosd()?, &work, &[])?;
+        precede(Pid::from_raw(burner.pid().try_into()?));
+        burners.push(burner);
     }
     let at_work = |burner: &mut Burner| -> Result<bool> {
         burner.vouch(1.0)?;
