@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::memory::page_size;
 
-/// The kernel charges a cgroup by so many pages ahead (`MEMCG_CHARGE_BATCH`, mm/memcontrol.c).
-const CHARGED_PAGES: u64 = 64;
+/// What the kernel may charge a cgroup beyond the pages of a step: it does so 64 pages ahead
+/// (`MEMCG_CHARGE_BATCH`, mm/memcontrol.c), on a second CPU again if we are moved, and there are
+/// page tables.
+const CHARGED_PAGES: u64 = 3 * 64;
 
 /// A limit that is not to be reached. Without any, a burner takes what it is asked to: it is the
 /// first that the OOM killer finds.
