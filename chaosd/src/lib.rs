@@ -7,6 +7,8 @@
 pub mod api;
 /// The only code that knows aya: load, attach, rules into maps, lease, counters.
 pub mod bpf;
+/// Child processes that burn CPU time or memory.
+pub mod burn;
 /// The only code that knows cgroup files.
 pub mod cgroup;
 /// One file per verb.

@@ -8,7 +8,7 @@ mod answers;
 mod bystanders;
 mod killed;
 mod many;
-mod precedence;
+pub mod precedence;
 mod scene;
 
 use anyhow::{Result, bail};

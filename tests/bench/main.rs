@@ -8,6 +8,7 @@ mod meter;
 mod options;
 mod packet;
 mod plane;
+mod resources;
 mod table;
 mod times;
 
@@ -36,9 +37,11 @@ fn run() -> Result<bool> {
         ["apply", rounds] => apply::run(rounds.parse()?),
         ["delay", ..] => delay::run(&delay::Args::parse_from(&words)),
         ["dns", ..] => dns::run(&dns::Args::parse_from(&words)),
+        ["resources", ..] => resources::run(&resources::Args::parse_from(&words)),
+        [resources::PARENT] => resources::parent(),
         _ => bail!(
             "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
-             bench dns [OPTIONS]"
+             bench dns [OPTIONS] | bench resources [OPTIONS]"
         ),
     }
 }

@@ -39,5 +39,7 @@ pub fn shipped() -> &'static [Shipped] {
         "dns-blackhole",
         "slow-dns",
         "dns-hijack",
+        "kill-one",
+        "frozen-process",
     ]
 }

@@ -6,6 +6,8 @@
 pub mod bpf;
 pub mod ioctl;
 pub mod map;
+pub mod memory;
 pub mod netkit;
 pub mod process;
+pub mod shared;
 pub mod test_run;

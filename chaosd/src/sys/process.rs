@@ -8,9 +8,14 @@ use std::{
     },
     process::Command,
     sync::Mutex,
+    time::{Duration, Instant},
 };
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{SigHandler, Signal, signal},
+};
 
 /// A pidfd of process `pid` (`pidfd_open(2)`, Linux 5.3). It is close-on-exec.
 ///
@@ -43,6 +48,21 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Waits until there is something to read, or the other end is gone; of a pidfd, until its process
+/// has died. False: the time passed first.
+pub fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => return false,
+            answer => return answer.is_ok(),
+        }
+    }
 }
 
 /// Lets `command`'s process inherit `fds`, under the numbers returned, and no other process.
@@ -131,6 +151,28 @@ pub fn ignore_signals() {
         // cannot fail for a valid signal that can be caught.
         let _ignored = unsafe { signal(s, SigHandler::SigIgn) };
     }
+}
+
+/// Sets the nice value of process `pid`, -20 to 19 (`setpriority(2)`).
+pub fn renice(pid: u32, nice: i8) -> io::Result<()> {
+    // SAFETY: setpriority takes three integers and touches no memory.
+    let answer = unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, nice.into()) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Makes this thread one of those that share time (`SCHED_OTHER`, `sched_setscheduler(2)`): a
+/// real-time policy of whoever started us would be ours too.
+pub fn share_time() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a local of the type that the call reads, which outlives it.
+    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Gives memory that was freed back to the kernel: glibc keeps it for the next allocation

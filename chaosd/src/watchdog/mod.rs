@@ -20,12 +20,11 @@ use std::{
         unix::{net::UnixStream, process::CommandExt},
     },
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::Signal,
         socket::{MsgFlags, send},
@@ -35,7 +34,7 @@ use nix::{
 pub use self::process::main;
 use crate::{
     instance::Instance,
-    sys::process::{inherit, pidfd_open, pidfd_send_signal},
+    sys::process::{inherit, pidfd_open, pidfd_send_signal, wait_readable},
 };
 
 /// The hidden verb that [`main`] answers to: the binary's first argument.
@@ -214,20 +213,6 @@ impl Drop for Watchdog {
         drop(self.channel.take());
         if wait_readable(self.pidfd.as_fd(), REVERT_TIME) {
             let _reaped = self.child.wait();
-        }
-    }
-}
-
-/// False: the time passed first.
-fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> bool {
-    let until = Instant::now() + time;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Err(Errno::EINTR) => {}
-            Ok(0) => return false,
-            answer => return answer.is_ok(),
         }
     }
 }

@@ -22,11 +22,10 @@ use nix::{
 
 use super::{
     ALIVE, ARMED, FENCE_AFTER, GOODBYE, HEARTBEAT, IDLE, KILL_AFTER, READY, cgroup::Refuge,
-    wait_readable,
 };
 use crate::{
     instance::{Instance, StateDir},
-    sys::process::{close_all_but, ignore_signals, inherited, pidfd_send_signal},
+    sys::process::{close_all_but, ignore_signals, inherited, pidfd_send_signal, wait_readable},
     undo::{RevertReport, System},
 };
 

@@ -92,6 +92,12 @@ const DISKS: [Package; 4] = [
     },
 ];
 
+/// What `bench resources` measures beside our own burners.
+const RESOURCES: [Package; 1] = [Package {
+    program: "stress-ng",
+    package: "stress-ng",
+}];
+
 /// What the laboratory of kernels takes besides.
 const LABORATORY: [Package; 5] = [
     Package {
@@ -140,6 +146,9 @@ pub fn for_tests() -> Result<()> {
         if let Err(error) = ensure(label, who, packages) {
             step::nothing_to_do(label, &format!("not all there: {error:#}"));
         }
+    }
+    if let Err(error) = ensure("stress-ng", "bench resources needs", &RESOURCES) {
+        step::nothing_to_do("stress-ng", &format!("not there: {error:#}"));
     }
     Ok(())
 }
