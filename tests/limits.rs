@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use support::{Cgroup, Daemon, Instance, Options, Output, Run, wait_until};
 
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 /// Files that limits are written to, by both versions, and those that enable controllers.
 const FILES: [&str; 9] = [
     "cpu.max",
@@ -25,7 +25,7 @@ const FILES: [&str; 9] = [
 ];
 
 /// A cgroup, with one of its name in each v1 hierarchy that there is.
-struct Place {
+pub struct Place {
     members: Vec<Child>,
     twins: Vec<PathBuf>,
     // Last: it is removed when its processes are gone.
@@ -33,7 +33,7 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Result<Option<Self>> {
+    pub fn new() -> Result<Option<Self>> {
         let Some(cgroup) = Cgroup::new()? else {
             return Ok(None);
         };
@@ -48,6 +48,11 @@ impl Place {
             place.twins.push(twin);
         }
         Ok(Some(place))
+    }
+
+    /// As users type it.
+    pub fn path(&self) -> &str {
+        self.cgroup.path()
     }
 
     /// A shell in it, whose process it becomes; returns when it is there.
@@ -127,16 +132,19 @@ fn unified() -> Result<Option<PathBuf>> {
     }))
 }
 
+/// Ends a test on a machine without cgroups.
 macro_rules! place {
     () => {
-        match Place::new()? {
+        match $crate::limits::Place::new()? {
             Some(place) => place,
             None => support::skip!(Ok(()), "this machine has no unified cgroup tree"),
         }
     };
 }
 
-fn start<'a>(daemon: &'a Daemon, place: &Place, fault: &str) -> Result<Run<'a>> {
+pub(crate) use place;
+
+pub fn start<'a>(daemon: &'a Daemon, place: &Place, fault: &str) -> Result<Run<'a>> {
     let mut words = vec!["inject"];
     words.extend(fault.split_whitespace());
     words.extend(["--cgroup", place.cgroup.path()]);
@@ -144,7 +152,7 @@ fn start<'a>(daemon: &'a Daemon, place: &Place, fault: &str) -> Result<Run<'a>> 
 }
 
 /// CPU time that a process has used: user and system, in ticks of 10 ms (`proc_pid_stat(5)`).
-fn ticks(pid: u32) -> u64 {
+pub fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let fields: Vec<u64> = rest
@@ -381,7 +389,7 @@ fn what_another_run_holds_is_refused_and_free_again_when_that_is_over() -> Resul
     Ok(())
 }
 
-fn refused(instance: &Instance, fault: &str) -> Result<Output> {
+pub fn refused(instance: &Instance, fault: &str) -> Result<Output> {
     let text = format!("version: 1\nfaults:\n  - {fault}\n");
     let file = instance.file("profile.yaml", &text)?.display().to_string();
     let output = instance.cli(["plan", &file])?;

@@ -5,6 +5,7 @@ mod laboratory;
 mod scene;
 
 mod bandwidth;
+mod burners;
 mod bystander;
 mod cgroup;
 mod compose;

@@ -7,9 +7,13 @@ use support::{Daemon, Options, Run, wait_until};
 use crate::process::{LONG, sleepers};
 
 /// These profiles, and what they cannot do without.
-pub const MACHINE: [(&str, &[&str]); 2] = [
+pub const MACHINE: [(&str, &[&str]); 6] = [
+    ("cpu-starved", &[]),
     ("frozen-process", &["program=sleep"]),
     ("kill-one", &["program=sleep"]),
+    ("memory-pressure", &[]),
+    ("noisy-neighbour", &[]),
+    ("slow-disk", &["path=/"]),
 ];
 
 fn run<'a>(daemon: &'a Daemon, name: &str, cgroup: &str, sets: &[&str]) -> Result<Run<'a>> {

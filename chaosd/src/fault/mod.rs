@@ -135,6 +135,8 @@ pub const KINDS: &[&str] = &[
     "freeze",
     "cpu-quota",
     "disk",
+    "cpu",
+    "memory",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

@@ -15,7 +15,9 @@ use utoipa::ToSchema;
 use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
-use resource::{CpuQuotaFlags, DiskFlags, FreezeFlags, PlainFlags, ProcessFlags};
+use resource::{
+    CpuFlags, CpuQuotaFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags, ProcessFlags,
+};
 
 use super::{
     Overrides, Problems, Profile, check,
@@ -238,6 +240,10 @@ enum KindFlags {
     CpuQuota(Box<CpuQuotaFlags>),
     /// Let a cgroup's I/O be slow
     Disk(Box<DiskFlags>),
+    /// Burn CPU time
+    Cpu(Box<CpuFlags>),
+    /// Take memory
+    Memory(Box<MemoryFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -352,6 +358,8 @@ impl InjectFlags {
                 (Shared::plain(&flags.plain), "cpu-quota", flags.settings())
             }
             KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
+            KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
+            KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use nix::sys::signal::Signal;
 use serde::{Serialize, Serializer};
 
-use super::units::{Cores, Size};
+use super::units::{Cores, Percent, Size};
 
 /// What happens to a machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +20,78 @@ pub enum Resource {
     CpuQuota(CpuQuota),
     /// A cgroup's I/O is slow.
     Disk(Disk),
+    /// CPU time is burned.
+    Cpu(Cpu),
+    /// Memory is taken.
+    Memory(Memory),
+}
+
+/// `cpu`
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cpu {
+    /// At full intensity; not 0.
+    pub load: Percent,
+    /// Of what.
+    pub of: LoadOf,
+    /// On so many, the first ones; `None`, and `cpus` is empty: on all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<NonZeroU32>,
+    /// On these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<u32>,
+    /// The time in which it burns once and rests once: 1 ms to 1 s (default 100 ms).
+    #[serde(serialize_with = "super::units::serialize_duration")]
+    pub slice: Duration,
+    /// Nice value: -20 to 19 (default 0).
+    pub priority: i8,
+}
+
+/// What a load is a share of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadOf {
+    /// Of the CPU time that the target may have, which without a quota is all.
+    Quota,
+    /// Of each core that is burned on.
+    Core,
+}
+
+/// `memory`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Memory {
+    /// At full intensity.
+    #[serde(flatten)]
+    pub much: Much,
+    /// Of what `percent` is a share, and what `leave` leaves something of.
+    pub of: MemoryOf,
+    /// The kernel may swap it.
+    pub swap: bool,
+    /// It goes on until the OOM killer comes; else it stops before a limit.
+    pub oom: bool,
+}
+
+/// How much memory; not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Much {
+    /// So many bytes.
+    Size(Size),
+    /// A share.
+    Percent(Percent),
+    /// All that is free but for so many bytes.
+    Leave(Size),
+}
+
+/// Whose memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryOf {
+    /// What the target may have, which without a limit is the host's.
+    Limit,
+    /// The host's.
+    Host,
 }
 
 /// `freeze`
@@ -128,6 +200,7 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
+            Self::Cpu(_) | Self::Memory(_) => true,
             Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
         }
     }
@@ -139,6 +212,8 @@ impl Resource {
             Self::Freeze(_) => "freeze",
             Self::CpuQuota(_) => "cpu-quota",
             Self::Disk(_) => "disk",
+            Self::Cpu(_) => "cpu",
+            Self::Memory(_) => "memory",
         }
     }
 }

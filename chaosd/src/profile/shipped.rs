@@ -41,5 +41,9 @@ pub fn shipped() -> &'static [Shipped] {
         "dns-hijack",
         "kill-one",
         "frozen-process",
+        "cpu-starved",
+        "noisy-neighbour",
+        "memory-pressure",
+        "slow-disk",
     ]
 }

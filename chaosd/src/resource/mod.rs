@@ -7,10 +7,13 @@
 //! Invariant: whatever outlives this process is changed in a transaction of the instance's, by
 //! [`Host::txn`]; whatever else a kind starts dies with it.
 
+mod burners;
+mod cpu;
 mod cpu_quota;
 mod disk;
 mod freeze;
 mod limit;
+mod memory;
 mod process;
 mod timeline;
 
@@ -161,5 +164,7 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Freeze(freeze) => freeze,
         Resource::CpuQuota(quota) => quota,
         Resource::Disk(disk) => disk,
+        Resource::Cpu(cpu) => cpu,
+        Resource::Memory(memory) => memory,
     }
 }

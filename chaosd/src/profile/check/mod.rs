@@ -6,6 +6,7 @@ mod fault;
 mod hold;
 mod kind;
 mod limit;
+mod load;
 mod matching;
 mod netem;
 mod process;
@@ -93,6 +94,8 @@ const DNS_KEYS: &[&str] = &[
     "resolvers",
 ];
 const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
+const CPU_KEYS: &[&str] = &["load", "of", "cores", "cpus", "slice", "priority"];
+const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

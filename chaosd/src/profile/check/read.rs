@@ -10,9 +10,9 @@ use crate::profile::{
 };
 
 use super::{
-    BANDWIDTH_KEYS, CORRUPT_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_KEYS, DNS_KEYS, DROP_KEYS,
-    DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS, NETEM_KEYS, PROCESS_KEYS, REORDER_KEYS, RESET_KEYS,
-    ROOT_KEYS,
+    BANDWIDTH_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_KEYS, DNS_KEYS,
+    DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS, MEMORY_KEYS, NETEM_KEYS, PROCESS_KEYS,
+    REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
 };
 use crate::fault::KINDS;
 
@@ -33,6 +33,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("process", PROCESS_KEYS),
     ("cpu-quota", CPU_QUOTA_KEYS),
     ("disk", DISK_KEYS),
+    ("cpu", CPU_KEYS),
+    ("memory", MEMORY_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 

@@ -99,3 +99,79 @@ impl DiskFlags {
         ])
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct CpuFlags {
+    /// Share that is burned, such as 50%
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    load: Option<String>,
+    /// What it is a share of: quota (the target's CPU time) or core (default: quota)
+    #[arg(long)]
+    of: Option<String>,
+    /// On so many cores (default: all)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    cores: Option<String>,
+    /// On these CPUs, such as 0 or 2-3 (repeatable)
+    #[arg(long = "cpu", value_name = "CPU")]
+    cpus: Vec<String>,
+    /// Time in which it burns once and rests once, 1ms to 1s (default: 100ms)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    slice: Option<String>,
+    /// Nice value, -20 to 19 (default: 0)
+    #[arg(long, value_name = "NICE", allow_hyphen_values = true)]
+    priority: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl CpuFlags {
+    pub(super) fn settings(&self) -> Entries {
+        let mut map = Entries::words([
+            ("load", "--load", &self.load),
+            ("of", "--of", &self.of),
+            ("cores", "--cores", &self.cores),
+            ("slice", "--slice", &self.slice),
+            ("priority", "--priority", &self.priority),
+        ]);
+        map.list("cpus", "--cpu", &self.cpus);
+        map
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct MemoryFlags {
+    /// How much, such as 256MiB
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    size: Option<String>,
+    /// How much, as a share of --of
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    percent: Option<String>,
+    /// Take all that is free of --of but for this much
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    leave: Option<String>,
+    /// limit (the target's) or host (default: limit)
+    #[arg(long)]
+    of: Option<String>,
+    /// Let the kernel swap it
+    #[arg(long)]
+    swap: bool,
+    /// Go on until the OOM killer comes, rather than stop before a limit
+    #[arg(long)]
+    oom: bool,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl MemoryFlags {
+    pub(super) fn settings(&self) -> Entries {
+        let mut map = Entries::words([
+            ("size", "--size", &self.size),
+            ("percent", "--percent", &self.percent),
+            ("leave", "--leave", &self.leave),
+            ("of", "--of", &self.of),
+        ]);
+        map.switch("swap", "--swap", self.swap);
+        map.switch("oom", "--oom", self.oom);
+        map
+    }
+}

@@ -1,0 +1,85 @@
+//! What `cpu` and `memory` have in common: child processes in the target's cgroup, which die with
+//! chaosd and rest when it is late (`burn`).
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    burn::{Burner, Progress, Work},
+    cgroup::{self, Controller, Version},
+    plan::Scope,
+    undo::RevertReport,
+};
+
+use super::{ActError, Now};
+
+/// A burner belongs to the same cgroup in every hierarchy, as any process of the target.
+const HIERARCHIES: [Controller; 5] = [
+    Controller::Cpu,
+    Controller::Memory,
+    Controller::Io,
+    Controller::Freezer,
+    Controller::Pids,
+];
+
+/// Where burners of a target enter: its `cgroup.procs`, of both versions; of a host the root's.
+pub(super) fn entrances(scope: &Scope) -> Vec<PathBuf> {
+    let Some(cgroup) = &scope.cgroup else {
+        return cgroup::unified()
+            .map(|tree| tree.join("cgroup.procs"))
+            .into_iter()
+            .collect();
+    };
+    let mut directories = vec![cgroup.path.clone()];
+    for controller in HIERARCHIES {
+        if let Ok(place) = controller.place(cgroup)
+            && place.version == Version::V1
+            && !directories.contains(&place.directory)
+        {
+            directories.push(place.directory);
+        }
+    }
+    directories
+        .into_iter()
+        .map(|directory| directory.join("cgroup.procs"))
+        .collect()
+}
+
+/// Burners at work.
+pub(super) struct Burners(Vec<Burner>);
+
+impl Burners {
+    /// Starts one for each piece of work. They burn nothing yet.
+    pub fn start(work: &[Work], into: &[PathBuf]) -> Result<Self, ActError> {
+        let burners: Result<Vec<Burner>, _> =
+            work.iter().map(|work| Burner::start(work, into)).collect();
+        let burners = burners.map_err(|source| ActError::Refused {
+            what: "start a burner".into(),
+            source: crate::undo::chain(&source).into(),
+        })?;
+        Ok(Self(burners))
+    }
+
+    /// Says how much is wanted.
+    pub fn act(&self, now: Now) -> Result<Option<Duration>, ActError> {
+        for burner in &self.0 {
+            burner
+                .vouch(now.intensity)
+                .map_err(|source| ActError::Refused {
+                    what: "speak to a burner".into(),
+                    source: source.into(),
+                })?;
+        }
+        Ok(None)
+    }
+
+    /// What each has done.
+    pub fn progress(&mut self) -> Vec<Progress> {
+        self.0.iter_mut().map(Burner::progress).collect()
+    }
+
+    /// They are killed, and have changed nothing that would have to be put back.
+    pub fn end(self) -> RevertReport {
+        drop(self.0);
+        RevertReport::default()
+    }
+}

@@ -1,0 +1,186 @@
+//! `cpu`: CPU time is burned, in controlled slices, beside the target's own processes.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use nix::{sched::sched_getaffinity, unistd::Pid};
+
+use crate::{
+    burn::Work,
+    cgroup::limits::cpu,
+    plan::Scope,
+    profile::{Cpu, LoadOf},
+    report::Verdict,
+    undo::RevertReport,
+};
+
+use super::{
+    ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
+    burners::{Burners, entrances},
+};
+
+impl ResourceFault for Cpu {
+    fn what(&self) -> String {
+        let whose = match self.of {
+            LoadOf::Quota => "of the target's CPU time",
+            LoadOf::Core => "of each core",
+        };
+        format!("burns {} {whose}", self.load)
+    }
+
+    fn bind(&self, scope: &Scope, _: u64) -> Result<Arc<dyn Bound>, BindError> {
+        let online = online()?;
+        let cpus = self.chosen(&online)?;
+        let quota = match (&scope.cgroup, self.of) {
+            (Some(cgroup), LoadOf::Quota) => {
+                let held = cpu::in_force(cgroup).map_err(|e| BindError(crate::undo::chain(&e)))?;
+                held.and_then(|(quota, _)| quota.share())
+            }
+            _ => None,
+        };
+        let share = self.load.get() / 100.0;
+        // Of how many cores it is a share; without a quota a target may have them all.
+        #[expect(clippy::cast_precision_loss, reason = "some thousand cores")]
+        let (cores, all) = match (self.of, quota) {
+            (LoadOf::Core, _) => (cpus.len() as f64, cpus.len() as f64),
+            (LoadOf::Quota, None) => (online.len() as f64, online.len() as f64),
+            (LoadOf::Quota, Some(quota)) => (quota as f64 / cpu::CORE as f64, online.len() as f64),
+        };
+        let wanted = share * cores.min(all);
+        #[expect(clippy::cast_precision_loss, reason = "some thousand cores")]
+        let each = wanted / cpus.len() as f64;
+        if each > 1.0 {
+            return Err(BindError(format!(
+                "{} of {cores} cores is more than {} burners can take: name more cores",
+                self.load,
+                cpus.len()
+            )));
+        }
+        Ok(Arc::new(Load {
+            work: cpus
+                .iter()
+                .map(|cpu| Work::Cpu {
+                    cpu: *cpu,
+                    slice: self.slice,
+                    load: each,
+                    nice: self.priority,
+                })
+                .collect(),
+            cpus,
+            wanted,
+            slice: self.slice,
+            into: entrances(scope),
+        }))
+    }
+}
+
+impl Cpu {
+    fn chosen(&self, online: &[u32]) -> Result<Vec<u32>, BindError> {
+        let listed = || {
+            let words: Vec<String> = online.iter().map(ToString::to_string).collect();
+            words.join(", ")
+        };
+        if let Some(absent) = self.cpus.iter().find(|cpu| !online.contains(cpu)) {
+            return Err(BindError(format!(
+                "there is no CPU {absent}; there are: {}",
+                listed()
+            )));
+        }
+        if !self.cpus.is_empty() {
+            return Ok(self.cpus.clone());
+        }
+        let count = self
+            .cores
+            .map_or(online.len(), |cores| cores.get() as usize);
+        if count > online.len() {
+            return Err(BindError(format!(
+                "{count} cores are more than there are: {}",
+                online.len()
+            )));
+        }
+        Ok(online[..count].to_vec())
+    }
+}
+
+/// The CPUs that this process may use.
+fn online() -> Result<Vec<u32>, BindError> {
+    let failed = |e| BindError(format!("failed to find the CPUs: {e}"));
+    let set = sched_getaffinity(Pid::from_raw(0)).map_err(failed)?;
+    let has = |cpu: &usize| set.is_set(*cpu).unwrap_or(false);
+    let all = (0..nix::sched::CpuSet::count()).filter(has);
+    Ok(all.filter_map(|cpu| u32::try_from(cpu).ok()).collect())
+}
+
+#[derive(Debug)]
+struct Load {
+    work: Vec<Work>,
+    cpus: Vec<u32>,
+    /// In cores, over all burners.
+    wanted: f64,
+    slice: Duration,
+    into: Vec<PathBuf>,
+}
+
+impl Bound for Load {
+    fn mechanism(&self) -> String {
+        let cpus: Vec<String> = self.cpus.iter().map(ToString::to_string).collect();
+        let into: Vec<String> = self
+            .into
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        format!(
+            "a process pinned to each of CPU {}, {:.2} cores together, in slices of {}, in {}",
+            cpus.join(", "),
+            self.wanted,
+            humantime::format_duration(self.slice),
+            into.join(", ")
+        )
+    }
+
+    fn undo(&self) -> String {
+        "the processes are killed; they die with chaosd by themselves".into()
+    }
+
+    fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
+        Ok(Box::new(Burning {
+            burners: Burners::start(&self.work, &self.into)?,
+            wanted: self.wanted,
+        }))
+    }
+}
+
+struct Burning {
+    burners: Burners,
+    wanted: f64,
+}
+
+impl Acting for Burning {
+    fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
+        self.burners.act(now)
+    }
+
+    fn effect(&mut self) -> (Effect, Verdict) {
+        let progress = self.burners.progress();
+        let asked: f64 = progress.iter().map(|p| p.load_asked() * 100.0).sum();
+        let reached: f64 = progress.iter().map(|p| p.load_reached() * 100.0).sum();
+        let full = self.wanted * 100.0;
+        let effect = Effect {
+            told: format!(
+                "burned {reached:.2} % of a core of the {asked:.2} % that were asked for, {full:.2} % at full intensity"
+            ),
+            asked: Some(asked),
+            reached: Some(reached),
+            unit: "percent-of-a-core".into(),
+        };
+        let verdict = if reached > 0.0 {
+            Verdict::Effective
+        } else {
+            Verdict::Ineffective
+        };
+        (effect, verdict)
+    }
+
+    fn end(self: Box<Self>) -> RevertReport {
+        self.burners.end()
+    }
+}

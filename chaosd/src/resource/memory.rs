@@ -1,0 +1,237 @@
+//! `memory`: memory is taken, resident, in the target's cgroup, and given back.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    burn::{Guard, Work},
+    cgroup::{Controller, Place, Version},
+    plan::Scope,
+    profile::{Memory, MemoryOf, Much, units::Size},
+    report::Verdict,
+    undo::RevertReport,
+};
+
+use super::{
+    ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
+    burners::{Burners, entrances},
+};
+
+/// What stays free of a limit, in percent.
+const KEEP: f64 = 5.0;
+/// The kernel says "no limit" by a number that no machine has.
+const NO_LIMIT: u64 = 1 << 60;
+
+impl ResourceFault for Memory {
+    fn what(&self) -> String {
+        let of = match self.of {
+            MemoryOf::Limit => "the target's limit",
+            MemoryOf::Host => "the host's memory",
+        };
+        match self.much {
+            Much::Size(size) => format!("takes {size} of memory"),
+            Much::Percent(percent) => format!("takes {percent} of {of}"),
+            Much::Leave(size) => format!("takes all but {size} of {of}"),
+        }
+    }
+
+    fn bind(&self, scope: &Scope, _: u64) -> Result<Arc<dyn Bound>, BindError> {
+        let place = scope
+            .cgroup
+            .as_ref()
+            .and_then(|cgroup| Controller::Memory.place(cgroup).ok())
+            .filter(|place| place.enable.is_empty());
+        let limits = place.as_ref().map(limits).unwrap_or_default();
+        let lowest = limits.iter().min_by_key(|limit| limit.most);
+        let host = Meminfo::read()?;
+        let (most, used) = match (self.of, lowest) {
+            (MemoryOf::Limit, Some(limit)) => (limit.most, limit.used),
+            _ => (host.total, host.total.saturating_sub(host.available)),
+        };
+        let bytes = match self.much {
+            Much::Size(size) => size.bytes(),
+            Much::Percent(percent) => share(most, percent.get()),
+            Much::Leave(size) => most.saturating_sub(used).saturating_sub(size.bytes()),
+        };
+        if bytes == 0 {
+            return Err(BindError(format!(
+                "there is nothing to take: {} of {} are in use",
+                Size::new(used).unwrap_or(Size::MOST),
+                Size::new(most).unwrap_or(Size::MOST)
+            )));
+        }
+        let mut guards = Vec::new();
+        if !self.oom {
+            guards.extend(limits.into_iter().map(|limit| limit.guard));
+            guards.push(Guard::Host { keep_percent: KEEP });
+        }
+        Ok(Arc::new(Hoard {
+            work: Work::Memory {
+                bytes,
+                lock: !self.swap,
+                guards,
+            },
+            bytes,
+            oom: self.oom,
+            into: entrances(scope),
+        }))
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "to a byte in a thousand million million"
+)]
+fn share(most: u64, percent: f64) -> u64 {
+    (most as f64 * percent / 100.0) as u64
+}
+
+/// A limit of the target's, or of a cgroup above it.
+struct Limit {
+    most: u64,
+    used: u64,
+    guard: Guard,
+}
+
+/// From the target up to the root, those that limit.
+fn limits(place: &Place) -> Vec<Limit> {
+    let (limit, current) = match place.version {
+        Version::V2 => ("memory.max", "memory.current"),
+        Version::V1 => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    };
+    let read = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let of = |directory: &Path| {
+        let (limit, current) = (directory.join(limit), directory.join(current));
+        // `max` is no number.
+        let most = read(&limit).filter(|most| *most < NO_LIMIT)?;
+        Some(Limit {
+            most,
+            used: read(&current)?,
+            guard: Guard::Cgroup {
+                limit,
+                current,
+                stat: Some(directory.join("memory.stat")),
+                keep_percent: KEEP,
+            },
+        })
+    };
+    let inside = |directory: &&Path| directory.starts_with(&place.root);
+    place
+        .directory
+        .ancestors()
+        .take_while(inside)
+        .filter_map(of)
+        .collect()
+}
+
+/// In bytes (`proc_meminfo(5)`).
+struct Meminfo {
+    total: u64,
+    available: u64,
+}
+
+impl Meminfo {
+    fn read() -> Result<Self, BindError> {
+        let text = fs::read_to_string("/proc/meminfo");
+        let text = text.map_err(|e| BindError(format!("failed to read /proc/meminfo: {e}")))?;
+        let of = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let number = line.trim_start_matches(':').trim().split(' ').next()?;
+            Some(number.parse::<u64>().ok()? * 1024)
+        };
+        let whole = of("MemTotal").zip(of("MemAvailable"));
+        let (total, available) =
+            whole.ok_or_else(|| BindError("/proc/meminfo has no MemAvailable".into()))?;
+        Ok(Self { total, available })
+    }
+}
+
+#[derive(Debug)]
+struct Hoard {
+    work: Work,
+    bytes: u64,
+    oom: bool,
+    into: Vec<PathBuf>,
+}
+
+impl Bound for Hoard {
+    fn mechanism(&self) -> String {
+        let into: Vec<String> = self
+            .into
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        format!(
+            "a process that holds {}, in {}",
+            Size::new(self.bytes).unwrap_or(Size::MOST),
+            into.join(", ")
+        )
+    }
+
+    fn undo(&self) -> String {
+        "the process is killed; it dies with chaosd by itself".into()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        if self.oom {
+            vec!["goes on until the OOM killer comes: its own process is the first to die, and others of the target may follow".into()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
+        Ok(Box::new(Holding {
+            burners: Burners::start(std::slice::from_ref(&self.work), &self.into)?,
+            most: 0,
+        }))
+    }
+}
+
+struct Holding {
+    burners: Burners,
+    /// The most that it held.
+    most: u64,
+}
+
+impl Acting for Holding {
+    fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
+        self.burners.act(now)
+    }
+
+    fn effect(&mut self) -> (Effect, Verdict) {
+        let progress = self.burners.progress();
+        let asked: u64 = progress.iter().map(|p| p.bytes_asked).sum();
+        let held: u64 = progress.iter().map(|p| p.bytes_resident).sum();
+        self.most = self.most.max(held);
+        let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
+        let guarded = if progress.iter().any(|p| p.held_back) {
+            ": the rest would meet a limit"
+        } else {
+            ""
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a number for people")]
+        let effect = Effect {
+            told: format!("holds {} of {} asked for{guarded}", said(held), said(asked)),
+            asked: Some(asked as f64),
+            reached: Some(held as f64),
+            unit: "bytes".into(),
+        };
+        let verdict = if self.most > 0 {
+            Verdict::Effective
+        } else {
+            Verdict::Ineffective
+        };
+        (effect, verdict)
+    }
+
+    fn end(self: Box<Self>) -> RevertReport {
+        self.burners.end()
+    }
+}

@@ -1,0 +1,144 @@
+//! `cpu` and `memory`: what is burned is what was asked for, in the target's cgroup, and it is gone
+//! with the run, and with chaosd.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use support::{Daemon, Instance, Options, wait_until};
+
+use crate::limits::{LONG, place, refused, start, ticks};
+
+/// The burners of a daemon, dead ones left out.
+fn burners(daemon: &Daemon) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let of_it = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = format!(" {} ", daemon.pid());
+        stat.contains("(chaosd-burn)")
+            && stat.rsplit_once(") ").is_some_and(|(_, rest)| {
+                rest.get(1..).is_some_and(|rest| rest.starts_with(&parent))
+                    && !rest.starts_with('Z')
+            })
+    };
+    pids.filter(of_it).collect()
+}
+
+/// True while that process is there.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// In bytes (`proc_pid_status(5)`).
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() * 1024
+}
+
+#[test]
+fn a_load_is_burned_in_the_target_s_cgroup_and_ends_with_the_run() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(
+        &daemon,
+        &place,
+        "cpu --load 30% --of core --cpu 0 --slice 20ms",
+    )?;
+    let burners = burners(&daemon);
+    let [burner] = burners[..] else {
+        anyhow::bail!("{burners:?}");
+    };
+    let of = std::fs::read_to_string(format!("/proc/{burner}/cgroup"))?;
+    ensure!(of.contains(place.path()), "{of}");
+    let (before, since) = (ticks(burner), Instant::now());
+    std::thread::sleep(Duration::from_secs(3));
+    #[expect(clippy::cast_precision_loss, reason = "some hundred ticks")]
+    let used = (ticks(burner) - before) as f64 / 100.0 / since.elapsed().as_secs_f64();
+    let told = run.revert()?;
+    // On a machine that others use it may get less than it asks for, never more.
+    ensure!((0.1..0.33).contains(&used), "{used} of a core: {told:?}");
+    ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
+    ensure!(!lives(burner), "it is still there");
+    Ok(())
+}
+
+#[test]
+fn memory_grows_to_what_was_asked_for_and_is_given_back() -> Result<()> {
+    const ASKED: u64 = 64 << 20;
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "memory --size 64MiB --ramp 2s")?;
+    let burners = burners(&daemon);
+    let [burner] = burners[..] else {
+        anyhow::bail!("{burners:?}");
+    };
+    let holds = |share: u64| wait_until(LONG, || resident(burner) >= ASKED / 100 * share);
+    ensure!(
+        holds(20) && resident(burner) < ASKED / 100 * 90,
+        "{}",
+        resident(burner)
+    );
+    ensure!(holds(98), "{}", resident(burner));
+    std::thread::sleep(Duration::from_millis(500));
+    ensure!(resident(burner) < ASKED / 100 * 104, "{}", resident(burner));
+    let told = run.revert()?;
+    ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
+    ensure!(!lives(burner), "it is still there");
+    Ok(())
+}
+
+#[test]
+fn burners_die_with_the_daemon_and_rest_when_it_stands_still() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "cpu --load 20% --of core --cpu 0")?;
+    let burner = burners(&daemon);
+    let [burner] = burner[..] else {
+        anyhow::bail!("{burner:?}");
+    };
+    daemon.kill(Signal::SIGSTOP)?;
+    let rests = wait_until(LONG, || {
+        let before = ticks(burner);
+        std::thread::sleep(Duration::from_millis(500));
+        ticks(burner) <= before + 1
+    });
+    ensure!(rests, "it burns on for a daemon that stands still");
+    daemon.kill(Signal::SIGKILL)?;
+    ensure!(
+        wait_until(LONG, || !lives(burner)),
+        "it outlives the daemon"
+    );
+    drop(run);
+    Ok(())
+}
+
+#[test]
+fn a_load_that_cannot_be_is_refused_with_what_to_type_instead() -> Result<()> {
+    let instance = Instance::new()?;
+    for (fault, said) in [
+        ("cpu: {}", "cpu needs a load"),
+        ("cpu: 0%", "0% is nothing"),
+        ("cpu: {load: 50%, cpus: 8191}", "there is no CPU 8191"),
+        ("cpu: {load: 50%, cpus: 3-1}", "is not a CPU or a range"),
+        ("cpu: {load: 50%, cores: 100000}", "more than there are"),
+        ("cpu: {load: 50%, cores: 1, cpus: 0}", "cpus beside cores"),
+        ("cpu: {load: 50%, slice: 2s}", "did you mean `1s`?"),
+        ("cpu: {load: 50%, priority: 20}", "is not a nice value"),
+        ("cpu: {load: 50%, of: limit}", "what load is a share of"),
+        ("memory: {}", "memory needs size, percent or leave"),
+        ("memory: 0", "0 bytes are nothing"),
+        ("memory: {size: 1MB, leave: 1MB}", "leave beside size"),
+        ("memory: {leave: 1TB}", "there is nothing to take"),
+    ] {
+        let output = refused(&instance, fault)?;
+        ensure!(output.stderr.contains(said), "{said}: {}", output.stderr);
+    }
+    Ok(())
+}
