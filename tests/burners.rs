@@ -10,7 +10,7 @@ use support::{Daemon, Instance, Options, wait_until};
 use crate::limits::{LONG, place, refused, start, ticks};
 
 /// The burners of a daemon, dead ones left out.
-fn burners(daemon: &Daemon) -> Vec<u32> {
+pub fn burners(daemon: &Daemon) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let of_it = |pid: &u32| {
@@ -33,7 +33,7 @@ fn lives(pid: u32) -> bool {
 }
 
 /// In bytes (`proc_pid_status(5)`).
-fn resident(pid: u32) -> u64 {
+pub fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status
         .lines()

@@ -56,7 +56,7 @@ impl Place {
     }
 
     /// A shell in it, whose process it becomes; returns when it is there.
-    fn run(&mut self, script: &str) -> Result<u32> {
+    pub fn run(&mut self, script: &str) -> Result<u32> {
         let pid = self.spawn(script)?;
         let inside = wait_until(LONG, || {
             std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
@@ -81,7 +81,7 @@ impl Place {
     }
 
     /// What all files say that a limit could change, of it and of those above it.
-    fn files(&self) -> Result<BTreeMap<PathBuf, String>> {
+    pub fn files(&self) -> Result<BTreeMap<PathBuf, String>> {
         let name = self.cgroup.path().trim_start_matches('/');
         let mut directories = self.twins.clone();
         if let Some(tree) = unified()? {
@@ -166,7 +166,7 @@ pub fn ticks(pid: u32) -> u64 {
 }
 
 /// The share of a core that a process gets for a while.
-fn share(pid: u32) -> f64 {
+pub fn share(pid: u32) -> f64 {
     let (before, since) = (ticks(pid), Instant::now());
     std::thread::sleep(Duration::from_secs(2));
     #[expect(clippy::cast_precision_loss, reason = "some hundred ticks")]
@@ -243,13 +243,18 @@ fn a_pulse_freezes_and_thaws_in_turn() -> Result<()> {
 }
 
 /// A disk of its own, on a file.
-struct Loop {
+pub struct Loop {
     device: String,
     file: PathBuf,
 }
 
 impl Loop {
-    fn new(name: &str) -> Result<Self> {
+    /// The device, as a path.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    pub fn new(name: &str) -> Result<Self> {
         let name = format!("chaosd-test-{}-{name}", std::process::id());
         let file = std::env::temp_dir().join(name);
         std::fs::File::create(&file)?.set_len(64 << 20)?;
@@ -277,7 +282,7 @@ impl Drop for Loop {
 }
 
 /// Writes 4 MB past the page cache in the cgroup; how long that took.
-fn write(place: &mut Place, device: &str) -> Result<Duration> {
+pub fn write(place: &mut Place, device: &str) -> Result<Duration> {
     let since = Instant::now();
     place.spawn(&format!(
         "exec dd if=/dev/zero of={device} bs=100k count=40 oflag=direct 2>/dev/null"

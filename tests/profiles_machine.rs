@@ -1,10 +1,14 @@
 //! The profiles that ship of faults that act on the machine: each acts as it says, and what it changed
 //! is as before afterwards.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use support::{Daemon, Options, Run, wait_until};
 
-use crate::process::{LONG, sleepers};
+use crate::burners::{burners, resident};
+use crate::limits::{LONG, Loop, place, share, ticks, write};
+use crate::process::sleepers;
 
 /// These profiles, and what they cannot do without.
 pub const MACHINE: [(&str, &[&str]); 6] = [
@@ -19,27 +23,125 @@ pub const MACHINE: [(&str, &[&str]); 6] = [
 fn run<'a>(daemon: &'a Daemon, name: &str, cgroup: &str, sets: &[&str]) -> Result<Run<'a>> {
     let needed = MACHINE.iter().find(|(machine, _)| *machine == name);
     let needed = needed.map_or(&[][..], |(_, needed)| needed);
-    let sets = needed.iter().chain(sets).flat_map(|set| ["--set", set]);
+    let given = |need: &&&str| !sets.iter().any(|set| key(set) == key(need));
+    let needed = needed.iter().filter(given);
+    let sets = needed.chain(sets).flat_map(|set| ["--set", set]);
     Run::start(
         daemon,
         ["run", name, "--cgroup", cgroup].into_iter().chain(sets),
     )
 }
 
+fn key(set: &str) -> &str {
+    set.split('=').next().unwrap_or_default()
+}
+
 #[test]
 fn a_plan_of_each_of_them_prints_and_changes_nothing() -> Result<()> {
-    let sleepers = sleepers!(2);
+    let mut place = place!();
+    place.run("exec sleep 300")?;
+    let disk = Loop::new("plans");
+    let before = place.files()?;
     let daemon = Daemon::start(&Options::default())?;
     for (name, sets) in MACHINE {
-        let sets = sets.iter().flat_map(|set| ["--set", set]);
-        let words = ["plan", name, "--cgroup", sleepers.cgroup()];
+        let path = match &disk {
+            Ok(disk) => format!("path={}", disk.device()),
+            Err(_) if name == "slow-disk" => continue,
+            Err(_) => String::new(),
+        };
+        let sets = sets.iter().map(|set| {
+            if set.starts_with("path=") {
+                &path
+            } else {
+                *set
+            }
+        });
+        let sets = sets.flat_map(|set| ["--set", set]);
+        let words = ["plan", name, "--cgroup", place.path()];
         let plan = daemon.cli(words.into_iter().chain(sets))?;
         ensure!(plan.status == Some(0), "{name}: {plan:?}");
-        for word in [sleepers.cgroup(), "how", "undo", "nothing was changed"] {
+        for word in [place.path(), "how", "undo", "nothing was changed"] {
             ensure!(plan.stdout.contains(word), "{name}: no {word} in {plan:?}");
         }
-        ensure!(sleepers.states() == "SS");
+        ensure!(place.files()? == before, "{name}: {:?}", place.files()?);
     }
+    Ok(())
+}
+
+#[test]
+fn a_starved_cgroup_gets_what_is_left_to_it() -> Result<()> {
+    let mut place = place!();
+    let spinner = place.run("exec sh -c 'while :; do :; done'")?;
+    let daemon = Daemon::start(&Options::default())?;
+    let run = run(&daemon, "cpu-starved", place.path(), &["limit=10%"])?;
+    let held = share(spinner);
+    let told = run.revert()?;
+    ensure!((0.02..0.15).contains(&held), "{held} of a core: {told:?}");
+    Ok(())
+}
+
+#[test]
+fn a_noisy_neighbour_burns_in_waves() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let sets = ["load=20%", "on=1s", "off=1s"];
+    let run = run(&daemon, "noisy-neighbour", place.path(), &sets)?;
+    let neighbours = burners(&daemon);
+    ensure!(!neighbours.is_empty());
+    let used = || neighbours.iter().map(|pid| ticks(*pid)).sum::<u64>();
+    ensure!(wait_until(LONG, || used() > 20), "{} ticks", used());
+    let told = run.revert()?;
+    ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn memory_pressure_leaves_what_it_is_told_to_leave() -> Result<()> {
+    const TAKEN: u64 = 96 << 20;
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let free = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    let free = free.context("no MemAvailable")? * 1024;
+    let leave = format!("leave={}B", free.saturating_sub(TAKEN));
+    let run = run(
+        &daemon,
+        "memory-pressure",
+        place.path(),
+        &[&leave, "ramp=1s"],
+    )?;
+    let burners = burners(&daemon);
+    ensure!(burners.len() == 1, "{burners:?}");
+    // Others take and give memory meanwhile.
+    let taken = || resident(burners[0]);
+    ensure!(
+        wait_until(LONG, || taken() > TAKEN / 4),
+        "{} bytes",
+        taken()
+    );
+    drop(run.revert()?);
+    Ok(())
+}
+
+#[test]
+fn a_slow_disk_does_few_operations() -> Result<()> {
+    let mut place = place!();
+    let disk = match Loop::new("slow") {
+        Ok(disk) => disk,
+        Err(error) => support::skip!(Ok(()), "no loop device: {error:#}"),
+    };
+    let daemon = Daemon::start(&Options::default())?;
+    let path = format!("path={}", disk.device());
+    let run = run(&daemon, "slow-disk", place.path(), &[&path, "writes=20"])?;
+    let held = write(&mut place, disk.device())?;
+    let told = run.revert()?;
+    ensure!(
+        held > Duration::from_millis(1_500),
+        "40 writes in {held:?}: {told:?}"
+    );
     Ok(())
 }
 
