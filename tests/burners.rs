@@ -135,7 +135,7 @@ fn a_load_that_cannot_be_is_refused_with_what_to_type_instead() -> Result<()> {
         ("memory: {}", "memory needs size, percent or leave"),
         ("memory: 0", "0 bytes are nothing"),
         ("memory: {size: 1MB, leave: 1MB}", "leave beside size"),
-        ("memory: {leave: 1TB}", "there is nothing to take"),
+        ("memory: {leave: 1000GB}", "there is nothing to take"),
     ] {
         let output = refused(&instance, fault)?;
         ensure!(output.stderr.contains(said), "{said}: {}", output.stderr);

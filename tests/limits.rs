@@ -259,6 +259,8 @@ impl Loop {
         let file = std::env::temp_dir().join(name);
         std::fs::File::create(&file)?.set_len(64 << 20)?;
         let path = file.display().to_string();
+        // Where it is built in there is no module, and without it losetup says what is missing.
+        support::run("modprobe", &["loop"]).ok();
         match support::run("losetup", &["--find", "--show", &path]) {
             Ok(device) => Ok(Self {
                 device: device.trim().to_owned(),

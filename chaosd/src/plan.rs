@@ -3,14 +3,9 @@
 //! `Display` is the dry run that `chaosd plan` prints.
 
 mod dns;
+mod machine;
 
-use std::{
-    collections::{HashMap, HashSet},
-    os::fd::OwnedFd,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -19,12 +14,13 @@ use chaosd_ebpf::{FlowKey, MAX_FAULTS};
 use crate::{
     bpf::Steering,
     fault::{self, Rule, RuleError},
-    profile::{FaultSpec, Kind, Profile, Resource, Target},
-    resource::{self, BindError, Bound},
+    profile::{FaultSpec, Kind, Profile, Target},
+    resource::BindError,
     target::{self, Needs, TargetError, resolver::Resolver},
 };
 
 pub use dns::way;
+pub use machine::PlannedResource;
 
 /// A profile bound to this host.
 #[derive(Clone, Debug, Serialize)]
@@ -79,24 +75,6 @@ pub struct PlannedFault {
     /// What the plane is given.
     #[serde(skip)]
     pub rule: Rule,
-}
-
-/// One fault that acts on the machine, and how it is done.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct PlannedResource {
-    /// As asked.
-    #[serde(flatten)]
-    pub spec: FaultSpec,
-    /// What it does to what, in one line.
-    pub what: String,
-    /// How it is done, in one line.
-    pub mechanism: String,
-    /// How it is undone, in one line.
-    pub undo: String,
-    /// What the engine arms.
-    #[serde(skip)]
-    pub bound: Arc<dyn Bound>,
 }
 
 /// What a target came to: held open from here to the revert.
@@ -253,8 +231,13 @@ impl Plan {
         for (salt, part) in (0..).zip(parts) {
             let spec = &part.spec;
             if let Kind::Resource(kind) = &spec.kind {
-                let planned =
-                    resource(spec, kind, &profile.target, &scope, seed.wrapping_add(salt))?;
+                let planned = machine::resource(
+                    spec,
+                    kind,
+                    &profile.target,
+                    &scope,
+                    seed.wrapping_add(salt),
+                )?;
                 let of = |note| format!("fault `{}` {note}", spec.name);
                 notes.extend(planned.bound.notes().into_iter().map(of));
                 resources.push(planned);
@@ -284,7 +267,7 @@ impl Plan {
                 spec: part.spec,
             });
         }
-        check_claims(&resources)?;
+        machine::check_claims(&resources)?;
         notes.extend(profile.faults.iter().flat_map(fault::notes));
         if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec))
         {
@@ -307,63 +290,6 @@ impl Plan {
             notes,
         })
     }
-}
-
-fn resource(
-    spec: &FaultSpec,
-    kind: &Resource,
-    target: &Target,
-    scope: &Scope,
-    seed: u64,
-) -> Result<PlannedResource, PlanError> {
-    let bound = if matches!(target, Target::Netns(_)) {
-        Err(BindError(
-            "a network namespace has no processes, processors or disks of its own: target a cgroup, a process or the host".into(),
-        ))
-    } else {
-        resource::fault(kind).bind(scope, seed)
-    };
-    let bound = bound.map_err(|why| PlanError::Bind {
-        fault: spec.name.clone(),
-        why,
-    })?;
-    Ok(PlannedResource {
-        what: fault::describe(spec),
-        mechanism: bound.mechanism(),
-        undo: bound.undo(),
-        spec: spec.clone(),
-        bound,
-    })
-}
-
-impl Plan {
-    /// What both would change, and only one can put back.
-    pub fn clashes_with(&self, other: &Self) -> Option<String> {
-        let claims = |plan: &Self| -> Vec<String> {
-            let bound = plan.resources.iter().map(|planned| &planned.bound);
-            bound.flat_map(|bound| bound.claims()).collect()
-        };
-        let ours = claims(self);
-        claims(other).into_iter().find(|claim| ours.contains(claim))
-    }
-}
-
-/// No two faults change one thing.
-fn check_claims(resources: &[PlannedResource]) -> Result<(), PlanError> {
-    let mut taken: HashMap<String, &str> = HashMap::new();
-    for planned in resources {
-        for claim in planned.bound.claims() {
-            if let Some(other) = taken.insert(claim.clone(), &planned.spec.name) {
-                return Err(PlanError::Bind {
-                    fault: planned.spec.name.clone(),
-                    why: BindError(format!(
-                        "fault `{other}` changes {claim} too: leave one of them out"
-                    )),
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A fault of the plan's, before it is compiled.
@@ -506,51 +432,4 @@ impl Scope {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::profile::{self, Overrides};
-
-    /// What is said of a fault on a tunnel, which has no Ethernet header.
-    fn on_a_tunnel(fault: &str) -> Result<Vec<String>, PlanError> {
-        let text = format!("version: 1\nfaults:\n  - {fault}\n");
-        let profile = profile::load("test", &text, &Overrides::default()).unwrap();
-        let scope = Scope {
-            interfaces: vec![Interface {
-                index: 7,
-                name: "tun0".into(),
-                mtu: 1500,
-                ethernet: false,
-                loopback: false,
-                default: true,
-            }],
-            ..Scope::of_a_test()
-        };
-        let spec = &profile.faults[0];
-        let rule = fault::rule(spec, &scope, 1, false, 0).unwrap().unwrap();
-        let mut notes = Vec::new();
-        check_interfaces(spec, &rule, &scope, &mut notes).map(|()| notes)
-    }
-
-    #[test]
-    fn what_takes_a_device_of_ours_needs_an_ethernet_header() {
-        for fault in [
-            "delay: 5ms",
-            "reorder: 5%",
-            "bandwidth: 5mbit",
-            "netem: {loss: 5%}",
-            "corrupt: 5%",
-        ] {
-            let refused = on_a_tunnel(fault);
-            assert!(
-                matches!(&refused, Err(PlanError::NoEthernet { interface, .. }) if interface == "tun0"),
-                "{fault}: {refused:?}"
-            );
-        }
-        assert!(on_a_tunnel("partition: {}").unwrap().is_empty());
-        assert!(on_a_tunnel("dns: drop").unwrap().is_empty());
-        assert!(on_a_tunnel("dns: nxdomain").unwrap()[0].contains("queries over TCP pass on tun0"));
-        for fault in ["drop: 5%", "duplicate: 5%"] {
-            assert!(on_a_tunnel(fault).unwrap()[0].contains("per whole buffer"));
-        }
-    }
-}
+mod tests;

@@ -4,10 +4,12 @@
 //! the network, sleeps while nothing is armed, and ticks every 250 ms while something is. When the
 //! last `Handle` is gone, or the thread panics, it reverts everything.
 
+mod begin;
 mod dns;
 mod endings;
 mod hooks;
 mod leaving;
+mod loopback;
 mod lost;
 mod machine;
 mod names;

@@ -18,23 +18,15 @@ use crate::{
     },
     plan::{Interface, Netns, Plan},
     txn::{Applied, Txn, TxnError},
-    undo::{Map, NetnsId, RevertReport, Sysctl, System, Undo},
+    undo::{Map, RevertReport, System, Undo},
     watchdog::Watchdog,
 };
 
 use super::{
-    Command,
+    Command, loopback,
     pairs::{Maker, Pairs},
     queue::{LOOK, Left, Queue},
 };
-
-/// What the stack needs to take loopback packets that come without a route, as they do from the
-/// detour (`net/ipv4/fib_frontend.c`, `fib_validate_source`; `net/ipv4/route.c`). Both speak of
-/// packets that arrive on lo, which only this namespace can send.
-const LOOPBACK_SYSCTLS: [&str; 2] = [
-    "net/ipv4/conf/lo/accept_local",
-    "net/ipv4/conf/lo/route_localnet",
-];
 
 /// Why a namespace could not be put under fault. What was done is undone.
 #[derive(Debug, thiserror::Error)]
@@ -314,7 +306,7 @@ impl Planes {
             }
         }
         if detour && wanted.iter().any(|i| i.loopback) && held.loopback.is_none() {
-            held.loopback = Some(open_loopback(&held.plane, instance, &system)?);
+            held.loopback = Some(loopback::open(&held.plane, instance, &system)?);
         }
         for interface in wanted {
             self.vouch();
@@ -456,41 +448,6 @@ impl Planes {
     pub fn numbers(&self) -> Vec<u32> {
         self.held.iter().map(|h| h.plane.number()).collect()
     }
-}
-
-fn open_loopback(
-    plane: &Plane,
-    instance: &Instance,
-    system: &Arc<dyn System>,
-) -> Result<Applied, OpenError> {
-    let netns = plane.netns().clone();
-    let journal = instance.journal(&format!("plane-{}-lo", plane.number()))?;
-    let mut txn = Txn::begin(journal, Arc::clone(system));
-    for key in LOOPBACK_SYSCTLS {
-        let fd = netns.fd.as_fd();
-        let prior = system
-            .read_sysctl(fd, key)
-            .map_err(|e| PlaneError::Netns(std::io::Error::other(format!("{key}: {e}"))))?
-            .unwrap_or_default();
-        if prior == "1" {
-            continue;
-        }
-        let undo = Sysctl {
-            netns: NetnsId::from(&netns),
-            key: key.into(),
-            prior,
-            ours: "1".into(),
-        };
-        txn.step(
-            Undo::Sysctl(undo),
-            || Ok(system.write_sysctl(fd, key, "1")?),
-            |()| match system.read_sysctl(fd, key)? {
-                Some(v) if v == "1" => Ok(()),
-                found => Err(format!("{key} reads {found:?}").into()),
-            },
-        )?;
-    }
-    Ok(txn.commit()?)
 }
 
 /// Unwinding reverts.

@@ -12,10 +12,9 @@ use std::{
 };
 
 use crate::{
-    bpf::{LEASE_NS, PeerSet, Plane, PlaneError},
+    bpf::PeerSet,
     clock::now_ns,
     instance::Instance,
-    plan::Plan,
     report::{Ended, RunId, RunReport},
     watchdog::Watchdog,
 };
@@ -24,10 +23,8 @@ use super::{
     Command, EngineError, Options, StartError, TICK,
     endings::RevertingAll,
     leaving::Leaving,
-    machine::Machine,
     names::{RESOLVE_EVERY, resolve_again},
-    packets::Packets,
-    planes::{Planes, Ready},
+    planes::Planes,
     queue::LOOK,
     run::Run,
 };
@@ -41,20 +38,16 @@ pub(super) struct Worker {
     /// Who waits for the end of everything.
     pub(super) reverting_all: Vec<RevertingAll>,
     pub(super) problems: Vec<String>,
-    instance: Arc<Instance>,
+    pub(super) instance: Arc<Instance>,
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
     linger: Duration,
     /// Keeps programs loaded ahead, also after a plane has taken them.
-    warm: bool,
+    pub(super) warm: bool,
     /// When to load them, if they are not there.
-    load_ahead: Option<Instant>,
+    pub(super) load_ahead: Option<Instant>,
     next_tick: Instant,
 }
-
-/// For so long after a run was armed, no programs are loaded for the next plane: the verifier's work
-/// is not to weigh on what has just begun.
-const QUIET: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub fn new(
@@ -192,137 +185,8 @@ impl Worker {
         }
     }
 
-    fn arm(&mut self, plan: Plan) -> Result<RunReport, EngineError> {
-        let since = Instant::now();
-        if !self.guarded() {
-            return Err(EngineError::Refused(
-                "the watchdog is gone and no other could be started".into(),
-            ));
-        }
-        let id = self.new_id();
-        let ready = if plan.faults.is_empty() {
-            None
-        } else {
-            let prepared = self.planes.prepare(&plan, &self.instance);
-            // A plane that was opened for nothing goes before that is told.
-            self.close_planes();
-            Some(prepared.map_err(|e| EngineError::Refused(e.to_string()))?)
-        };
-        let result = match self.watched(&id, &plan) {
-            Ok(machine) => self.begin(id, plan, ready, machine, since),
-            Err(e) => {
-                self.drop_ready(ready);
-                Err(e)
-            }
-        };
-        self.settle();
-        self.load_ahead = self.warm.then(|| Instant::now() + QUIET);
-        result
-    }
-
-    /// Watched and vouched for before anything acts; and then what acts on the machine.
-    fn watched(&mut self, id: &RunId, plan: &Plan) -> Result<Machine, EngineError> {
-        let refused = |e: &dyn std::fmt::Display| EngineError::Refused(e.to_string());
-        if let Some(watchdog) = &self.planes.watchdog {
-            watchdog.armed().map_err(|e| refused(&e))?;
-        }
-        for run in &self.runs {
-            if let Some(claim) = run.plan.clashes_with(plan) {
-                return Err(EngineError::Refused(format!(
-                    "{claim} is in the hands of run {}: end that first (chaosd revert {})",
-                    run.id, run.id
-                )));
-            }
-        }
-        let system = self.planes.system();
-        Machine::arm(id, plan, &self.instance, &system).map_err(|e| refused(&e))
-    }
-
-    fn begin(
-        &mut self,
-        id: RunId,
-        plan: Plan,
-        ready: Option<Ready>,
-        machine: Machine,
-        since: Instant,
-    ) -> Result<RunReport, EngineError> {
-        let run = match ready {
-            None => Run::begin(id, plan, None, None, machine, since),
-            Some(ready) => self.begin_in(id, plan, ready, machine, since)?,
-        };
-        tracing::info!(
-            run = run.id,
-            profile = run.plan.profile,
-            target = run.plan.scope.label,
-            "armed"
-        );
-        let (id, refused) = (run.id.clone(), run.refused.clone());
-        self.runs.push(run);
-        if refused.is_empty() {
-            self.report(&id)
-        } else {
-            self.end(&id, Ended::Shutdown);
-            Err(EngineError::Refused(refused.join("; ")))
-        }
-    }
-
-    /// In a plane that is ready for it.
-    fn begin_in(
-        &mut self,
-        id: RunId,
-        plan: Plan,
-        ready: Ready,
-        mut machine: Machine,
-        since: Instant,
-    ) -> Result<Run, EngineError> {
-        let Ready { number, netems } = ready;
-        // Out of the list meanwhile, for the others have to be vouched for too.
-        let Some(mut held) = self.planes.take(number) else {
-            let undone = machine.end();
-            self.note(&undone);
-            return Err(EngineError::Stopped);
-        };
-        let vouch = |plane: &mut Plane| {
-            self.planes.vouch();
-            plane.lease(now_ns() + LEASE_NS);
-        };
-        let mut packets = match Packets::install(&plan, &mut held.plane, &netems, vouch) {
-            Ok(packets) => packets,
-            Err(e) => {
-                self.planes.put_back(held);
-                let mut undone = machine.end();
-                undone.merge(self.planes.drop_netems(number, &netems));
-                self.note(&undone);
-                return Err(match e {
-                    PlaneError::Full { .. } => EngineError::Full(e.to_string()),
-                    e => EngineError::Refused(e.to_string()),
-                });
-            }
-        };
-        held.idle = None;
-        packets.netems = netems;
-        let run = Run::begin(
-            id,
-            plan,
-            Some(packets),
-            Some(&mut held.plane),
-            machine,
-            since,
-        );
-        self.planes.put_back(held);
-        Ok(run)
-    }
-
-    /// Nothing comes of what was made ready.
-    fn drop_ready(&mut self, ready: Option<Ready>) {
-        if let Some(Ready { number, netems }) = ready {
-            let undone = self.planes.drop_netems(number, &netems);
-            self.note(&undone);
-        }
-    }
-
     /// A watchdog lives, or is started now.
-    fn guarded(&mut self) -> bool {
+    pub(super) fn guarded(&mut self) -> bool {
         if self
             .planes
             .watchdog
@@ -352,7 +216,7 @@ impl Worker {
         }
     }
 
-    fn new_id(&self) -> RunId {
+    pub(super) fn new_id(&self) -> RunId {
         loop {
             let id = format!(
                 "r-{:08x}",

@@ -132,7 +132,7 @@ impl Instance {
     }
 
     /// Disarms every plane of the instance at once, undoes what acts on the machine by itself, and
-    /// changes nothing else. Its owner finds out by [`Instance::take_fenced`].
+    /// changes nothing else. Its owner finds out by `take_fenced`.
     pub fn fence(&self, system: &dyn System) -> RevertReport {
         let report = self.each(|path| journal::fence(path, system));
         if self.is_ours() {

@@ -1,11 +1,11 @@
 //! Faults that act on a machine rather than on its packets.
 //!
-//! A kind says in words what it does ([`ResourceFault`]), finds on this host what it takes
-//! ([`Bound`], which `plan` prints and which changes nothing), and acts until it is ended
-//! ([`Acting`]). A new kind is one new file, a line in [`fault`] and in `fault::KINDS`, and its tests.
+//! A kind says in words what it does (`ResourceFault`), finds on this host what it takes
+//! (`Bound`, which `plan` prints and which changes nothing), and acts until it is ended
+//! (`Acting`). A new kind is one new file, a line in `fault` and in `fault::KINDS`, and its tests.
 //!
 //! Invariant: whatever outlives this process is changed in a transaction of the instance's, by
-//! [`Host::txn`]; whatever else a kind starts dies with it.
+//! `Host::txn`; whatever else a kind starts dies with it.
 
 mod burners;
 mod cpu;
