@@ -30,12 +30,19 @@ pub const EGRESS: u32 = 0;
 /// See [`EGRESS`].
 pub const INGRESS: u32 = 1;
 
-/// The place of the program that sends packets elsewhere, after those of the directions.
+/// The place of the program behind the gate: which faults a packet belongs to. The first one, so that
+/// it is the first to go when the programs do.
+pub const FAULTS: u32 = 0;
+/// The place of the program that decides whether those act, and does it.
+pub const DECIDE: u32 = 1;
+/// The place of the program that sends packets elsewhere.
 pub const SEND: u32 = 2;
 /// The place of the program that reads what a packet asks of a name server.
 pub const DNS: u32 = 3;
 /// The place of the program that answers it.
 pub const ANSWER: u32 = 4;
+/// The place of the program that finds the netem a packet goes through next.
+pub const NETEM: u32 = 5;
 
 /// Interfaces of one plane; the slot number travels in [`Mark`].
 pub const MAX_SLOTS: u32 = 1024;

@@ -5,30 +5,62 @@ use aya_ebpf::{
     helpers::generated::bpf_redirect,
     programs::TcContext,
 };
-use chaosd_ebpf::{Bits, Control, DNS, EGRESS, HAS_L2, INGRESS, Iface, Mark, SEND, USES_CGROUP};
+use chaosd_ebpf::{
+    ANSWER, Bits, CGROUP_LEVELS, Control, DECIDE, DNS, EGRESS, HAS_L2, INGRESS, Iface, Mark, NETEM,
+    SEND, USES_CGROUP,
+};
 
 use crate::{
     classify, corrupt,
     decide::{self, Verdict},
-    maps, netem,
-    packet::{self, Packet, Scratch, TCP},
+    dns, maps,
+    packet::{self, Packet, Scratch, TCP, UDP},
     reset, send, socket,
 };
 
-/// Where a packet is decided.
-#[derive(Clone, Copy)]
-pub enum Place {
-    /// On the target's interface.
-    Interface,
-    /// In the detour, on its way back to the interface `index`; `past`: this netem, as a fault's
-    /// number plus one, and those before it have had it.
-    Detour { index: u32, past: u32 },
+/// See [`crate::faults`].
+#[inline(always)]
+pub fn faults(ctx: &TcContext) -> i32 {
+    let Some(v) = decide::verdict(Scratch::Tc) else {
+        return TCX_NEXT;
+    };
+    let (index, direction, detoured) = (v.index, v.direction, v.detoured != 0);
+    let verdict = classify(ctx, v);
+    onward(ctx, verdict, index, direction, detoured)
 }
 
-/// Classifies, steers, decides. `TCX_NEXT` lets the packet go on.
+/// See [`crate::decide`].
 #[inline(always)]
-pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place: Place) -> i32 {
-    let start = &iface.bits[(direction & 1) as usize];
+pub fn decide(ctx: &TcContext) -> i32 {
+    let Some(v) = decide::verdict(Scratch::Tc) else {
+        return TCX_NEXT;
+    };
+    let (index, direction, detoured) = (v.index, v.direction, v.detoured != 0);
+    let verdict = outcome(ctx, v);
+    onward(ctx, verdict, index, direction, detoured)
+}
+
+/// What passes goes on where it is, and out of the detour back to where it came from. Its numbers are
+/// those from before: what is sent may run programs that write to the same verdict.
+#[inline(always)]
+pub fn onward(ctx: &TcContext, verdict: i32, index: u32, direction: u32, detoured: bool) -> i32 {
+    if verdict == TCX_NEXT && detoured {
+        return send::back(ctx, index, direction);
+    }
+    verdict
+}
+
+/// Finds the faults of a packet, and steers it to where they can act. `TCX_NEXT` lets it go on.
+#[inline(always)]
+fn classify(ctx: &TcContext, v: &mut Verdict) -> i32 {
+    let Some(ctl) = maps::control() else {
+        return TCX_NEXT;
+    };
+    let Some(iface) = maps::iface(v.index) else {
+        return TCX_NEXT;
+    };
+    let direction = v.direction & 1;
+    let start = &iface.bits[direction as usize];
     if start.is_empty() {
         return TCX_NEXT;
     }
@@ -36,16 +68,13 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     let Some(p) = Packet::parse(Scratch::Tc, ctx, l2, direction) else {
         return TCX_NEXT;
     };
-    if let Place::Interface = place {
+    if v.detoured == 0 {
         maps::add(
             &maps::SEEN,
             (iface.slot << 1) | direction,
             u64::from(p.segments),
         );
     }
-    let Some(v) = decide::verdict(Scratch::Tc) else {
-        return TCX_NEXT;
-    };
     v.left = classify::candidates(ctl, start, p);
     if v.left.is_empty() {
         return TCX_NEXT;
@@ -54,7 +83,7 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
         return TCX_NEXT;
     };
     if ctl.uses & USES_CGROUP != 0 {
-        restrict_to_cgroup(ctx, ctl, p, direction, place, &mut v.left);
+        restrict_to_cgroup(ctx, ctl, p, v);
         if v.left.is_empty() {
             return TCX_NEXT;
         }
@@ -63,20 +92,26 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
         // The kernel loses a packet without an Ethernet header that is sent to a device of ours.
         v.left.remove(&ctl.netem);
         v.left.remove(&ctl.holds);
-    } else if let Place::Interface = place
-        && ctl.detour != 0
-        && must_detour(ctl, &v.left, p)
-    {
+    } else if v.detoured == 0 && ctl.detour != 0 && must_detour(ctl, &v.left, p) {
         return steer(ctx, ctl, iface, direction, p);
     }
+    v.now = now;
+    v.slot = iface.slot;
+    v.asked = 0;
     if v.left.meets(&ctl.netem) {
-        let device = netem::next(ctl, &v.left, now, p, netem::way(direction, place));
-        if device != 0 {
-            return send::into(ctx, device, direction, iface.slot);
-        }
-        v.left.remove(&ctl.netem);
+        // Programs of their own, for this one's stack is full and the verifier follows every way
+        // through it.
+        // SAFETY: programs of the same type; with no entry the call returns.
+        unsafe { maps::STAGES.tail_call(ctx, NETEM) };
+        return TCX_NEXT;
     }
-    if let Place::Interface = place {
+    act_on(ctx, ctl, v)
+}
+
+/// Leaves the faults to where they are decided, but for those that cannot act here.
+#[inline(always)]
+pub fn act_on(ctx: &TcContext, ctl: &Control, v: &mut Verdict) -> i32 {
+    if v.detoured == 0 {
         // Without an Ethernet header, or without the detour, these cannot act: nor are they counted.
         v.left.remove(&ctl.detour_always);
     }
@@ -86,46 +121,39 @@ pub fn run(ctx: &TcContext, ctl: &Control, iface: &Iface, direction: u32, place:
     if v.left.is_empty() {
         return TCX_NEXT;
     }
-    if v.left.meets(&ctl.dns) {
-        v.now = now;
-        v.direction = direction;
-        v.asked = 0;
-        locate(v, iface, place);
+    let stage = if v.left.meets(&ctl.dns) { DNS } else { DECIDE };
+    // SAFETY: programs of the same type; with no entry the call returns.
+    unsafe { maps::STAGES.tail_call(ctx, stage) };
+    TCX_NEXT
+}
+
+/// Walks the faults that are left, and does what they want.
+#[inline(always)]
+fn outcome(ctx: &TcContext, v: &mut Verdict) -> i32 {
+    let Some(p) = Packet::current(Scratch::Tc) else {
+        return TCX_NEXT;
+    };
+    let (now, direction) = (v.now, v.direction & 1);
+    decide::decide(Scratch::Tc, v, now, direction, p, p.frame_bytes(ctx));
+    if v.asked != 0 {
+        dns::settle(ctx, v);
+    }
+    let detoured = v.detoured != 0;
+    if v.drop != 0 {
+        return lose(direction, detoured);
+    }
+    if v.answer != 0 && p.protocol == UDP {
         // SAFETY: programs of the same type; with no entry the call returns.
-        unsafe { maps::STAGES.tail_call(ctx, DNS) };
+        unsafe { maps::STAGES.tail_call(ctx, ANSWER) };
         return TCX_NEXT;
     }
-    let len = p.frame_bytes(ctx);
-    decide::decide(Scratch::Tc, v, now, direction, p, len);
-    finish(ctx, v, p, iface, place)
-}
-
-/// Writes down where the packet is decided.
-#[inline(always)]
-fn locate(v: &mut Verdict, iface: &Iface, place: Place) {
-    v.index = iface.index;
-    v.slot = iface.slot;
-    v.detoured = u32::from(matches!(place, Place::Detour { .. }));
-}
-
-/// Does what was decided.
-#[inline(always)]
-pub fn finish(ctx: &TcContext, v: &mut Verdict, p: &Packet, iface: &Iface, place: Place) -> i32 {
-    let direction = v.direction;
-    if v.drop != 0 {
-        return lose(direction, matches!(place, Place::Detour { .. }));
-    }
-    if v.reset != 0
-        && let Place::Detour { index, .. } = place
-    {
-        return reset::reset(ctx, p, direction, index, v.reset);
+    if v.reset != 0 && detoured {
+        return reset::reset(ctx, p, direction, v.index, v.reset);
     }
     if v.flip_detected | v.flip_undetected != 0 {
         corrupt::flip(ctx, p, v.flip_detected, v.flip_undetected, v.dice);
     }
     if v.copies != 0 || v.hold.holder != 0 {
-        locate(v, iface, place);
-        // A program of its own, for this one's stack is full.
         // SAFETY: programs of the same type; with no entry the call returns.
         unsafe { maps::STAGES.tail_call(ctx, SEND) };
     }
@@ -134,30 +162,28 @@ pub fn finish(ctx: &TcContext, v: &mut Verdict, p: &Packet, iface: &Iface, place
 
 /// Keeps the faults whose cgroup the packet's socket is in, and those that name none.
 #[inline(always)]
-fn restrict_to_cgroup(
-    ctx: &TcContext,
-    ctl: &Control,
-    p: &Packet,
-    direction: u32,
-    place: Place,
-    bits: &mut Bits,
-) {
+fn restrict_to_cgroup(ctx: &TcContext, ctl: &Control, p: &Packet, v: &mut Verdict) {
+    let bits = &mut v.left;
     if bits.without(&ctl.any_cgroup).is_empty() {
         return;
     }
-    if direction == EGRESS {
+    if v.direction == EGRESS {
         bits.keep(&ctl.any_cgroup.or(&socket::sender(ctx, ctl)));
         return;
     }
-    if let Some(known) = socket::receiver(ctx, ctl, p) {
+    if socket::receiver(ctx, p, &mut v.receiver) {
+        let known = classify::by_cgroup(ctl, |level| {
+            v.receiver[level as usize & (CGROUP_LEVELS - 1)]
+        });
         bits.keep(&ctl.any_cgroup.or(&known));
         return;
     }
     packet::set_mark(
         ctx,
-        match place {
-            Place::Interface => Mark::Undecided(ctl.plane),
-            Place::Detour { .. } => Mark::ReturnedUndecided(ctl.plane),
+        if v.detoured == 0 {
+            Mark::Undecided(ctl.plane)
+        } else {
+            Mark::ReturnedUndecided(ctl.plane)
         },
     );
     bits.keep(&ctl.any_cgroup);

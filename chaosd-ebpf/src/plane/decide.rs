@@ -4,7 +4,8 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{helpers::generated::bpf_loop, macros::map, maps::PerCpuArray};
 use chaosd_ebpf::{
-    Bits, Fault, HOLDS, INGRESS, Kind, MAX_FAULTS, ONE, RESET_LOCAL, RESET_REMOTE, UNDETECTED,
+    Bits, CGROUP_LEVELS, Fault, HOLDS, INGRESS, Kind, MAX_FAULTS, ONE, RESET_LOCAL, RESET_REMOTE,
+    UNDETECTED,
 };
 
 use crate::{
@@ -24,6 +25,8 @@ pub struct Verdict {
     pub wanted: Bits,
     /// Those that acted on it.
     pub dns: Bits,
+    /// The faults whose netem it may go through next.
+    pub netems: Bits,
     /// The coarse clock's time.
     pub now: u64,
     /// Draws for where the flips go.
@@ -59,10 +62,16 @@ pub struct Verdict {
     pub answer: u32,
     /// Its queries that were read.
     pub asked: u32,
-    /// Keeps the size a multiple of 8.
-    pub pad: u32,
+    /// This netem, as a fault's number plus one, and those before it have had it; 0: none has.
+    pub past: u32,
     /// The direction in which it goes on: an answer takes the other one.
     pub onward: u32,
+    /// The cgroup of the socket that receives it, and its ancestors by depth.
+    pub receiver: [u64; CGROUP_LEVELS],
+    /// ifindex of the netem that it goes through next; 0: there is none.
+    pub device: u32,
+    /// Keeps the size a multiple of 8.
+    pub pad: u32,
     /// For look-ups: a program's stack has no room for it.
     pub peer: PeerKey,
 }

@@ -19,7 +19,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use chaosd_ebpf::{
-    ANSWER, Bits, Control, DNS, Fault, HOLDS, RESET_LOCAL, RESET_REMOTE,
+    Bits, Control, DECIDE, DNS, Fault, HOLDS, RESET_LOCAL, RESET_REMOTE,
     dns::{
         ANSWER_DROP, ANSWER_NONE, HEADER_LEN, MAX_HITS, MOST_LABELS, MOST_MESSAGE, Question,
         levels_have,
@@ -27,11 +27,10 @@ use chaosd_ebpf::{
 };
 
 use crate::{
-    act::{self, Place},
+    act,
     decide::{self, Verdict},
     maps,
     packet::{self, Packet, Scratch, TCP, UDP},
-    send,
 };
 
 /// The query under way, per CPU: a program's stack has 512 bytes in all.
@@ -86,24 +85,17 @@ pub fn stage(ctx: &TcContext) -> i32 {
     let Some(v) = decide::verdict(Scratch::Tc) else {
         return TCX_NEXT;
     };
-    // What is sent may run programs with the same verdict to write to.
     let (index, direction, detoured) = (v.index, v.direction, v.detoured != 0);
-    let verdict = run(ctx);
-    if verdict == TCX_NEXT && detoured {
-        return send::back(ctx, index, direction);
-    }
-    verdict
+    let verdict = ask(ctx, v);
+    act::onward(ctx, verdict, index, direction, detoured)
 }
 
 #[inline(always)]
-fn run(ctx: &TcContext) -> i32 {
-    let (Some(ctl), Some(p)) = (maps::control(), Packet::current(Scratch::Tc)) else {
+fn ask(ctx: &TcContext, v: &mut Verdict) -> i32 {
+    let Some(ctl) = maps::control() else {
         return TCX_NEXT;
     };
-    let Some(v) = decide::verdict(Scratch::Tc) else {
-        return TCX_NEXT;
-    };
-    let Some(iface) = maps::iface(v.index) else {
+    let Some(p) = Packet::current(Scratch::Tc) else {
         return TCX_NEXT;
     };
     let asked = if read(ctx, p, v.asked) {
@@ -136,8 +128,15 @@ fn run(ctx: &TcContext) -> i32 {
     if v.left.is_empty() {
         return TCX_NEXT;
     }
-    let (now, direction, len) = (v.now, v.direction, p.frame_bytes(ctx));
-    decide::decide(Scratch::Tc, v, now, direction, p, len);
+    // SAFETY: as above.
+    unsafe { maps::STAGES.tail_call(ctx, DECIDE) };
+    TCX_NEXT
+}
+
+/// What follows from the decision for the queries of a packet: whether one is answered, and which names
+/// were hit.
+#[inline(always)]
+pub fn settle(ctx: &TcContext, v: &mut Verdict) {
     if v.answer != 0 && v.drop | v.flip_detected | v.flip_undetected != 0 {
         // The query does not reach who would answer it, or not as one.
         v.drop = 1;
@@ -149,18 +148,6 @@ fn run(ctx: &TcContext) -> i32 {
         remember(ctx, v, 2);
         remember(ctx, v, 3);
     }
-    if v.answer != 0 && p.protocol == UDP {
-        // SAFETY: programs of the same type; with no entry the call returns.
-        unsafe { maps::STAGES.tail_call(ctx, ANSWER) };
-        return TCX_NEXT;
-    }
-    let place = if v.detoured != 0 {
-        let index = v.index;
-        Place::Detour { index, past: 0 }
-    } else {
-        Place::Interface
-    };
-    act::finish(ctx, v, p, iface, place)
 }
 
 /// Reads a query, of those of the packet this one; false: it holds none there.
@@ -169,12 +156,9 @@ fn read(ctx: &TcContext, p: &Packet, number: u32) -> bool {
     let Some(q) = query() else {
         return false;
     };
-    if number == 0 {
-        q.payload = 0;
-    }
-    let from = q.next;
+    let from = if number == 0 { 0 } else { q.next };
     q.next = 0;
-    let Some(len) = load(ctx, p, q, if number == 0 { 0 } else { from }) else {
+    let Some(len) = load(ctx, p, q, from) else {
         return false;
     };
     if !q.question.begin(len) {

@@ -1,15 +1,15 @@
 //! The programs of one plane (one network namespace).
 //!
 //! ```text
-//! eth0 egress/ingress ─ egress, ingress: classify ─┬─ no fault: TCX_NEXT
-//!                                                  ├─ decided in place: drop, or pass
-//!                                                  ├─ to be held: a clone to the hold queue
-//!                                                  ├─ a DNS fault matches: dns: read the query,
-//!                                                  │  decide ── answer: write it, send it back
-//!                                                  └─ needs a lone segment or a real checksum:
-//!                                                     redirect to the detour's sending end
-//! detour's receiving end ─ detour: classify, decide ─┬─ redirect back to eth0, marked
-//!                                                    └─ to be held: a clone to the hold queue
+//! eth0 egress/ingress ─ egress, ingress ─┐
+//! detour's receiving end ─ detour ───────┴─ faults ─┬─ none: TCX_NEXT, or back to eth0, marked
+//!                                                   ├─ needs a lone segment or a real checksum:
+//!                                                   │  redirect to the detour's sending end
+//!                                                   └─ decide: which of them act ─┬─ drop, or pass
+//!                                                      behind dns, if a DNS       ├─ send: a clone to
+//!                                                      fault matches, which       │  the hold queue
+//!                                                      reads the query            └─ answer: write it,
+//!                                                                                    send it back
 //! hold queue's far end ─ release ── redirect back to eth0, marked; or round again
 //! cgroup ingress ─ cgroup_ingress: first packet of a socket not yet tagged
 //! ```
@@ -68,9 +68,9 @@ use aya_ebpf::{
     macros::{cgroup_skb, classifier},
     programs::{SkBuffContext, TcContext},
 };
-use chaosd_ebpf::{EGRESS, INGRESS, Mark};
+use chaosd_ebpf::{Control, EGRESS, FAULTS, INGRESS, Mark};
 
-use crate::act::Place;
+use crate::packet::Scratch;
 
 /// Leaving packets of a target's interface.
 #[classifier]
@@ -110,6 +110,20 @@ fn gate(ctx: &TcContext, direction: u32) -> i32 {
     if !maps::is_armed(ctl) {
         return TCX_NEXT;
     }
+    let Some(v) = decide::verdict(Scratch::Tc) else {
+        return TCX_NEXT;
+    };
+    v.direction = direction;
+    v.index = packet::ifindex(ctx);
+    v.detoured = 0;
+    v.past = 0;
+    call_faults(ctx, ctl);
+    TCX_NEXT
+}
+
+/// Goes on with [`faults`]; returns when that is not there any more.
+#[inline(always)]
+fn call_faults(ctx: &TcContext, ctl: &Control) {
     // The index is no constant on purpose. A call with a constant one becomes a jump, which the
     // kernel takes out of the code one entry after the other with a grace period of 16 ms in
     // between (arch/x86/net/bpf_jit_comp.c, `bpf_arch_poke_desc_update`); this one reads the table.
@@ -117,28 +131,20 @@ fn gate(ctx: &TcContext, direction: u32) -> i32 {
     // SAFETY: a valid aligned field of a map value.
     let fence = unsafe { core::ptr::read_volatile(&raw const ctl.fence) };
     // SAFETY: programs of the same type; with no entry the call returns.
-    unsafe { maps::STAGES.tail_call(ctx, direction.wrapping_add((fence as u32) << 16)) };
-    TCX_NEXT
+    unsafe { maps::STAGES.tail_call(ctx, FAULTS.wrapping_add((fence as u32) << 16)) };
 }
 
-/// The faults of leaving packets, behind the gate.
+/// Which faults a packet belongs to; behind the gate, and in the detour. One program for both ways and
+/// both places: what the verifier reads once is loaded in half the time.
 #[classifier]
-pub fn egress_faults(ctx: TcContext) -> i32 {
-    at_interface(&ctx, EGRESS)
+pub fn faults(ctx: TcContext) -> i32 {
+    act::faults(&ctx)
 }
 
-/// The faults of arriving packets, behind the gate.
+/// Whether those faults act on it, and what comes of it; behind [`faults`] and [`dns`].
 #[classifier]
-pub fn ingress_faults(ctx: TcContext) -> i32 {
-    at_interface(&ctx, INGRESS)
-}
-
-#[inline(always)]
-fn at_interface(ctx: &TcContext, direction: u32) -> i32 {
-    let (Some(ctl), Some(iface)) = (maps::control(), maps::iface(packet::ifindex(ctx))) else {
-        return TCX_NEXT;
-    };
-    act::run(ctx, ctl, iface, direction, Place::Interface)
+pub fn decide(ctx: TcContext) -> i32 {
+    act::decide(&ctx)
 }
 
 /// Packets that took the detour, one wire segment each, with real checksums.
@@ -165,12 +171,13 @@ pub fn detour(ctx: TcContext) -> i32 {
     }
     packet::set_mark(&ctx, Mark::Returned(ctl.plane));
     if maps::is_armed(ctl)
-        && let Some(iface) = maps::iface(index)
+        && let Some(v) = decide::verdict(Scratch::Tc)
     {
-        let verdict = act::run(&ctx, ctl, iface, direction, Place::Detour { index, past });
-        if verdict != TCX_NEXT {
-            return verdict;
-        }
+        v.direction = direction;
+        v.index = index;
+        v.detoured = 1;
+        v.past = past;
+        call_faults(&ctx, ctl);
     }
     send::back(&ctx, index, direction)
 }
@@ -181,6 +188,12 @@ pub fn detour(ctx: TcContext) -> i32 {
 fn count_out(ctx: &TcContext) {
     let segments = packet::segments(ctx.skb.skb).max(1);
     maps::add(&maps::DETOURED, 1, u64::from(segments));
+}
+
+/// Packets that go through a netem first; behind [`faults`].
+#[classifier]
+pub fn netem(ctx: TcContext) -> i32 {
+    netem::stage(&ctx)
 }
 
 /// Packets that are to be held, or sent more than once; behind the faults.

@@ -20,10 +20,10 @@ const FAULTS_LEN: u32 = MAX_FAULTS as u32;
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-/// The programs behind the gate, by direction. The kernel empties a program array when its last
+/// The programs behind the gate. The kernel empties a program array when its last
 /// descriptor closes (kernel/bpf/arraymap.c, `prog_array_map_clear`).
 #[map]
-pub static STAGES: ProgramArray = ProgramArray::with_max_entries(5, 0);
+pub static STAGES: ProgramArray = ProgramArray::with_max_entries(6, 0);
 #[map]
 pub static RUNS: Array<Run> = Array::with_max_entries(MAX_RUNS, BPF_F_MMAPABLE);
 #[map]

@@ -39,9 +39,16 @@ pub fn sender(ctx: &TcContext, ctl: &Control) -> Bits {
     bits
 }
 
-/// The faults whose cgroup the receiver of this packet is in; `None` when no tag tells yet.
+/// The cgroup that the receiver of this packet is in, with its ancestors, as [`SockTag`] has them; false
+/// when no tag tells yet. A copy: what is done while a socket is held, the verifier follows once for
+/// each way of finding it.
 #[inline(never)]
-pub fn receiver(ctx: &TcContext, ctl: &Control, p: &Packet) -> Option<Bits> {
+pub fn receiver(ctx: &TcContext, p: &Packet, to: &mut [u64; CGROUP_LEVELS]) -> bool {
+    look_up(ctx, p, to).is_some()
+}
+
+#[inline(always)]
+fn look_up(ctx: &TcContext, p: &Packet, to: &mut [u64; CGROUP_LEVELS]) -> Option<()> {
     if !p.ports {
         return None;
     }
@@ -86,18 +93,18 @@ pub fn receiver(ctx: &TcContext, ctl: &Control, p: &Packet) -> Option<Bits> {
         if full.is_null() {
             full = bpf_get_listener_sock(sk);
         }
-        let bits = if full.is_null() {
+        let known = if full.is_null() {
             None
         } else {
-            tagged(ctl, full)
+            read_tag(full, to)
         };
         bpf_sk_release(sk.cast());
-        bits
+        known
     }
 }
 
 #[inline(always)]
-unsafe fn tagged(ctl: &Control, sk: *mut bpf_sock) -> Option<Bits> {
+unsafe fn read_tag(sk: *mut bpf_sock, to: &mut [u64; CGROUP_LEVELS]) -> Option<()> {
     // SAFETY: a full socket; the map is of the storage kind.
     let tag = unsafe {
         bpf_sk_storage_get(
@@ -113,9 +120,10 @@ unsafe fn tagged(ctl: &Control, sk: *mut bpf_sock) -> Option<Bits> {
     }
     // SAFETY: checked; the value lives as long as the socket, which we hold.
     let tag = unsafe { &*tag };
-    Some(classify::by_cgroup(ctl, |level| {
-        tag.ancestors[(level as usize) & (CGROUP_LEVELS - 1)]
-    }))
+    for (to, id) in to.iter_mut().zip(&tag.ancestors) {
+        *to = *id;
+    }
+    Some(())
 }
 
 /// Tags the socket that the packet carries, if it is a full one.
@@ -136,7 +144,7 @@ fn tag_socket_of(skb: *mut __sk_buff) {
 /// Writes down where the socket of `skb` was born.
 #[inline(never)]
 unsafe fn tag(skb: *mut core::ffi::c_void, sk: *mut bpf_sock) {
-    // SAFETY: as in `tagged`.
+    // SAFETY: as in `read_tag`.
     let tag = unsafe {
         bpf_sk_storage_get(
             (&raw const maps::SOCKETS).cast_mut().cast(),

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
 use aya::{
@@ -11,7 +12,7 @@ use aya::{
     programs::{CgroupSkb, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
-use chaosd_ebpf::{ANSWER, DNS, EGRESS, INGRESS, SEND};
+use chaosd_ebpf::{ANSWER, DECIDE, DNS, FAULTS, NETEM, SEND};
 
 use crate::sys::{
     bpf as pod,
@@ -22,6 +23,14 @@ use super::{fence, plane::PlaneError};
 
 /// The object file, built by `cargo xtask build`.
 static PLANE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plane.o"));
+
+/// One for all planes: making it reads the kernel's BTF (megabytes), which none of our programs is
+/// relocated against and which it lets go of again.
+static LOADER: LazyLock<Mutex<EbpfLoader<'static>>> = LazyLock::new(|| {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    Mutex::new(loader)
+});
 
 /// Everything the kernel holds for a plane.
 pub(super) struct Object {
@@ -71,21 +80,13 @@ impl std::fmt::Debug for Object {
 impl Object {
     /// Loads every program; attaches none.
     pub fn load() -> Result<Self, PlaneError> {
-        // No program of ours is relocated against the kernel's types: its BTF (megabytes) stays
-        // unread.
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
+        let mut ebpf = LOADER
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
             .load(PLANE)
             .map_err(|e| PlaneError::Load(Box::new(e)))?;
         for name in [
-            "egress",
-            "ingress",
-            "egress_faults",
-            "ingress_faults",
-            "detour",
-            "send",
-            "release",
-            "dns",
+            "egress", "ingress", "detour", "faults", "decide", "netem", "send", "release", "dns",
             "answer",
         ] {
             classifier(&mut ebpf, name)?
@@ -178,11 +179,12 @@ fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
     let mut map = take(ebpf, name)?;
     let mut stages = ProgramArray::try_from(&mut map).map_err(wrong)?;
     for (stage, program) in [
-        (EGRESS, "egress_faults"),
-        (INGRESS, "ingress_faults"),
+        (FAULTS, "faults"),
+        (DECIDE, "decide"),
         (SEND, "send"),
         (DNS, "dns"),
         (ANSWER, "answer"),
+        (NETEM, "netem"),
     ] {
         let refused = |source| PlaneError::Program {
             name: program,

@@ -10,6 +10,7 @@ mod counting;
 mod decisions;
 mod dns;
 mod holding;
+mod loading;
 mod matching;
 mod packets;
 mod parsing;
