@@ -15,27 +15,25 @@ pub(super) const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 /// Asks for the names of a run in a thread of its own: a resolver may take its time. Names that a fault
 /// of ours hits are not asked for: its answer would become whom another fault hits.
 pub(super) fn resolve_again(run: &Run, runs: &[Run], commands: &Sender<Command>) {
-    let faults = runs.iter().flat_map(|run| &run.plan.faults);
-    let lies: Vec<&Dns> = faults.filter_map(|f| of_dns(&f.spec.kind)).collect();
-    let named: Vec<(usize, FaultSpec)> = run
+    let mut named: Vec<(usize, FaultSpec)> = run
         .plan
         .faults
         .iter()
         .enumerate()
         .map(|(i, f)| (i, &f.spec))
-        .filter(|(_, spec)| {
-            let m = &spec.matching;
-            m.peers
-                .iter()
-                .chain(&m.not_peers)
-                .any(|p| matches!(p, Peer::Name(_)))
-        })
-        .filter(|(_, spec)| {
-            let m = &spec.matching;
-            !m.peers.iter().chain(&m.not_peers).any(|p| is_hit(p, &lies))
-        })
+        .filter(|(_, spec)| names(spec).next().is_some())
         .map(|(i, spec)| (i, spec.clone()))
         .collect();
+    if named.is_empty() {
+        return;
+    }
+    let faults = runs.iter().flat_map(|run| &run.plan.faults);
+    // Made once for all names: a fault may hit tens of thousands.
+    let lies: Vec<_> = faults
+        .filter_map(|f| of_dns(&f.spec.kind))
+        .map(Dns::hits)
+        .collect();
+    named.retain(|(_, spec)| !is_hit(spec, &lies));
     if named.is_empty() {
         return;
     }
@@ -66,15 +64,20 @@ fn of_dns(kind: &Kind) -> Option<&Dns> {
     }
 }
 
-/// True when one of these answers in the place of the peer's name server.
-fn is_hit(peer: &Peer, lies: &[&Dns]) -> bool {
-    let Peer::Name(name) = peer else {
-        return false;
-    };
-    let Ok(name) = name.parse::<DomainName>() else {
-        return false;
-    };
-    lies.iter().any(|dns| dns.hits()(&name))
+/// The host names among the peers of a fault.
+fn names(spec: &FaultSpec) -> impl Iterator<Item = &str> {
+    let m = &spec.matching;
+    m.peers.iter().chain(&m.not_peers).filter_map(|p| match p {
+        Peer::Name(name) => Some(name.as_str()),
+        Peer::Net(_) => None,
+    })
+}
+
+/// True when one of these answers in the place of a name server that a peer of the fault is asked of.
+fn is_hit(spec: &FaultSpec, lies: &[impl Fn(&DomainName) -> bool]) -> bool {
+    names(spec)
+        .filter_map(|name| name.parse().ok())
+        .any(|name| lies.iter().any(|hits| hits(&name)))
 }
 
 #[cfg(test)]
@@ -95,11 +98,18 @@ mod tests {
         let specs = faults(
             "  - dns: {names: ['*.internal'], answer: {A: 192.0.2.1}}\n  - dns: {delay: 1s}\n",
         );
-        let lies: Vec<&Dns> = specs.iter().filter_map(|s| of_dns(&s.kind)).collect();
+        let lies: Vec<_> = specs
+            .iter()
+            .filter_map(|s| of_dns(&s.kind))
+            .map(Dns::hits)
+            .collect();
         assert_eq!(lies.len(), 1, "one that only holds queries tells no lies");
-        let hit = |peer: Peer| is_hit(&peer, &lies);
-        assert!(hit(Peer::Name("db.internal".into())));
-        assert!(!hit(Peer::Name("db.example".into())));
-        assert!(!hit(Peer::Net("192.0.2.1/32".parse().unwrap())));
+        let hit = |peer: &str| {
+            let of_peer = format!("  - drop: 1%\n    match: {{peers: ['{peer}']}}\n");
+            is_hit(&faults(&of_peer)[0], &lies)
+        };
+        assert!(hit("db.internal"));
+        assert!(!hit("db.example"));
+        assert!(!hit("192.0.2.1"));
     }
 }

@@ -229,12 +229,10 @@ impl Worker {
     }
 
     fn report_of(&self, run: &Run) -> Option<RunReport> {
-        let held = run.plane().map(|number| self.planes.get(number));
-        let plane = match held {
-            Some(held) => Some(&held?.plane),
-            None => None,
+        let Some(number) = run.plane() else {
+            return Some(run.report(None));
         };
-        Some(run.report(plane))
+        Some(run.report(Some(&self.planes.get(number)?.plane)))
     }
 
     pub(super) fn report(&self, id: &RunId) -> Result<RunReport, EngineError> {

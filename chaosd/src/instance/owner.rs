@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::process::Stat;
+
 /// What an instance is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,20 +37,25 @@ impl Owner {
     /// This process.
     pub fn this(kind: Option<Kind>) -> io::Result<Self> {
         let pid = process::id();
-        let (started, _) = stat(pid)?;
+        let started = Stat::read(pid)?.who.started;
         Ok(Self { pid, started, kind })
     }
 
     /// True while that very process runs. A zombie does not: it holds nothing any more.
     pub fn is_alive(&self) -> bool {
-        stat(self.pid).is_ok_and(|(started, state)| started == self.started && state != 'Z')
+        self.state().is_some_and(|state| state != 'Z')
     }
 
     /// True while that very process is suspended (SIGSTOP, Ctrl-Z), or held by a debugger: it does
     /// nothing that it is asked for.
     pub fn is_stopped(&self) -> bool {
-        stat(self.pid)
-            .is_ok_and(|(started, state)| started == self.started && matches!(state, 'T' | 't'))
+        self.state().is_some_and(|state| matches!(state, 'T' | 't'))
+    }
+
+    /// None: it is gone.
+    fn state(&self) -> Option<char> {
+        let stat = Stat::read(self.pid).ok()?;
+        (stat.who.started == self.started).then_some(stat.state)
     }
 
     pub(super) fn write(&self, mut file: &File) -> io::Result<()> {
@@ -61,18 +68,6 @@ impl Owner {
     pub(super) fn read(path: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
-}
-
-/// Start time and state of a process.
-fn stat(pid: u32) -> io::Result<(u64, char)> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is a name in parentheses, which may hold blanks and parentheses.
-    let fields = line.rsplit_once(") ").map(|(_, rest)| rest);
-    let parsed = fields.and_then(|fields| {
-        let state = fields.chars().next()?;
-        Some((fields.split(' ').nth(19)?.parse().ok()?, state))
-    });
-    parsed.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -90,7 +85,7 @@ mod tests {
     #[test]
     fn a_process_is_stopped_until_it_goes_on() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        let (started, _) = stat(child.id()).unwrap();
+        let started = Stat::read(child.id()).unwrap().who.started;
         let owner = Owner {
             pid: child.id(),
             started,

@@ -1,12 +1,12 @@
 //! What `cpu` and `memory` have in common: child processes in the target's cgroup, which die with
 //! chaosd and rest when it is late (`burn`).
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{
     burn::{Burner, Progress, Work},
     cgroup::{self, Controller, Version},
-    plan::Scope,
+    plan::{Cgroup, Scope},
     undo::RevertReport,
 };
 
@@ -22,13 +22,35 @@ const HIERARCHIES: [Controller; 5] = [
 ];
 
 /// Where burners of a target enter: its `cgroup.procs`, of both versions; of a host the root's.
-pub(super) fn entrances(scope: &Scope) -> Vec<PathBuf> {
-    let Some(cgroup) = &scope.cgroup else {
-        return cgroup::unified()
-            .map(|tree| tree.join("cgroup.procs"))
-            .into_iter()
-            .collect();
-    };
+#[derive(Debug)]
+pub(super) struct Entrances(Vec<PathBuf>);
+
+impl Entrances {
+    pub fn of(scope: &Scope) -> Self {
+        let directories = match &scope.cgroup {
+            None => cgroup::unified().into_iter().collect(),
+            Some(cgroup) => hierarchies(cgroup),
+        };
+        Self(
+            directories
+                .into_iter()
+                .map(|directory| directory.join("cgroup.procs"))
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Display for Entrances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, path) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+fn hierarchies(cgroup: &Cgroup) -> Vec<PathBuf> {
     let mut directories = vec![cgroup.path.clone()];
     for controller in HIERARCHIES {
         if let Ok(place) = controller.place(cgroup)
@@ -39,9 +61,6 @@ pub(super) fn entrances(scope: &Scope) -> Vec<PathBuf> {
         }
     }
     directories
-        .into_iter()
-        .map(|directory| directory.join("cgroup.procs"))
-        .collect()
 }
 
 /// Burners at work.
@@ -49,9 +68,11 @@ pub(super) struct Burners(Vec<Burner>);
 
 impl Burners {
     /// Starts one for each piece of work. They burn nothing yet.
-    pub fn start(work: &[Work], into: &[PathBuf]) -> Result<Self, ActError> {
-        let burners: Result<Vec<Burner>, _> =
-            work.iter().map(|work| Burner::start(work, into)).collect();
+    pub fn start(work: &[Work], into: &Entrances) -> Result<Self, ActError> {
+        let burners: Result<Vec<Burner>, _> = work
+            .iter()
+            .map(|work| Burner::start(work, &into.0))
+            .collect();
         let burners = burners.map_err(|source| ActError::Refused {
             what: "start a burner".into(),
             source: crate::undo::chain(&source).into(),

@@ -1,6 +1,6 @@
 //! `cpu`: CPU time is burned, in controlled slices, beside the target's own processes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use nix::{sched::sched_getaffinity, unistd::Pid};
 
@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, entrances},
+    burners::{Burners, Entrances},
 };
 
 impl ResourceFault for Cpu {
@@ -68,7 +68,7 @@ impl ResourceFault for Cpu {
             cpus,
             wanted,
             slice: self.slice,
-            into: entrances(scope),
+            into: Entrances::of(scope),
         }))
     }
 }
@@ -117,23 +117,18 @@ struct Load {
     /// In cores, over all burners.
     wanted: f64,
     slice: Duration,
-    into: Vec<PathBuf>,
+    into: Entrances,
 }
 
 impl Bound for Load {
     fn mechanism(&self) -> String {
         let cpus: Vec<String> = self.cpus.iter().map(ToString::to_string).collect();
-        let into: Vec<String> = self
-            .into
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
         format!(
             "a process pinned to each of CPU {}, {:.2} cores together, in slices of {}, in {}",
             cpus.join(", "),
             self.wanted,
             humantime::format_duration(self.slice),
-            into.join(", ")
+            self.into
         )
     }
 

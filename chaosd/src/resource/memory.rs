@@ -1,11 +1,6 @@
 //! `memory`: memory is taken, resident, in the target's cgroup, and given back.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     burn::{Guard, Work},
@@ -18,7 +13,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, entrances},
+    burners::{Burners, Entrances},
 };
 
 /// What stays free of a limit, in percent.
@@ -77,7 +72,7 @@ impl ResourceFault for Memory {
             },
             bytes,
             oom: self.oom,
-            into: entrances(scope),
+            into: Entrances::of(scope),
         }))
     }
 }
@@ -157,20 +152,15 @@ struct Hoard {
     work: Work,
     bytes: u64,
     oom: bool,
-    into: Vec<PathBuf>,
+    into: Entrances,
 }
 
 impl Bound for Hoard {
     fn mechanism(&self) -> String {
-        let into: Vec<String> = self
-            .into
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
         format!(
             "a process that holds {}, in {}",
             Size::new(self.bytes).unwrap_or(Size::MOST),
-            into.join(", ")
+            self.into
         )
     }
 

@@ -64,10 +64,7 @@ fn queries(fault: &FaultReport) -> Option<String> {
         } else {
             "reset"
         };
-        let segments = match dns.tcp {
-            1 => "1 segment".to_owned(),
-            count => format!("{} segments", grouped(count)),
-        };
+        let segments = counted(dns.tcp, "segment", "segments");
         did.push(format!("{verb} {segments} of queries over TCP"));
     }
     let mut last: Vec<String> = Vec::new();
@@ -130,16 +127,17 @@ fn reason(ended: Ended) -> &'static str {
 }
 
 fn queries_in_words(count: u64) -> String {
-    match count {
-        1 => "1 query".to_owned(),
-        count => format!("{} queries", grouped(count)),
-    }
+    counted(count, "query", "queries")
 }
 
 fn packets(count: u64) -> String {
+    counted(count, "packet", "packets")
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
     match count {
-        1 => "1 packet".to_owned(),
-        count => format!("{} packets", grouped(count)),
+        1 => format!("1 {one}"),
+        count => format!("{} {many}", grouped(count)),
     }
 }
 
