@@ -7,7 +7,7 @@ use core::{
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    helpers::generated::bpf_ktime_get_coarse_ns,
+    helpers::generated::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, PerCpuArray},
 };
@@ -41,7 +41,7 @@ pub fn decide(operation: u32, dentry: Address, other: Address) -> i32 {
         )
     };
     // SAFETY: a helper without arguments.
-    if rate == 0 || unsafe { bpf_ktime_get_coarse_ns() } >= until || !target::is_meant() {
+    if rate == 0 || unsafe { bpf_ktime_get_ns() } >= until || !target::is_meant() {
         return 0;
     }
     // SAFETY: what it reads was written before the fault was armed, and stays.

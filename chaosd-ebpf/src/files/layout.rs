@@ -137,7 +137,11 @@ pub fn session(task: Address) -> u32 {
 #[inline(always)]
 pub fn errno() -> i32 {
     let errno = get!(ERRNO);
-    if (-4095..0).contains(&errno) { errno } else { 0 }
+    if (-4095..0).contains(&errno) {
+        errno
+    } else {
+        0
+    }
 }
 
 #[inline(always)]

@@ -3,8 +3,8 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
-use chaosd_ebpf::{Fault, ONE, SEEDED, STEP};
 pub use chaosd_ebpf::mix;
+use chaosd_ebpf::{Fault, ONE, SEEDED, STEP};
 
 use crate::maps;
 
