@@ -6,7 +6,11 @@
 
 mod place;
 
-use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     bpf::{
@@ -56,6 +60,7 @@ impl ResourceFault for DiskError {
             place,
             of,
             seed,
+            ready: Mutex::new(None),
         }))
     }
 }
@@ -93,9 +98,34 @@ struct Errors {
     place: Place,
     of: Of,
     seed: u64,
+    /// Made ready.
+    ready: Mutex<Option<FileErrors>>,
 }
 
 impl Errors {
+    fn attach(&self) -> Result<FileErrors, ActError> {
+        let (cgroup, process) = match self.of {
+            Of::Host => (None, None),
+            Of::Cgroup(id, level) => (Some((id, level)), None),
+            Of::Process(pid) => (None, Some(pid)),
+        };
+        let bits = self.asked.operations.iter().map(|o| 1 << *o as u32);
+        let rule = FileRule {
+            place: self.place.file.as_fd(),
+            whole: self.place.whole,
+            errno: self.asked.errno.number(),
+            operations: bits.sum(),
+            seed: self.seed,
+            cgroup,
+            process,
+        };
+        FileErrors::attach(&self.kernel, &rule).map_err(refused)
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Option<FileErrors>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn does(&self, operation: Operation) -> bool {
         self.asked.operations.contains(&operation)
     }
@@ -151,23 +181,15 @@ impl Bound for Errors {
         notes
     }
 
+    fn prepare(&self) -> Result<(), ActError> {
+        let programs = self.attach()?;
+        *self.ready() = Some(programs);
+        Ok(())
+    }
+
     fn arm(&self, host: Host) -> Result<Box<dyn Acting>, ActError> {
-        let (cgroup, process) = match self.of {
-            Of::Host => (None, None),
-            Of::Cgroup(id, level) => (Some((id, level)), None),
-            Of::Process(pid) => (None, Some(pid)),
-        };
-        let bits = self.asked.operations.iter().map(|o| 1 << *o as u32);
-        let rule = FileRule {
-            place: self.place.file.as_fd(),
-            whole: self.place.whole,
-            errno: self.asked.errno.number(),
-            operations: bits.sum(),
-            seed: self.seed,
-            cgroup,
-            process,
-        };
-        let programs = FileErrors::attach(&self.kernel, &rule).map_err(refused)?;
+        let ready = self.ready().take();
+        let programs = ready.map_or_else(|| self.attach(), Ok)?;
         let mut failing = Failing {
             asked: self.asked.clone(),
             of: self.of,
@@ -281,6 +303,11 @@ impl Acting for Failing {
 
     fn end(mut self: Box<Self>) -> RevertReport {
         self.programs.vouch(0, 0);
+        // Nothing fails any more. Taking programs off takes the kernel a while each.
+        let name = std::thread::Builder::new().name("detach".into());
+        if let Err(error) = name.spawn(move || drop(self)) {
+            tracing::debug!("programs of files are taken off here: {error}");
+        }
         RevertReport::default()
     }
 }

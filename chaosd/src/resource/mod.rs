@@ -95,6 +95,11 @@ pub trait Bound: Debug + Send + Sync {
     fn claims(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Makes ready what takes so long that the engine cannot wait for it: called before the plan is
+    /// handed over, on another thread. Nothing suffers yet, and what it made goes with the plan.
+    fn prepare(&self) -> Result<(), ActError> {
+        Ok(())
+    }
     /// Gets ready to act. What takes long is done here; nothing suffers yet.
     fn arm(&self, host: Host) -> Result<Box<dyn Acting>, ActError>;
 }

@@ -9,10 +9,7 @@ mod types;
 use std::{
     fs, io,
     os::fd::BorrowedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use aya::{
@@ -139,18 +136,9 @@ pub struct FileRule<'a> {
     pub process: Option<u32>,
 }
 
-/// What it takes to know of the running kernel. Some megabytes, for as long as it is held.
-#[derive(Clone)]
-pub struct Kernel {
-    btf: Arc<Btf>,
-    layout: Layout,
-}
-
-impl std::fmt::Debug for Kernel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.layout.fmt(f)
-    }
-}
+/// A kernel that can let calls on files fail, and what it takes to know of it.
+#[derive(Clone, Debug)]
+pub struct Kernel(Layout);
 
 impl Kernel {
     /// Whether this machine can let calls on files fail. Reads; changes nothing.
@@ -161,10 +149,7 @@ impl Kernel {
         if ours.is_ok_and(|ns| ns.as_os_str() != FIRST_PIDS) {
             return Err(FilesError::Namespace);
         }
-        Ok(Self {
-            layout: Layout::read()?,
-            btf: Arc::new(Btf::from_sys_fs()?),
-        })
+        Layout::read().map(Self).map_err(FilesError::Types)
     }
 }
 
@@ -214,10 +199,11 @@ impl std::fmt::Debug for FileErrors {
 }
 
 impl FileErrors {
-    /// Loads and attaches what the rule takes. No call fails yet.
+    /// Loads and attaches what the rule takes, which may take a second. No call fails yet.
     pub fn attach(kernel: &Kernel, rule: &FileRule<'_>) -> Result<Self, FilesError> {
-        let Kernel { btf, layout } = kernel;
+        let Kernel(layout) = kernel;
         let seat = Seat::take()?;
+        let btf = Btf::from_sys_fs()?;
         let mut ebpf = load(layout, rule)?;
         let mut object = Self {
             control: control(&ebpf)?,
@@ -226,7 +212,7 @@ impl FileErrors {
             ebpf,
             _seat: seat,
         };
-        object.learn(rule, btf)?;
+        object.learn(rule, &btf)?;
         let mut attached = Vec::new();
         for operation in (0..OPERATIONS).filter(|n| rule.operations & 1 << n != 0) {
             for program in PROGRAMS[operation as usize] {
@@ -237,7 +223,7 @@ impl FileErrors {
                 };
                 // Reads and writes are asked for at one place.
                 if !attached.contains(&program) {
-                    object.hang(program, btf)?;
+                    object.hang(program, &btf)?;
                     attached.push(program);
                 }
             }
