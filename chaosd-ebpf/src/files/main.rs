@@ -53,8 +53,11 @@ pub fn learn(ctx: LsmContext) -> i32 {
         let dentry = layout::dentry_of_path(argument(&ctx, 0));
         // SAFETY: fields of a map's value, which nobody reads before the daemon arms the fault.
         unsafe {
-            (*control).superblock = layout::superblock(dentry);
-            (*control).inode = layout::inode(dentry);
+            // The first time: an overlay goes on to ask for the file below (until Linux 6.7).
+            if (*control).inode == 0 {
+                (*control).superblock = layout::superblock(dentry);
+                (*control).inode = layout::inode(dentry);
+            }
         }
     }
     0
