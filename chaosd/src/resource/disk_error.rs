@@ -129,6 +129,13 @@ impl Errors {
     fn does(&self, operation: Operation) -> bool {
         self.asked.operations.contains(&operation)
     }
+
+    /// The one that ends it, at least.
+    fn keeps_programs_from_starting(&self) -> bool {
+        let ours = std::env::current_exe();
+        (self.does(Operation::Open) || self.does(Operation::Read))
+            && ours.is_ok_and(|program| self.place.covers(&program))
+    }
 }
 
 impl Bound for Errors {
@@ -171,6 +178,11 @@ impl Bound for Errors {
                 "lets a new file be made before its open fails: name create beside open to keep it from being".into(),
             );
         }
+        if self.of == Of::Host && self.keeps_programs_from_starting() {
+            notes.push(
+                "keeps chaosd's own program from being started: `chaosd revert` works from an SSH session, else it lasts until its time is up".into(),
+            );
+        }
         match self.of {
             Of::Host => notes.push(
                 "spares chaosd and what it runs below, PID 1, the kernel's threads, and SSH sessions with all that was started in them: look at it from elsewhere".into(),
@@ -196,6 +208,7 @@ impl Bound for Errors {
             place: self.place.clone(),
             run_for: host.run_for,
             programs,
+            until_ns: None,
             looked: Duration::ZERO,
         };
         failing.spare()?;
@@ -218,6 +231,8 @@ struct Failing {
     of: Of,
     place: Place,
     run_for: Duration,
+    /// Until when it has vouched for the programs.
+    until_ns: Option<u64>,
     /// When it looked for those to spare, since the run began.
     looked: Duration,
 }
@@ -253,8 +268,14 @@ impl Acting for Failing {
             reason = "0 to 2^32 is exact in f64 and fits"
         )]
         let rate = (self.asked.rate.fixed_point() as f64 * now.intensity).round() as u64;
-        self.programs
-            .vouch(rate, clock.saturating_add(left.min(LEASE_NS)));
+        // It was late, and the programs have let go: its watchdog may have ended it, which is looked at
+        // before the next time.
+        if self.until_ns.take().is_some_and(|until| until <= clock) {
+            return Ok(None);
+        }
+        let until = clock.saturating_add(left.min(LEASE_NS));
+        self.until_ns = Some(until);
+        self.programs.vouch(rate, until);
         if now.since >= self.looked + LOOK {
             self.looked = now.since;
             self.spare()?;

@@ -69,6 +69,12 @@ impl Place {
         })
     }
 
+    /// True when a file of that name would be hit, but for links to it and for mounts in between.
+    pub fn covers(&self, file: &Path) -> bool {
+        let apart = self.below.iter().any(|mount| file.starts_with(mount));
+        file.starts_with(&self.path) && !apart
+    }
+
     /// Where other file systems begin, which it does not reach into.
     pub fn mounts_below(&self) -> &[PathBuf] {
         &self.below
@@ -97,6 +103,11 @@ mod tests {
         assert_eq!(told("/proc"), "the file system of /proc");
         assert_eq!(told("/proc/sys/../sys"), "/proc/sys and what is below it");
         assert_eq!(told("/proc/version"), "/proc/version");
+        let root = Place::find(Path::new("/")).unwrap();
+        assert!(!root.covers(Path::new("/proc/version")));
+        let proc = Place::find(Path::new("/proc")).unwrap();
+        assert!(proc.covers(Path::new("/proc/version")));
+        assert!(!proc.covers(Path::new("/process")));
         let error = Place::find(Path::new("/no/such")).unwrap_err();
         assert!(error.to_string().starts_with("failed to open /no/such: "));
     }
