@@ -1,5 +1,5 @@
 //! The programs of a fault of files: what calls on files come to, decided where the kernel asks its
-//! security modules (include/linux/lsm_hook_defs.h). One set of them is one fault.
+//! security modules (`include/linux/lsm_hook_defs.h`). One set of them is one fault.
 //!
 //! Nothing here knows a kernel's types: where their fields lie stands in [`layout`], which the daemon
 //! fills in from the kernel's own BTF before it loads anything.
