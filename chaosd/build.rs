@@ -1,26 +1,28 @@
-//! Hands the kernel programs to the compiler: `target/ebpf/plane.o`, made by `cargo xtask build`,
-//! becomes `$OUT_DIR/plane.o`. Compiles nothing itself: a plain `cargo build` stays a host build.
+//! Hands the kernel programs to the compiler: `target/ebpf/NAME.o`, made by `cargo xtask build`,
+//! becomes `$OUT_DIR/NAME.o`. Compiles nothing itself: a plain `cargo build` stays a host build.
 
 use std::env::var_os;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const OBJECT: &str = "plane.o";
+const OBJECTS: [&str; 2] = ["plane.o", "files.o"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=CHAOSD_EBPF_DIR");
     let out = PathBuf::from(var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    let object = directory(&out).join(OBJECT);
-    // Cargo runs this again as long as the file does not exist, and whenever it changes.
-    println!("cargo::rerun-if-changed={}", object.display());
-    if !object.exists() {
-        println!(
-            "cargo::error=the kernel programs are not built ({} is missing); run: cargo xtask build",
-            object.display()
-        );
-        return Ok(());
+    for name in OBJECTS {
+        let object = directory(&out).join(name);
+        // Cargo runs this again as long as the file does not exist, and whenever it changes.
+        println!("cargo::rerun-if-changed={}", object.display());
+        if !object.exists() {
+            println!(
+                "cargo::error=the kernel programs are not built ({} is missing); run: cargo xtask build",
+                object.display()
+            );
+            return Ok(());
+        }
+        std::fs::copy(&object, out.join(name))?;
     }
-    std::fs::copy(&object, out.join(OBJECT))?;
     Ok(())
 }
 
@@ -38,6 +40,6 @@ fn directory(out: &Path) -> PathBuf {
     let first = candidates.next().unwrap_or_else(|| out.to_path_buf());
     std::iter::once(first.clone())
         .chain(candidates)
-        .find(|dir| dir.join(OBJECT).exists())
+        .find(|dir| dir.join(OBJECTS[0]).exists())
         .unwrap_or(first)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -53,6 +53,11 @@ impl Place {
     /// As users type it.
     pub fn path(&self) -> &str {
         self.cgroup.path()
+    }
+
+    /// A command that becomes a process in it.
+    pub fn command(&self, program: &str) -> Command {
+        self.cgroup.command(program)
     }
 
     /// A shell in it, whose process it becomes; returns when it is there.

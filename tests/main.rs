@@ -1,5 +1,6 @@
 //! Integration tests, one binary: a file for each theme.
 
+mod file_scene;
 mod held;
 mod laboratory;
 mod scene;
@@ -12,6 +13,7 @@ mod compose;
 mod corrupt;
 mod counters;
 mod delay;
+mod disk_error;
 mod dns;
 mod dns_malformed;
 mod dns_names;

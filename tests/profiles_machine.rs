@@ -7,12 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Daemon, Options, Run, wait_until};
 
 use crate::burners::{burners, resident};
+use crate::file_scene::{counted, unable};
 use crate::limits::{LONG, Loop, place, share, ticks, write};
 use crate::process::sleepers;
 
 /// These profiles, and what they cannot do without.
-pub const MACHINE: [(&str, &[&str]); 6] = [
+pub const MACHINE: [(&str, &[&str]); 7] = [
     ("cpu-starved", &[]),
+    ("flaky-disk", &["path=/"]),
     ("frozen-process", &["program=sleep"]),
     ("kill-one", &["program=sleep"]),
     ("memory-pressure", &[]),
@@ -45,8 +47,9 @@ fn a_plan_of_each_of_them_prints_and_changes_nothing() -> Result<()> {
     let daemon = Daemon::start(&Options::default())?;
     for (name, sets) in MACHINE {
         let path = match &disk {
+            Ok(_) if name == "flaky-disk" && unable().is_some() => continue,
             Ok(disk) => format!("path={}", disk.device()),
-            Err(_) if name == "slow-disk" => continue,
+            Err(_) if name.ends_with("-disk") => continue,
             Err(_) => String::new(),
         };
         let sets = sets.iter().map(|set| {
@@ -142,6 +145,32 @@ fn a_slow_disk_does_few_operations() -> Result<()> {
         held > Duration::from_millis(1_500),
         "40 writes in {held:?}: {told:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_flaky_disk_fails_now_and_then() -> Result<()> {
+    if let Some(why) = unable() {
+        support::skip!(Ok(()), "{why}");
+    }
+    let place = place!();
+    let disk = match Loop::new("flaky") {
+        Ok(disk) => disk,
+        Err(error) => support::skip!(Ok(()), "no loop device: {error:#}"),
+    };
+    let daemon = Daemon::start(&Options::default())?;
+    let path = format!("path={}", disk.device());
+    let sets = [&*path, "rate=50%", "operations=10000"];
+    let run = run(&daemon, "flaky-disk", place.path(), &sets)?;
+    let script = format!(
+        "LC_ALL=C dd if={} of=/dev/null bs=4k count=100 conv=noerror 2>&1",
+        disk.device()
+    );
+    let output = place.command("sh").args(["-c", &script]).output()?;
+    let told = run.revert()?;
+    let (read, errors) = counted(&String::from_utf8_lossy(&output.stdout))?;
+    ensure!(read > 0 && errors > 0, "{output:?}: {told:?}");
+    ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
     Ok(())
 }
 

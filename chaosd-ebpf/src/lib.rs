@@ -10,12 +10,15 @@
 )]
 
 mod bits;
+mod chance;
 pub mod dns;
 mod fault;
+pub mod file_error;
 mod flow;
 mod mark;
 
 pub use bits::{Bits, MAX_FAULTS, WORDS};
+pub use chance::{STEP, hits, mix};
 pub use dns::DnsRule;
 pub use fault::{
     BY_PEER, FIRST_CUSTOM, FLOW_BUCKETS, Fault, FaultState, HOLDS, Hold, KEEP_ORDER, Kind,

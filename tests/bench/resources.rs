@@ -1,15 +1,18 @@
-//! How exactly burners take CPU time and memory: `cargo xtask bench resources`.
+//! How exactly burners take CPU time and memory, and how many calls on files fail:
+//! `cargo xtask bench resources`.
 //!
 //! Every figure is the kernel's account of the process, read from outside; stress-ng's stands beside
 //! it, measured in the same way in the same run. Both, and whoever competes with them, run before
 //! whatever else the machine does: a share that somebody else takes says nothing of either.
 
 mod cpu;
+mod files;
 mod killed;
 mod memory;
 mod rival;
 mod watch;
 
+pub use files::{READER, reader};
 pub use killed::{PARENT, parent};
 
 use anyhow::{Context as _, Result};
@@ -46,11 +49,15 @@ enum Part {
     Memory,
     /// The parent dies
     Killed,
+    /// Reads that fail, where the kernel can
+    DiskError,
 }
 
 /// True when every row holds.
 pub fn run(args: &Args) -> Result<bool> {
-    rival::installed()?;
+    if chosen(&args.only).any(|part| *part != Part::DiskError) {
+        rival::installed()?;
+    }
     let effort = Effort { quick: args.quick };
     let _until_the_end = Precedence::take();
     let mut table = Table::new(args.output == Format::Json, ["stress-ng", "stress_ng"]);
@@ -60,6 +67,7 @@ pub fn run(args: &Args) -> Result<bool> {
             Part::Cpu => cpu::rows(effort, rows)?,
             Part::Memory => memory::rows(effort, rows)?,
             Part::Killed => killed::rows(effort, rows)?,
+            Part::DiskError => files::rows(effort, rows)?,
         }
     }
     table.finish()

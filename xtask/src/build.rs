@@ -8,7 +8,7 @@ use crate::tree::{BPF_TARGET, Tree};
 use crate::{setup, step};
 
 /// The objects, by the name of their bin target in `chaosd-ebpf`.
-const PROGRAMS: [&str; 1] = ["plane"];
+const PROGRAMS: [&str; 2] = ["plane", "files"];
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -3,7 +3,8 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
-use chaosd_ebpf::{Fault, ONE, SEEDED};
+pub use chaosd_ebpf::mix;
+use chaosd_ebpf::{Fault, ONE, SEEDED, STEP};
 
 use crate::maps;
 
@@ -54,7 +55,7 @@ impl Dice {
     #[inline(always)]
     pub fn next(&mut self) -> u64 {
         if self.seeded {
-            self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.state = self.state.wrapping_add(STEP);
             mix(self.state)
         } else {
             // SAFETY: a helper without arguments.
@@ -82,12 +83,4 @@ impl Dice {
         };
         draw < rate
     }
-}
-
-/// The finalizer of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit.
-#[inline(always)]
-pub const fn mix(x: u64) -> u64 {
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -6,6 +6,7 @@
 //! engine hangs filters in their place (`Mechanism`).
 
 mod fence;
+pub mod files;
 mod matcher;
 mod mechanism;
 mod object;

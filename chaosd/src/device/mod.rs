@@ -96,6 +96,13 @@ pub fn of(path: &Path) -> Result<Location, DeviceError> {
     Ok(location)
 }
 
+/// True when an open file is the root of a whole file system, and where else something is mounted
+/// below it.
+pub(crate) fn mounted(file: &File, path: &Path) -> Result<(bool, Vec<PathBuf>), DeviceError> {
+    let root = mounts::of(file)?.is_some_and(|m| m.point == path && m.root == Path::new("/"));
+    Ok((root, mounts::below(path)))
+}
+
 /// The mount that a path is on, and the disks of that.
 fn below(path: &Path, depth: u32) -> Result<(Mount, Vec<Disk>), DeviceError> {
     let read = |source| DeviceError::read(path, source);

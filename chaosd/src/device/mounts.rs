@@ -11,6 +11,8 @@ use super::DeviceError;
 /// A line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mount {
+    /// What of its file system is mounted.
+    pub root: PathBuf,
     /// Where it is mounted.
     pub point: PathBuf,
     /// `ext4`
@@ -33,6 +35,24 @@ pub(super) fn of(file: &File) -> Result<Option<Mount>, DeviceError> {
     Ok(id.and_then(|id| find(&mounts, id.trim())))
 }
 
+/// Where something is mounted below a directory, as this namespace names it.
+pub(super) fn below(directory: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    points_below(&mounts, directory)
+}
+
+fn points_below(mounts: &str, directory: &Path) -> Vec<PathBuf> {
+    let points = mounts
+        .lines()
+        .filter_map(|line| Some(PathBuf::from(unescape(line.split(' ').nth(4)?))));
+    let mut below: Vec<PathBuf> = points
+        .filter(|point| point != directory && point.starts_with(directory))
+        .collect();
+    below.sort();
+    below.dedup();
+    below
+}
+
 fn find(mounts: &str, id: &str) -> Option<Mount> {
     mounts.lines().find_map(|line| {
         let (place, source) = line.split_once(" - ")?;
@@ -42,7 +62,8 @@ fn find(mounts: &str, id: &str) -> Option<Mount> {
         }
         let mut source = source.splitn(3, ' ');
         Some(Mount {
-            point: unescape(place.nth(3)?).into(),
+            root: unescape(place.nth(2)?).into(),
+            point: unescape(place.next()?).into(),
             kind: source.next()?.to_owned(),
             source: unescape(source.next()?),
             options: unescape(source.next().unwrap_or_default()),
@@ -121,6 +142,17 @@ mod tests {
         assert_eq!((&*mount.kind, &*mount.source), ("overlay", "over lay"));
         assert_eq!(find(MOUNTS, "41").unwrap().point, Path::new("/data two"));
         assert_eq!(find(MOUNTS, "4"), None);
+    }
+
+    #[test]
+    fn what_is_mounted_below_a_directory_is_found() {
+        let below = |directory| points_below(MOUNTS, Path::new(directory));
+        assert_eq!(below("/new"), [] as [PathBuf; 0]);
+        assert_eq!(below("/ne"), [] as [PathBuf; 0]);
+        assert_eq!(
+            below("/"),
+            ["/data two", "/merged", "/new"].map(PathBuf::from)
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Machine {
         let mut machine = Self::default();
         for (place, planned) in plan.resources.iter().enumerate() {
             let owner = format!("run-{id}-{place}");
-            let host = Host::new(Arc::clone(instance), Arc::clone(system), owner);
+            let (instance, system) = (Arc::clone(instance), Arc::clone(system));
+            let host = Host::new(instance, system, owner, plan.run_for);
             match planned.bound.arm(host) {
                 Ok(acting) => machine.0.push(Active {
                     planned: planned.clone(),

@@ -37,6 +37,7 @@ use crate::{
     instance::Instance,
     plan::Plan,
     report::{Ended, RunId, RunReport},
+    resource::ActError,
     undo::System,
 };
 
@@ -161,6 +162,7 @@ impl Handle {
 
     /// Arms a plan and returns its run.
     pub async fn arm(&self, plan: Plan) -> Result<RunReport, EngineError> {
+        let plan = prepare(plan).await?;
         self.ask(|reply| Command::Arm(Box::new(plan), reply))
             .await?
     }
@@ -201,4 +203,22 @@ impl Handle {
     pub fn watchdog_pid(&self) -> u32 {
         self.watchdog.load(Ordering::Relaxed)
     }
+}
+
+/// What takes long is done aside: the engine has to tell others that it lives meanwhile.
+async fn prepare(plan: Plan) -> Result<Plan, EngineError> {
+    if plan.resources.is_empty() {
+        return Ok(plan);
+    }
+    let aside = tokio::task::spawn_blocking(move || {
+        for planned in &plan.resources {
+            planned.bound.prepare()?;
+        }
+        Ok(plan)
+    });
+    let refused = |e: ActError| EngineError::Refused(e.to_string());
+    aside
+        .await
+        .map_err(|_| EngineError::Stopped)?
+        .map_err(refused)
 }

@@ -68,7 +68,7 @@ impl Spared {
     }
 
     /// The first of a session with a terminal, right below sshd.
-    fn is_login(&self, stat: &Stat) -> bool {
+    pub fn is_login(&self, stat: &Stat) -> bool {
         let parent = self.parents.get(&stat.parent);
         stat.terminal
             && stat.session == stat.who.pid

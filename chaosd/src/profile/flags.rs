@@ -16,7 +16,8 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    CpuFlags, CpuQuotaFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags, ProcessFlags,
+    CpuFlags, CpuQuotaFlags, DiskErrorFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags,
+    ProcessFlags,
 };
 
 use super::{
@@ -244,6 +245,8 @@ enum KindFlags {
     Cpu(Box<CpuFlags>),
     /// Take memory
     Memory(Box<MemoryFlags>),
+    /// Let calls on files fail
+    DiskError(Box<DiskErrorFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -360,6 +363,9 @@ impl InjectFlags {
             KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
             KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
+            KindFlags::DiskError(flags) => {
+                (Shared::plain(&flags.plain), "disk-error", flags.settings())
+            }
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

@@ -5,6 +5,7 @@
 //! are filled in (`parameters`); the tree is checked into the types of `model` (`check`).
 
 mod check;
+mod disk_error;
 mod dns;
 mod document;
 mod find;
@@ -24,6 +25,7 @@ pub mod units;
 mod words;
 
 pub use check::{Overrides, load};
+pub use disk_error::{DiskError, Operation};
 pub use dns::{Addresses, Answer, Dns, Encrypted, MOST_NAMES, MOST_TYPES};
 pub use find::{FindError, find};
 pub use holding::{

@@ -6,7 +6,10 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use nix::sys::signal::Signal;
 use serde::{Serialize, Serializer};
 
-use super::units::{Cores, Percent, Size};
+use super::{
+    DiskError,
+    units::{Cores, Percent, Size},
+};
 
 /// What happens to a machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +27,8 @@ pub enum Resource {
     Cpu(Cpu),
     /// Memory is taken.
     Memory(Memory),
+    /// Calls on files fail.
+    DiskError(DiskError),
 }
 
 /// `cpu`
@@ -200,7 +205,7 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
-            Self::Cpu(_) | Self::Memory(_) => true,
+            Self::Cpu(_) | Self::Memory(_) | Self::DiskError(_) => true,
             Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
         }
     }
@@ -214,6 +219,7 @@ impl Resource {
             Self::Disk(_) => "disk",
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
+            Self::DiskError(_) => "disk-error",
         }
     }
 }

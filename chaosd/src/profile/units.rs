@@ -4,6 +4,7 @@
 mod cores;
 mod domain;
 mod duration;
+mod errno;
 mod peer;
 mod percent;
 mod ports;
@@ -17,6 +18,7 @@ pub use cores::Cores;
 pub use domain::{DomainName, DomainSet};
 pub use duration::parse_duration;
 pub(crate) use duration::{serialize_duration, serialize_optional_duration};
+pub use errno::ErrorName;
 pub use percent::Percent;
 pub use ports::PortSet;
 pub(super) use ports::parse_range;

@@ -11,6 +11,7 @@ mod burners;
 mod cpu;
 mod cpu_quota;
 mod disk;
+mod disk_error;
 mod freeze;
 mod limit;
 mod memory;
@@ -94,6 +95,11 @@ pub trait Bound: Debug + Send + Sync {
     fn claims(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Makes ready what takes so long that the engine cannot wait for it: called before the plan is
+    /// handed over, on another thread. Nothing suffers yet, and what it made goes with the plan.
+    fn prepare(&self) -> Result<(), ActError> {
+        Ok(())
+    }
     /// Gets ready to act. What takes long is done here; nothing suffers yet.
     fn arm(&self, host: Host) -> Result<Box<dyn Acting>, ActError>;
 }
@@ -135,12 +141,20 @@ pub struct Host {
     /// `run-ID-N`: names its journals.
     owner: String,
     journals: u32,
+    /// How long the run lasts at most, from the first [`Acting::act`] on.
+    run_for: Duration,
 }
 
 impl Host {
     /// `owner` names its journals.
-    pub fn new(instance: Arc<Instance>, system: Arc<dyn System>, owner: String) -> Self {
+    pub fn new(
+        instance: Arc<Instance>,
+        system: Arc<dyn System>,
+        owner: String,
+        run_for: Duration,
+    ) -> Self {
         Self {
+            run_for,
             instance,
             system,
             owner,
@@ -166,5 +180,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Disk(disk) => disk,
         Resource::Cpu(cpu) => cpu,
         Resource::Memory(memory) => memory,
+        Resource::DiskError(error) => error,
     }
 }

@@ -25,7 +25,8 @@ mod pod {
         Counters: chaosd_ebpf::Counters,
         FlowKey: chaosd_ebpf::FlowKey,
         NameKey: chaosd_ebpf::dns::NameKey,
-        NameBits: chaosd_ebpf::dns::NameBits
+        NameBits: chaosd_ebpf::dns::NameBits,
+        FileCounters: chaosd_ebpf::file_error::FileCounters
     );
 
     /// A table of quantiles as a value of an aya map.
@@ -35,7 +36,7 @@ mod pod {
     // SAFETY: an array of integers.
     unsafe impl aya::Pod for Quantiles {}
 }
-pub use pod::{Bits, Counters, FlowKey, NameBits, NameKey, Quantiles};
+pub use pod::{Bits, Counters, FileCounters, FlowKey, NameBits, NameKey, Quantiles};
 
 /// The same file under a descriptor numbered `at_least` or higher; close-on-exec.
 pub fn renumber(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {

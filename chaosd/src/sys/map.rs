@@ -27,6 +27,8 @@ unsafe impl Plain for chaosd_ebpf::Iface {}
 unsafe impl Plain for chaosd_ebpf::DnsRule {}
 // SAFETY: as above.
 unsafe impl Plain for chaosd_ebpf::dns::DnsHit {}
+// SAFETY: as above.
+unsafe impl Plain for chaosd_ebpf::file_error::FileControl {}
 // SAFETY: an integer.
 unsafe impl Plain for u64 {}
 

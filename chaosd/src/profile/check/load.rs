@@ -76,7 +76,7 @@ impl Found {
         })
     }
 
-    fn some_share(&mut self, node: &Node) -> Option<Percent> {
+    pub(super) fn some_share(&mut self, node: &Node) -> Option<Percent> {
         let share = self.percent(node)?;
         if share.is_none() {
             self.say(&node.at, "0% is nothing: give more, such as 50%");

@@ -3,6 +3,7 @@
 mod by_peer;
 mod dns;
 mod fault;
+mod file;
 mod hold;
 mod kind;
 mod limit;
@@ -105,6 +106,7 @@ const DISK_KEYS: &[&str] = &[
     "read-iops",
     "write-iops",
 ];
+const DISK_ERROR_KEYS: &[&str] = &["path", "errno", "operations", "rate"];
 const MATCH_KEYS: &[&str] = &[
     "peers",
     "not-peers",

@@ -175,3 +175,34 @@ impl MemoryFlags {
         map
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskErrorFlags {
+    /// A file, or a directory with all below it on its file system
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// What calls return, such as ENOSPC (default: EIO)
+    #[arg(long, value_name = "NAME")]
+    errno: Option<String>,
+    /// open, read, write, create, mkdir, unlink, rmdir, rename, link, symlink, truncate or stat
+    /// (repeatable; default: read and write)
+    #[arg(long = "operation", value_name = "NAME")]
+    operations: Vec<String>,
+    /// Share of the calls (default: all)
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    rate: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskErrorFlags {
+    pub(super) fn settings(&self) -> Entries {
+        let mut map = Entries::words([
+            ("path", "--path", &self.path),
+            ("errno", "--errno", &self.errno),
+            ("rate", "--rate", &self.rate),
+        ]);
+        map.list("operations", "--operation", &self.operations);
+        map
+    }
+}
