@@ -5,17 +5,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::mounts;
+
 use super::CgroupError;
 
 /// The mount point of the unified (v2) hierarchy: /sys/fs/cgroup, or /sys/fs/cgroup/unified on a
 /// hybrid host, or wherever it is.
 pub fn unified() -> Result<PathBuf, CgroupError> {
     let file = Path::new("/proc/self/mountinfo");
-    let mounts = fs::read_to_string(file).map_err(|source| CgroupError::Read {
+    let table = fs::read_to_string(file).map_err(|source| CgroupError::Read {
         path: file.to_owned(),
         source,
     })?;
-    let tree = find(&mounts)?;
+    let tree = find(&table)?;
     // Only the true root lacks this file (Documentation/admin-guide/cgroup-v2.rst). The depth of a
     // cgroup, by which the programs look it up, counts from there.
     if tree.join("cgroup.events").exists() {
@@ -25,47 +27,25 @@ pub fn unified() -> Result<PathBuf, CgroupError> {
 }
 
 /// The first mount of the whole tree in a mountinfo (`proc_pid_mountinfo(5)`).
-fn find(mounts: &str) -> Result<PathBuf, CgroupError> {
+fn find(table: &str) -> Result<PathBuf, CgroupError> {
     let mut partial = None;
-    for line in mounts.lines() {
-        let Some((mount, source)) = line.split_once(" - ") else {
-            continue;
-        };
-        if source.split(' ').next() != Some("cgroup2") {
-            continue;
+    for mount in mounts::parse(table).filter(|mount| mount.kind == "cgroup2") {
+        if mount.is_whole() {
+            return Ok(mount.point);
         }
-        let mut fields = mount.split(' ').skip(3);
-        let (Some(root), Some(point)) = (fields.next(), fields.next()) else {
-            continue;
-        };
-        let point = PathBuf::from(unescape(point));
-        if root == "/" {
-            return Ok(point);
-        }
-        partial = Some(point);
+        partial = Some(mount.point);
     }
     Err(partial.map_or(CgroupError::NoUnified, CgroupError::Partial))
 }
 
 /// Where the v1 hierarchy of a controller is mounted as a whole, in a mountinfo.
-pub(super) fn v1(mounts: &str, controller: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (mount, source) = line.split_once(" - ")?;
-        let mut source = source.split(' ');
-        let (kind, options) = (source.next()?, source.nth(1)?);
-        let mut place = mount.split(' ').skip(3);
-        let (root, point) = (place.next()?, place.next()?);
-        let named = options.split(',').any(|option| option == controller);
-        (kind == "cgroup" && root == "/" && named).then(|| unescape(point).into())
-    })
-}
-
-/// Undoes the octal escapes of mountinfo: space, tab, newline, backslash.
-fn unescape(path: &str) -> String {
-    path.replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\")
+pub(super) fn v1(table: &str, controller: &str) -> Option<PathBuf> {
+    mounts::parse(table)
+        .find(|mount| {
+            let named = mount.options.split(',').any(|option| option == controller);
+            mount.kind == "cgroup" && mount.is_whole() && named
+        })
+        .map(|mount| mount.point)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Number, mounts::Mount};
+use super::Number;
+use crate::mounts::Mount;
 
 /// Why no disk can be found for a path.
 #[derive(Debug, thiserror::Error)]

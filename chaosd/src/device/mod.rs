@@ -23,7 +23,7 @@ use std::{
 use nix::sys::stat::{major, minor};
 use serde::{Deserialize, Serialize};
 
-use self::mounts::Mount;
+use crate::mounts::Mount;
 
 /// How deep overlays may lie on each other (fs/overlayfs allows two).
 const DEPTH_MAX: u32 = 4;
@@ -99,7 +99,7 @@ pub fn of(path: &Path) -> Result<Location, DeviceError> {
 /// True when an open file is the root of a whole file system, and where else something is mounted
 /// below it.
 pub(crate) fn mounted(file: &File, path: &Path) -> Result<(bool, Vec<PathBuf>), DeviceError> {
-    let root = mounts::of(file)?.is_some_and(|m| m.point == path && m.root == Path::new("/"));
+    let root = mounts::of(file)?.is_some_and(|m| m.point == path && m.is_whole());
     Ok((root, mounts::below(path)))
 }
 

@@ -18,7 +18,7 @@ use nix::sys::stat::fstat;
 use serde::{Deserialize, Serialize};
 
 use super::quoted;
-use crate::plan::Netns;
+use crate::{mounts, plan::Netns};
 
 /// The identity of a network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,28 +114,14 @@ fn named() -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// Any other place where it is bind-mounted: the fourth field of `proc_pid_mountinfo(5)` is the
-/// root, `net:[4026531840]`, and the fifth the mount point.
+/// Any other place where it is bind-mounted.
 fn mounted(ino: u64) -> io::Result<Vec<PathBuf>> {
     let root = format!("net:[{ino}]");
     let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
-    Ok(table
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(3);
-            (fields.next()? == root).then(|| fields.next())?
-        })
-        .map(|point| PathBuf::from(unescaped(point)))
+    Ok(mounts::parse(&table)
+        .filter(|mount| mount.root == Path::new(&root))
+        .map(|mount| mount.point)
         .collect())
-}
-
-/// mountinfo writes blank, tab, newline and backslash in octal.
-fn unescaped(point: &str) -> String {
-    point
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\")
 }
 
 /// The namespaces of all threads: a thread may have one of its own.
@@ -197,10 +183,5 @@ mod tests {
         let mut id = NetnsId::current().unwrap();
         id.ino = u64::MAX;
         assert!(id.open().unwrap().is_none());
-    }
-
-    #[test]
-    fn mount_points_are_read_as_the_kernel_writes_them() {
-        assert_eq!(unescaped("/a\\040b\\134c"), "/a b\\c");
     }
 }

@@ -10,6 +10,8 @@ use std::{
     process,
 };
 
+use crate::mounts;
+
 /// The cgroup we are in.
 pub(super) struct Refuge {
     path: PathBuf,
@@ -23,8 +25,8 @@ impl Refuge {
         if env::var_os("INVOCATION_ID").is_none() && !in_service(&table) {
             return Ok(None);
         }
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-        let root = unified(&mounts).ok_or(io::ErrorKind::NotFound)?;
+        let root =
+            unified(&fs::read_to_string("/proc/self/mountinfo")?).ok_or(io::ErrorKind::NotFound)?;
         let name = format!("chaosd-watchdog-{number}-{}.scope", process::id());
         let refuge = Self {
             path: root.join(name),
@@ -64,13 +66,10 @@ fn in_service(table: &str) -> bool {
 }
 
 /// Where the unified hierarchy's root is mounted: `proc_pid_mountinfo(5)`.
-pub(super) fn unified(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3);
-        let (root, point) = (place.next()?, place.next()?);
-        (root == "/" && kind.starts_with("cgroup2 ")).then(|| point.into())
-    })
+pub(super) fn unified(table: &str) -> Option<PathBuf> {
+    mounts::parse(table)
+        .find(|mount| mount.kind == "cgroup2" && mount.is_whole())
+        .map(|mount| mount.point)
 }
 
 #[cfg(test)]
