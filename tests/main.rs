@@ -12,6 +12,7 @@ mod compose;
 mod corrupt;
 mod counters;
 mod delay;
+mod disk_fill;
 mod dns;
 mod dns_malformed;
 mod dns_names;

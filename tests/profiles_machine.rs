@@ -7,12 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Daemon, Options, Run, wait_until};
 
 use crate::burners::{burners, resident};
+use crate::disk_fill::Mounted;
 use crate::limits::{LONG, Loop, place, share, ticks, write};
 use crate::process::sleepers;
 
 /// These profiles, and what they cannot do without.
-pub const MACHINE: [(&str, &[&str]); 6] = [
+pub const MACHINE: [(&str, &[&str]); 7] = [
     ("cpu-starved", &[]),
+    ("disk-full", &["path=/"]),
     ("frozen-process", &["program=sleep"]),
     ("kill-one", &["program=sleep"]),
     ("memory-pressure", &[]),
@@ -43,11 +45,13 @@ fn a_plan_of_each_of_them_prints_and_changes_nothing() -> Result<()> {
     let disk = Loop::new("plans");
     let before = place.files()?;
     let daemon = Daemon::start(&Options::default())?;
+    let full = Mounted::tmpfs()?;
     for (name, sets) in MACHINE {
-        let path = match &disk {
-            Ok(disk) => format!("path={}", disk.device()),
-            Err(_) if name == "slow-disk" => continue,
-            Err(_) => String::new(),
+        let path = match (name, &disk) {
+            ("disk-full", _) => format!("path={}", full.path().display()),
+            (_, Ok(disk)) => format!("path={}", disk.device()),
+            ("slow-disk", Err(_)) => continue,
+            (_, Err(_)) => String::new(),
         };
         let sets = sets.iter().map(|set| {
             if set.starts_with("path=") {
@@ -123,6 +127,23 @@ fn memory_pressure_leaves_what_it_is_told_to_leave() -> Result<()> {
         taken()
     );
     drop(run.revert()?);
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_takes_nothing_more_and_then_does() -> Result<()> {
+    let (place, full) = (place!(), Mounted::tmpfs()?);
+    let free = full.free()?;
+    let daemon = Daemon::start(&Options::default())?;
+    let path = format!("path={}", full.path().display());
+    let run = run(&daemon, "disk-full", place.path(), &[&path])?;
+    ensure!(
+        wait_until(LONG, || full.free().is_ok_and(|free| free == 0)),
+        "{}",
+        full.free()?
+    );
+    drop(run.revert()?);
+    ensure!(full.free()? == free);
     Ok(())
 }
 

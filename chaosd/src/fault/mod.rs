@@ -135,6 +135,7 @@ pub const KINDS: &[&str] = &[
     "freeze",
     "cpu-quota",
     "disk",
+    "disk-fill",
     "cpu",
     "memory",
 ];

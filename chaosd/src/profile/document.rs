@@ -104,6 +104,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Freeze(freeze)) => written(freeze),
         Kind::Resource(Resource::CpuQuota(quota)) => written(quota),
         Kind::Resource(Resource::Disk(disk)) => written(disk),
+        Kind::Resource(Resource::DiskFill(fill)) => written(fill),
         Kind::Resource(Resource::Cpu(cpu)) => written(cpu),
         Kind::Resource(Resource::Memory(memory)) => written(memory),
         Kind::Partition => json!({}),

@@ -16,7 +16,8 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    CpuFlags, CpuQuotaFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags, ProcessFlags,
+    CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags,
+    ProcessFlags,
 };
 
 use super::{
@@ -240,6 +241,8 @@ enum KindFlags {
     CpuQuota(Box<CpuQuotaFlags>),
     /// Let a cgroup's I/O be slow
     Disk(Box<DiskFlags>),
+    /// Let a file system run full
+    DiskFill(Box<DiskFillFlags>),
     /// Burn CPU time
     Cpu(Box<CpuFlags>),
     /// Take memory
@@ -358,6 +361,9 @@ impl InjectFlags {
                 (Shared::plain(&flags.plain), "cpu-quota", flags.settings())
             }
             KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
+            KindFlags::DiskFill(flags) => {
+                (Shared::plain(&flags.plain), "disk-fill", flags.settings())
+            }
             KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
         };

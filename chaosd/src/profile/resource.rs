@@ -20,6 +20,8 @@ pub enum Resource {
     CpuQuota(CpuQuota),
     /// A cgroup's I/O is slow.
     Disk(Disk),
+    /// A file system runs full.
+    DiskFill(DiskFill),
     /// CPU time is burned.
     Cpu(Cpu),
     /// Memory is taken.
@@ -126,6 +128,29 @@ pub struct Disk {
     pub write_iops: Option<u32>,
 }
 
+/// `disk-fill`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskFill {
+    /// A directory of the file system; absolute.
+    pub path: PathBuf,
+    /// At full intensity.
+    #[serde(flatten)]
+    pub fill: Fill,
+    /// The host's root file system may run full.
+    pub force: bool,
+}
+
+/// How much of a file system is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fill {
+    /// So many bytes; not 0.
+    Size(Size),
+    /// All that is free but for so many bytes.
+    Leave(Size),
+}
+
 /// `process`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,7 +225,7 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
-            Self::Cpu(_) | Self::Memory(_) => true,
+            Self::Cpu(_) | Self::Memory(_) | Self::DiskFill(_) => true,
             Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
         }
     }
@@ -212,6 +237,7 @@ impl Resource {
             Self::Freeze(_) => "freeze",
             Self::CpuQuota(_) => "cpu-quota",
             Self::Disk(_) => "disk",
+            Self::DiskFill(_) => "disk-fill",
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
         }

@@ -11,6 +11,7 @@ mod burners;
 mod cpu;
 mod cpu_quota;
 mod disk;
+mod disk_fill;
 mod freeze;
 mod limit;
 mod memory;
@@ -148,6 +149,11 @@ impl Host {
         }
     }
 
+    /// Names what is its own.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// A transaction of its own.
     pub fn txn(&mut self) -> Result<Txn, JournalError> {
         self.journals += 1;
@@ -164,6 +170,7 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Freeze(freeze) => freeze,
         Resource::CpuQuota(quota) => quota,
         Resource::Disk(disk) => disk,
+        Resource::DiskFill(fill) => fill,
         Resource::Cpu(cpu) => cpu,
         Resource::Memory(memory) => memory,
     }

@@ -13,7 +13,7 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Filter, NetnsId, Outcome, Real, Sysctl, System};
+use super::{FileOf, Filter, NetnsId, Outcome, Real, Sysctl, System};
 use crate::{cgroup::line, process::Identity};
 
 /// See the module.
@@ -184,6 +184,11 @@ impl System for Fake {
         } else {
             Outcome::AlreadyGone
         })
+    }
+
+    fn delete_file(&self, _file: &FileOf) -> io::Result<bool> {
+        self.check()?;
+        Ok(false)
     }
 
     fn go_on(&self, who: &Identity) -> io::Result<bool> {

@@ -7,6 +7,7 @@
 //! A new kind of change is one file here, one variant, and one line in each `match` below.
 
 mod control;
+mod file;
 mod filters;
 mod link;
 mod map;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     control::{Control, Field, Part},
+    file::FileOf,
     filters::{Filter, Filters, Hook},
     link::Link,
     map::Map,
@@ -53,6 +55,8 @@ pub enum Undo {
     Filters(Filters),
     /// Let a process go on.
     Stopped(Stopped),
+    /// Delete a file that we made.
+    File(FileOf),
     /// Put a control file of a cgroup back.
     Control(Control),
 }
@@ -94,6 +98,7 @@ impl Undo {
             Self::Map(undo) => undo.revert(system),
             Self::Filters(undo) => undo.revert(system),
             Self::Stopped(undo) => undo.revert(system),
+            Self::File(undo) => undo.revert(system),
             Self::Control(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
@@ -107,7 +112,7 @@ impl Undo {
     /// does: a late owner must not have it in force.
     pub fn acts(&self) -> bool {
         match self {
-            Self::Map(_) | Self::Stopped(_) | Self::Control(_) => true,
+            Self::Map(_) | Self::Stopped(_) | Self::Control(_) | Self::File(_) => true,
             Self::Link(_) | Self::Sysctl(_) | Self::Filters(_) => false,
         }
     }
@@ -120,6 +125,7 @@ impl Undo {
             Self::Map(undo) => undo.by_hand(),
             Self::Filters(undo) => undo.by_hand(),
             Self::Stopped(undo) => undo.by_hand(),
+            Self::File(undo) => undo.by_hand(),
             Self::Control(undo) => undo.by_hand(),
         }
     }
@@ -134,6 +140,7 @@ impl fmt::Display for Undo {
             Self::Map(undo) => undo.fmt(f),
             Self::Filters(undo) => undo.fmt(f),
             Self::Stopped(undo) => undo.fmt(f),
+            Self::File(undo) => undo.fmt(f),
             Self::Control(undo) => undo.fmt(f),
         }
     }
@@ -187,6 +194,12 @@ mod tests {
             Undo::Map(Map {
                 id: 7,
                 name: "CONTROL".into(),
+            }),
+            Undo::File(FileOf {
+                directory: "/srv".into(),
+                dev: 7,
+                ino: u64::MAX,
+                name: ".chaosd-fill-run-r-1-0".into(),
             }),
             Undo::Stopped(Stopped(crate::process::Identity {
                 pid: 7,

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, os::fd::BorrowedFd, path::Path};
 
-use super::{Filter, Outcome};
+use super::{FileOf, Filter, Outcome};
 use crate::process::Identity;
 
 /// The machine, as undos see it. [`super::Real`] is the true one.
@@ -38,6 +38,10 @@ pub trait System: Send + Sync {
         filters: &[Filter],
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>>;
+
+    /// Deletes the file from its directory. False: there is no such file, or the directory is another
+    /// one.
+    fn delete_file(&self, file: &FileOf) -> io::Result<bool>;
 
     /// Sends SIGCONT to that very process. False: it is gone.
     fn go_on(&self, who: &Identity) -> io::Result<bool>;

@@ -65,6 +65,7 @@ impl Found {
             "freeze" => self.freeze(node).map(Resource::Freeze),
             "cpu-quota" => self.cpu_quota(key, node).map(Resource::CpuQuota),
             "disk" => self.disk(key, node).map(Resource::Disk),
+            "disk-fill" => self.disk_fill(key, node).map(Resource::DiskFill),
             "cpu" => self.cpu(key, node).map(Resource::Cpu),
             "memory" => self.memory(key, node).map(Resource::Memory),
             _ => None,

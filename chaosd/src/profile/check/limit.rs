@@ -86,16 +86,7 @@ impl Found {
                 return None;
             }
         };
-        let path = PathBuf::from(self.text(node)?);
-        if !path.is_absolute() {
-            let what = format!(
-                "{} is not an absolute path: the daemon has another directory than you",
-                quote(&path.to_string_lossy())
-            );
-            self.say(&node.at, what);
-            return None;
-        }
-        Some(path)
+        self.absolute(node)
     }
 
     /// `5MB/s`, or `5MB` under a key that says per second.

@@ -3,6 +3,7 @@
 mod by_peer;
 mod dns;
 mod fault;
+mod fill;
 mod hold;
 mod kind;
 mod limit;
@@ -96,6 +97,7 @@ const DNS_KEYS: &[&str] = &[
 const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
 const CPU_KEYS: &[&str] = &["load", "of", "cores", "cpus", "slice", "priority"];
 const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
+const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

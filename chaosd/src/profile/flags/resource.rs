@@ -175,3 +175,33 @@ impl MemoryFlags {
         map
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskFillFlags {
+    /// Directory of the file system that is to run full
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// How much is taken, such as 5GB
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    size: Option<String>,
+    /// Take all that is free but for this much
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    leave: Option<String>,
+    /// Let the host's root file system run full
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskFillFlags {
+    pub(super) fn settings(&self) -> Entries {
+        let mut map = Entries::words([
+            ("path", "--path", &self.path),
+            ("size", "--size", &self.size),
+            ("leave", "--leave", &self.leave),
+        ]);
+        map.switch("force", "--force", self.force);
+        map
+    }
+}

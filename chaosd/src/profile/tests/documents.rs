@@ -78,6 +78,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "cpu-quota: {limit: 2.5 cores}",
             "disk: {path: '/a $${b}', read-bps: 5MB/s, write-iops: 7}",
             "disk: {device: /dev/sda, write-bps: 1.5MiB, read-iops: 100}",
+            "disk-fill: {path: '/a $${b}', size: 5GB}",
+            "disk-fill: {path: /, leave: 0, force: true}\nramp: 1s",
             "cpu: 50%",
             "cpu: {load: 12.5%, of: core, cpus: [0-2, 5], slice: 1ms, priority: -5}\nramp: 1s",
             "cpu: {load: 100%, cores: 3}",

@@ -24,7 +24,7 @@ use crate::{
     journal::Journal,
     process::Identity,
     txn::{Applied, Txn, TxnError},
-    undo::{Filter, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
+    undo::{FileOf, Filter, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
 };
 
 pub(super) const KEYS: [&str; 3] = [
@@ -115,6 +115,11 @@ impl System for Fused {
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
         self.0.remove_filters(netns, index, filters, clsact)
+    }
+
+    fn delete_file(&self, file: &FileOf) -> io::Result<bool> {
+        self.1.step();
+        self.0.delete_file(file)
     }
 
     fn go_on(&self, who: &Identity) -> io::Result<bool> {

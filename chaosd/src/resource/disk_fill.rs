@@ -1,0 +1,308 @@
+//! `disk-fill`: a file system runs full.
+//!
+//! One file with a name of its own, in the journal before it is made. It takes blocks for real
+//! (fallocate(2)), grows with the intensity, and goes when the fault rests or ends.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
+    sys::statvfs::statvfs,
+};
+
+use crate::{
+    plan::Scope,
+    profile::{DiskFill, Fill, units::Size},
+    report::Verdict,
+    txn::Applied,
+    undo::{FileOf, RevertReport, Undo},
+};
+
+use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault};
+
+/// Kept free on the host's root file system unless forced: what services and journals of others need to
+/// go on while it is full.
+const RESERVE: u64 = 256 << 20;
+/// What is taken at once: between two of these, the engine looks after others.
+const STEP: u64 = 1 << 30;
+/// As [`STEP`], where blocks are taken by writing.
+const WRITTEN: u64 = 16 << 20;
+
+impl ResourceFault for DiskFill {
+    fn what(&self) -> String {
+        let place = self.path.display();
+        match self.fill {
+            Fill::Size(size) => format!("takes {size} of the file system of {place}"),
+            Fill::Leave(size) => format!("fills the file system of {place}, all but {size}"),
+        }
+    }
+
+    fn bind(&self, _: &Scope, _: u64) -> Result<Arc<dyn Bound>, BindError> {
+        let failed = |e: io::Error| BindError(format!("{}: {e}", self.path.display()));
+        let directory = fs::canonicalize(&self.path).map_err(failed)?;
+        let metadata = fs::metadata(&directory).map_err(failed)?;
+        if !metadata.is_dir() {
+            return Err(BindError(format!(
+                "{} is not a directory: name one on the file system that is to be full",
+                self.path.display()
+            )));
+        }
+        let here = room(&directory).map_err(failed)?;
+        let (bytes, leaves) = match self.fill {
+            Fill::Size(size) => (size.bytes(), here.free.saturating_sub(size.bytes())),
+            Fill::Leave(size) => (here.free.saturating_sub(size.bytes()), size.bytes()),
+        };
+        if bytes == 0 {
+            return Err(BindError(format!(
+                "{} has {} free: there is nothing to take",
+                self.path.display(),
+                said(here.free)
+            )));
+        }
+        if bytes > here.free {
+            return Err(BindError(format!(
+                "{} has {} free, which is less than {}: use leave to fill it",
+                self.path.display(),
+                said(here.free),
+                said(bytes)
+            )));
+        }
+        let holds_run = device(Path::new("/run")).is_ok_and(|dev| dev == metadata.dev());
+        if holds_run && leaves < RESERVE {
+            return Err(BindError(format!(
+                "{} is on the file system of /run, where chaosd keeps what it has to undo, and {} would be left of it: leave {} or more",
+                self.path.display(),
+                said(leaves),
+                said(RESERVE)
+            )));
+        }
+        let is_root = device(Path::new("/")).is_ok_and(|dev| dev == metadata.dev());
+        if is_root && leaves < RESERVE && !self.force {
+            return Err(BindError(format!(
+                "{} is on the host's root file system, and {} would be left of it: leave {} or more, or say force: true (--force)",
+                self.path.display(),
+                said(leaves),
+                said(RESERVE)
+            )));
+        }
+        Ok(Arc::new(Filler {
+            file: FileOf {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+                directory,
+                name: String::new(),
+            },
+            bytes,
+            free: here.free,
+        }))
+    }
+}
+
+fn device(path: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(path)?.dev())
+}
+
+fn said(bytes: u64) -> Size {
+    // In whole MiB where it is that much, for people.
+    let whole = if bytes >= 1 << 20 {
+        bytes >> 20 << 20
+    } else {
+        bytes
+    };
+    Size::new(whole).unwrap_or(Size::MOST)
+}
+
+/// What a file system has left for everybody.
+struct Room {
+    free: u64,
+}
+
+fn room(path: &Path) -> io::Result<Room> {
+    let stat = statvfs(path)?;
+    Ok(Room {
+        free: stat.blocks_available() * stat.fragment_size(),
+    })
+}
+
+#[derive(Debug)]
+struct Filler {
+    /// Without its name.
+    file: FileOf,
+    bytes: u64,
+    free: u64,
+}
+
+impl Bound for Filler {
+    fn mechanism(&self) -> String {
+        format!(
+            "a file of {} in {}, by fallocate; {} are free now",
+            said(self.bytes),
+            self.file.directory.display(),
+            said(self.free)
+        )
+    }
+
+    fn undo(&self) -> String {
+        "the file is deleted".into()
+    }
+
+    fn claims(&self) -> Vec<String> {
+        vec![format!("the free space of device {}", self.file.dev)]
+    }
+
+    fn arm(&self, host: Host) -> Result<Box<dyn Acting>, ActError> {
+        Ok(Box::new(Filling {
+            file: FileOf {
+                name: format!("{}fill-{}", FileOf::PREFIX, host.owner()),
+                ..self.file.clone()
+            },
+            bytes: self.bytes,
+            host,
+            made: None,
+            most: 0,
+        }))
+    }
+}
+
+struct Filling {
+    file: FileOf,
+    bytes: u64,
+    host: Host,
+    made: Option<Made>,
+    /// The most that it took.
+    most: u64,
+}
+
+struct Made {
+    applied: Applied,
+    file: File,
+    taken: u64,
+    /// This file system takes blocks only for what is written.
+    by_writing: bool,
+}
+
+impl Filling {
+    fn make(&mut self) -> Result<Made, ActError> {
+        let path = self.file.path();
+        let mut txn = self.host.txn()?;
+        let file = txn.step(
+            Undo::File(self.file.clone()),
+            || {
+                let mut options = OpenOptions::new();
+                let options = options.write(true).create_new(true).mode(0o600);
+                Ok(options.custom_flags(libc::O_NOFOLLOW).open(&path)?)
+            },
+            |_| Ok(()),
+        )?;
+        Ok(Made {
+            applied: txn.commit()?,
+            file,
+            taken: 0,
+            by_writing: false,
+        })
+    }
+}
+
+impl Made {
+    /// Takes or gives back, a step at a time; true: there is more to do.
+    fn towards(&mut self, wanted: u64) -> io::Result<bool> {
+        if wanted < self.taken {
+            self.file.set_len(wanted)?;
+            self.taken = wanted;
+            return Ok(false);
+        }
+        let step = if self.by_writing { WRITTEN } else { STEP };
+        let length = (wanted - self.taken).min(step);
+        if length == 0 {
+            return Ok(false);
+        }
+        match self.take(length) {
+            // As full as it gets: that is what was asked for.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => return Ok(false),
+            result => result?,
+        }
+        Ok(self.taken < wanted)
+    }
+
+    fn take(&mut self, length: u64) -> io::Result<()> {
+        let signed = |n: u64| libc::off_t::try_from(n).map_err(io::Error::other);
+        if !self.by_writing {
+            let (at, length) = (signed(self.taken)?, signed(length)?);
+            match fallocate(&self.file, FallocateFlags::empty(), at, length) {
+                Ok(()) => {
+                    self.taken += length.unsigned_abs();
+                    return Ok(());
+                }
+                Err(Errno::EOPNOTSUPP) => self.by_writing = true,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        // What is all zeros may be taken for a hole.
+        let block = vec![0xa5_u8; usize::try_from(length.min(WRITTEN)).map_err(io::Error::other)?];
+        self.file.write_all_at(&block, self.taken)?;
+        self.file.flush()?;
+        self.taken += block.len() as u64;
+        Ok(())
+    }
+}
+
+impl Acting for Filling {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "to a byte in a thousand million million"
+    )]
+    fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
+        if now.intensity <= 0.0 {
+            return match self.made.take() {
+                Some(made) => ActError::of(&made.applied.revert()).map(|()| None),
+                None => Ok(None),
+            };
+        }
+        let mut made = match self.made.take() {
+            Some(made) => made,
+            None => self.make()?,
+        };
+        let wanted = (self.bytes as f64 * now.intensity.min(1.0)) as u64;
+        let result = made.towards(wanted);
+        self.most = self.most.max(made.taken);
+        self.made = Some(made);
+        let more = result.map_err(|source| ActError::Refused {
+            what: format!("take blocks for {}", self.file.path().display()),
+            source: source.into(),
+        })?;
+        Ok(more.then_some(Duration::ZERO))
+    }
+
+    fn effect(&mut self) -> (Effect, Verdict) {
+        let taken = self.made.as_ref().map_or(0, |made| made.taken);
+        let free = room(&self.file.directory).map_or(0, |room| room.free);
+        #[expect(clippy::cast_precision_loss, reason = "numbers for people")]
+        let effect = Effect {
+            told: format!("holds {}, {} are free", said(taken), said(free)),
+            asked: Some(self.bytes as f64),
+            reached: Some(taken as f64),
+            unit: "bytes".into(),
+        };
+        let verdict = if self.most > 0 {
+            Verdict::Effective
+        } else {
+            Verdict::Ineffective
+        };
+        (effect, verdict)
+    }
+
+    fn end(self: Box<Self>) -> RevertReport {
+        self.made
+            .map_or_else(RevertReport::default, |made| made.applied.revert())
+    }
+}
