@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -11,6 +12,9 @@ use nix::sys::statvfs::statvfs;
 use support::{Daemon, Instance, Options, Run, run, wait_until};
 
 use crate::limits::{LONG, Loop, refused};
+
+/// A watchdog kills a daemon that is late by so much.
+const KILL_AFTER: Duration = Duration::from_secs(5);
 
 static MOUNTS: AtomicU32 = AtomicU32::new(0);
 
@@ -159,19 +163,27 @@ fn it_runs_full_slowly_and_in_waves() -> Result<()> {
 #[test]
 fn whatever_becomes_of_chaosd_the_room_is_given_back() -> Result<()> {
     let place = Mounted::tmpfs()?;
-    let given_back =
-        |place: &Mounted| wait_until(LONG, || place.files().is_ok_and(|f| f.is_empty()));
+    let free = place.free()?;
+    let is_back = || {
+        place.files().is_ok_and(|files| files.is_empty())
+            && place.free().is_ok_and(|now| now == free)
+    };
+    let given_back = || wait_until(LONG, is_back);
     let daemon = Daemon::start(&Options::default())?;
     drop(start(&daemon, &place, "--leave 1MB")?);
     ensure!(!place.files()?.is_empty());
     daemon.kill(Signal::SIGKILL)?;
-    ensure!(given_back(&place), "daemon killed: {:?}", place.files()?);
+    ensure!(given_back(), "daemon killed: {:?}", place.files()?);
     drop(daemon);
 
     let daemon = Daemon::start(&Options::default())?;
     let run = start(&daemon, &place, "--leave 1MB")?;
+    let full = wait_until(LONG, || place.free().is_ok_and(|free| free <= 1_000_000));
+    ensure!(full, "{} are free", place.free()?);
     daemon.kill(Signal::SIGSTOP)?;
-    ensure!(given_back(&place), "daemon stopped: {:?}", place.files()?);
+    // Before it is killed for being late: it must not have the file open.
+    let soon = wait_until(KILL_AFTER / 2, is_back);
+    ensure!(soon, "daemon stopped: {:?}", place.files()?);
     daemon.kill(Signal::SIGCONT)?;
     let fenced = || {
         run.report()
@@ -186,7 +198,7 @@ fn whatever_becomes_of_chaosd_the_room_is_given_back() -> Result<()> {
     daemon.kill(Signal::SIGKILL)?;
     let output = daemon.cli(["revert", "--all"])?;
     ensure!(output.status == Some(0), "{output:?}");
-    ensure!(given_back(&place), "both killed: {:?}", place.files()?);
+    ensure!(given_back(), "both killed: {:?}", place.files()?);
     Ok(())
 }
 
@@ -194,10 +206,7 @@ fn whatever_becomes_of_chaosd_the_room_is_given_back() -> Result<()> {
 fn what_would_harm_the_host_or_make_no_sense_is_refused() -> Result<()> {
     let instance = Instance::new()?;
     for (fault, said) in [
-        (
-            "disk-fill: {path: /, leave: 1MB}",
-            "leave 256",
-        ),
+        ("disk-fill: {path: /, leave: 1MB}", "leave 256"),
         ("disk-fill: {path: /, size: 1000GB}", "use leave to fill it"),
         ("disk-fill: {path: /run, leave: 1MB}", "what it has to undo"),
         (

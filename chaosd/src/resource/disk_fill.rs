@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
@@ -15,7 +15,10 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, fallocate},
-    sys::statvfs::statvfs,
+    sys::{
+        statfs::{TMPFS_MAGIC, statfs},
+        statvfs::statvfs,
+    },
 };
 
 use crate::{
@@ -31,10 +34,13 @@ use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault
 /// Kept free on the host's root file system unless forced: what services and journals of others need to
 /// go on while it is full.
 const RESERVE: u64 = 256 << 20;
-/// What is taken at once: between two of these, the engine looks after others.
-const STEP: u64 = 1 << 30;
+/// What is taken at once: between two of these, the engine looks after others. In memory it is cleared,
+/// which takes its time.
+const STEP: u64 = 128 << 20;
 /// As [`STEP`], where blocks are taken by writing.
 const WRITTEN: u64 = 16 << 20;
+/// What is not worth another try: less than a block of any file system is free.
+const LEAST: u64 = 4096;
 
 impl ResourceFault for DiskFill {
     fn what(&self) -> String {
@@ -93,7 +99,9 @@ impl ResourceFault for DiskFill {
                 said(RESERVE)
             )));
         }
+        let kind = statfs(&directory).map_err(|errno| failed(errno.into()))?;
         Ok(Arc::new(Filler {
+            in_memory: kind.filesystem_type() == TMPFS_MAGIC,
             file: FileOf {
                 dev: metadata.dev(),
                 ino: metadata.ino(),
@@ -138,6 +146,8 @@ struct Filler {
     file: FileOf,
     bytes: u64,
     free: u64,
+    /// It is a tmpfs.
+    in_memory: bool,
 }
 
 impl Bound for Filler {
@@ -152,6 +162,13 @@ impl Bound for Filler {
 
     fn undo(&self) -> String {
         "the file is deleted".into()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let in_memory = self.in_memory.then(|| {
+            "takes memory, for that is where this file system is, in chaosd's cgroup".into()
+        });
+        in_memory.into_iter().collect()
     }
 
     fn claims(&self) -> Vec<String> {
@@ -183,7 +200,9 @@ struct Filling {
 
 struct Made {
     applied: Applied,
-    file: File,
+    /// The file's, by which it is told from another of its name. It is open only while it grows: what is
+    /// deleted while somebody has it open keeps its blocks.
+    ino: u64,
     taken: u64,
     /// This file system takes blocks only for what is written.
     by_writing: bool,
@@ -193,18 +212,18 @@ impl Filling {
     fn make(&mut self) -> Result<Made, ActError> {
         let path = self.file.path();
         let mut txn = self.host.txn()?;
-        let file = txn.step(
+        let ino = txn.step(
             Undo::File(self.file.clone()),
             || {
                 let mut options = OpenOptions::new();
                 let options = options.write(true).create_new(true).mode(0o600);
-                Ok(options.custom_flags(libc::O_NOFOLLOW).open(&path)?)
+                Ok(options.open(&path)?.metadata()?.ino())
             },
             |_| Ok(()),
         )?;
         Ok(Made {
             applied: txn.commit()?,
-            file,
+            ino,
             taken: 0,
             by_writing: false,
         })
@@ -212,33 +231,56 @@ impl Filling {
 }
 
 impl Made {
+    /// The file, if nobody has deleted it.
+    fn open(&self, path: &Path) -> io::Result<Option<File>> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).custom_flags(libc::O_NOFOLLOW);
+        match options.open(path) {
+            Ok(file) if file.metadata()?.ino() == self.ino => Ok(Some(file)),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes or gives back, a step at a time; true: there is more to do.
-    fn towards(&mut self, wanted: u64) -> io::Result<bool> {
+    fn towards(&mut self, wanted: u64, path: &Path) -> io::Result<bool> {
+        let Some(file) = self.open(path)? else {
+            self.taken = 0;
+            return Ok(false);
+        };
         if wanted < self.taken {
-            self.file.set_len(wanted)?;
+            file.set_len(wanted)?;
             self.taken = wanted;
             return Ok(false);
         }
-        let step = if self.by_writing { WRITTEN } else { STEP };
-        let length = (wanted - self.taken).min(step);
-        if length == 0 {
-            return Ok(false);
+        let mut length = (wanted - self.taken).min(STEP);
+        while length > 0 {
+            match self.take(&file, length) {
+                Ok(()) => return Ok(self.taken < wanted),
+                // Somebody else has taken room: then less, down to what makes no difference.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && length > LEAST => {
+                    length /= 2;
+                }
+                // As full as it gets: that is what was asked for.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => break,
+                Err(error) => return Err(error),
+            }
         }
-        match self.take(length) {
-            // As full as it gets: that is what was asked for.
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => return Ok(false),
-            result => result?,
-        }
-        Ok(self.taken < wanted)
+        Ok(false)
     }
 
-    fn take(&mut self, length: u64) -> io::Result<()> {
+    fn take(&mut self, file: &File, length: u64) -> io::Result<()> {
         let signed = |n: u64| libc::off_t::try_from(n).map_err(io::Error::other);
         if !self.by_writing {
-            let (at, length) = (signed(self.taken)?, signed(length)?);
-            match fallocate(&self.file, FallocateFlags::empty(), at, length) {
+            match fallocate(
+                file,
+                FallocateFlags::empty(),
+                signed(self.taken)?,
+                signed(length)?,
+            ) {
                 Ok(()) => {
-                    self.taken += length.unsigned_abs();
+                    self.taken += length;
                     return Ok(());
                 }
                 Err(Errno::EOPNOTSUPP) => self.by_writing = true,
@@ -246,10 +288,11 @@ impl Made {
             }
         }
         // What is all zeros may be taken for a hole.
-        let block = vec![0xa5_u8; usize::try_from(length.min(WRITTEN)).map_err(io::Error::other)?];
-        self.file.write_all_at(&block, self.taken)?;
-        self.file.flush()?;
-        self.taken += block.len() as u64;
+        let length = usize::try_from(length.min(WRITTEN)).map_err(io::Error::other)?;
+        let written = file.write_at(&vec![0xa5_u8; length], self.taken)?;
+        // Where it is written later it is not taken yet.
+        file.sync_data()?;
+        self.taken += written as u64;
         Ok(())
     }
 }
@@ -273,7 +316,7 @@ impl Acting for Filling {
             None => self.make()?,
         };
         let wanted = (self.bytes as f64 * now.intensity.min(1.0)) as u64;
-        let result = made.towards(wanted);
+        let result = made.towards(wanted, &self.file.path());
         self.most = self.most.max(made.taken);
         self.made = Some(made);
         let more = result.map_err(|source| ActError::Refused {
