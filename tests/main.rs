@@ -32,6 +32,7 @@ mod loopback;
 mod matching;
 mod netem;
 mod partition;
+mod pids;
 mod process;
 mod profiles;
 mod profiles_dns;

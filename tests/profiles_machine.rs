@@ -12,13 +12,14 @@ use crate::limits::{LONG, Loop, place, share, ticks, write};
 use crate::process::sleepers;
 
 /// These profiles, and what they cannot do without.
-pub const MACHINE: [(&str, &[&str]); 7] = [
+pub const MACHINE: [(&str, &[&str]); 8] = [
     ("cpu-starved", &[]),
     ("disk-full", &["path=/"]),
     ("frozen-process", &["program=sleep"]),
     ("kill-one", &["program=sleep"]),
     ("memory-pressure", &[]),
     ("noisy-neighbour", &[]),
+    ("out-of-processes", &[]),
     ("slow-disk", &["path=/"]),
 ];
 

@@ -138,6 +138,7 @@ pub const KINDS: &[&str] = &[
     "disk-fill",
     "cpu",
     "memory",
+    "pids",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

@@ -45,6 +45,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "disk-fill",
             "cpu",
             "memory",
+            "pids",
         ];
         if resources.contains(name) {
             continue;

@@ -107,6 +107,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::DiskFill(fill)) => written(fill),
         Kind::Resource(Resource::Cpu(cpu)) => written(cpu),
         Kind::Resource(Resource::Memory(memory)) => written(memory),
+        Kind::Resource(Resource::Pids(pids)) => written(pids),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

@@ -16,8 +16,8 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags,
-    ProcessFlags,
+    CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags, PidsFlags,
+    PlainFlags, ProcessFlags,
 };
 
 use super::{
@@ -247,6 +247,8 @@ enum KindFlags {
     Cpu(Box<CpuFlags>),
     /// Take memory
     Memory(Box<MemoryFlags>),
+    /// Let a cgroup run out of process slots
+    Pids(Box<PidsFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -366,6 +368,7 @@ impl InjectFlags {
             }
             KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
+            KindFlags::Pids(flags) => (Shared::plain(&flags.plain), "pids", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

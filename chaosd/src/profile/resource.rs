@@ -26,6 +26,8 @@ pub enum Resource {
     Cpu(Cpu),
     /// Memory is taken.
     Memory(Memory),
+    /// A cgroup runs out of process slots.
+    Pids(Pids),
 }
 
 /// `cpu`
@@ -106,6 +108,14 @@ pub struct Freeze {}
 pub struct CpuQuota {
     /// CPU time per time, over all its processes: less than it may have now.
     pub limit: Cores,
+}
+
+/// `pids`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pids {
+    /// So many more tasks than run when it begins (default 0).
+    pub leave: u32,
 }
 
 /// `disk`: at least one of the limits.
@@ -226,7 +236,11 @@ impl Resource {
     pub fn grows(&self) -> bool {
         match self {
             Self::Cpu(_) | Self::Memory(_) | Self::DiskFill(_) => true,
-            Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
+            Self::Process(_)
+            | Self::Freeze(_)
+            | Self::CpuQuota(_)
+            | Self::Disk(_)
+            | Self::Pids(_) => false,
         }
     }
 
@@ -240,6 +254,7 @@ impl Resource {
             Self::DiskFill(_) => "disk-fill",
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
+            Self::Pids(_) => "pids",
         }
     }
 }

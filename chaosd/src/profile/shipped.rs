@@ -46,5 +46,6 @@ pub fn shipped() -> &'static [Shipped] {
         "memory-pressure",
         "slow-disk",
         "disk-full",
+        "out-of-processes",
     ]
 }

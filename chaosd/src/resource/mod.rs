@@ -15,6 +15,7 @@ mod disk_fill;
 mod freeze;
 mod limit;
 mod memory;
+mod pids;
 mod process;
 mod timeline;
 
@@ -173,5 +174,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::DiskFill(fill) => fill,
         Resource::Cpu(cpu) => cpu,
         Resource::Memory(memory) => memory,
+        Resource::Pids(pids) => pids,
     }
 }

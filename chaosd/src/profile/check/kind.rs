@@ -68,6 +68,7 @@ impl Found {
             "disk-fill" => self.disk_fill(key, node).map(Resource::DiskFill),
             "cpu" => self.cpu(key, node).map(Resource::Cpu),
             "memory" => self.memory(key, node).map(Resource::Memory),
+            "pids" => self.pids(node).map(Resource::Pids),
             _ => None,
         }
     }

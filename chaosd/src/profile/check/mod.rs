@@ -98,6 +98,7 @@ const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
 const CPU_KEYS: &[&str] = &["load", "of", "cores", "cpus", "slice", "priority"];
 const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
 const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
+const PIDS_KEYS: &[&str] = &["leave"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

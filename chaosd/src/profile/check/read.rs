@@ -12,7 +12,7 @@ use crate::profile::{
 use super::{
     BANDWIDTH_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_FILL_KEYS, DISK_KEYS,
     DNS_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS, MEMORY_KEYS, NETEM_KEYS,
-    PROCESS_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
+    PIDS_KEYS, PROCESS_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
 };
 use crate::fault::KINDS;
 
@@ -36,6 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("disk-fill", DISK_FILL_KEYS),
     ("cpu", CPU_KEYS),
     ("memory", MEMORY_KEYS),
+    ("pids", PIDS_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 

@@ -205,3 +205,18 @@ impl DiskFillFlags {
         map
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct PidsFlags {
+    /// So many more processes and threads than run when it begins (default: 0)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    leave: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl PidsFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([("leave", "--leave", &self.leave)])
+    }
+}

@@ -81,6 +81,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "disk-fill: {path: '/a $${b}', size: 5GB}",
             "disk-fill: {path: /, leave: 0, force: true}\nramp: 1s",
             "cpu: 50%",
+            "pids: {leave: 3}",
+            "pids: {}",
             "cpu: {load: 12.5%, of: core, cpus: [0-2, 5], slice: 1ms, priority: -5}\nramp: 1s",
             "cpu: {load: 100%, cores: 3}",
             "memory: 256MiB",
