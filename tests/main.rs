@@ -8,6 +8,7 @@ mod bandwidth;
 mod burners;
 mod bystander;
 mod cgroup;
+mod clock;
 mod compose;
 mod corrupt;
 mod counters;

@@ -139,6 +139,7 @@ pub const KINDS: &[&str] = &[
     "cpu",
     "memory",
     "pids",
+    "clock",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

@@ -46,6 +46,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "cpu",
             "memory",
             "pids",
+            "clock",
         ];
         if resources.contains(name) {
             continue;

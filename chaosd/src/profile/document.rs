@@ -108,6 +108,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Cpu(cpu)) => written(cpu),
         Kind::Resource(Resource::Memory(memory)) => written(memory),
         Kind::Resource(Resource::Pids(pids)) => written(pids),
+        Kind::Resource(Resource::Clock(clock)) => written(clock),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

@@ -16,8 +16,8 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags, PidsFlags,
-    PlainFlags, ProcessFlags,
+    ClockFlags, CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags,
+    PidsFlags, PlainFlags, ProcessFlags,
 };
 
 use super::{
@@ -249,6 +249,8 @@ enum KindFlags {
     Memory(Box<MemoryFlags>),
     /// Let a cgroup run out of process slots
     Pids(Box<PidsFlags>),
+    /// Let the host's clock be wrong
+    Clock(Box<ClockFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -369,6 +371,7 @@ impl InjectFlags {
             KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
             KindFlags::Pids(flags) => (Shared::plain(&flags.plain), "pids", flags.settings()),
+            KindFlags::Clock(flags) => (Shared::plain(&flags.plain), "clock", flags.settings()),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

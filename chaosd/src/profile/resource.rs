@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use nix::sys::signal::Signal;
 use serde::{Serialize, Serializer};
 
-use super::units::{Cores, Percent, Size};
+use super::units::{Cores, Drift, Offset, Percent, Size};
 
 /// What happens to a machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,8 @@ pub enum Resource {
     Memory(Memory),
     /// A cgroup runs out of process slots.
     Pids(Pids),
+    /// The host's clock is wrong.
+    Clock(Clock),
 }
 
 /// `cpu`
@@ -116,6 +118,30 @@ pub struct CpuQuota {
 pub struct Pids {
     /// So many more tasks than run when it begins (default 0).
     pub leave: u32,
+}
+
+/// `clock`: a step, a drift, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Clock {
+    /// Added at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+    /// Added as time passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// What becomes of who keeps the clock right.
+    pub time_service: TimeService,
+}
+
+/// Whoever keeps the host's clock right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeService {
+    /// There must be none (default).
+    None,
+    /// It stands still meanwhile.
+    Stop,
 }
 
 /// `disk`: at least one of the limits.
@@ -240,7 +266,8 @@ impl Resource {
             | Self::Freeze(_)
             | Self::CpuQuota(_)
             | Self::Disk(_)
-            | Self::Pids(_) => false,
+            | Self::Pids(_)
+            | Self::Clock(_) => false,
         }
     }
 
@@ -255,6 +282,7 @@ impl Resource {
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
             Self::Pids(_) => "pids",
+            Self::Clock(_) => "clock",
         }
     }
 }

@@ -47,5 +47,6 @@ pub fn shipped() -> &'static [Shipped] {
         "slow-disk",
         "disk-full",
         "out-of-processes",
+        "clock-skew",
     ]
 }

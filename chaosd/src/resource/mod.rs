@@ -8,6 +8,7 @@
 //! `Host::txn`; whatever else a kind starts dies with it.
 
 mod burners;
+mod clock;
 mod cpu;
 mod cpu_quota;
 mod disk;
@@ -175,5 +176,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Cpu(cpu) => cpu,
         Resource::Memory(memory) => memory,
         Resource::Pids(pids) => pids,
+        Resource::Clock(clock) => clock,
     }
 }

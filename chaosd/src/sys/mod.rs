@@ -11,3 +11,4 @@ pub mod netkit;
 pub mod process;
 pub mod shared;
 pub mod test_run;
+pub mod time;

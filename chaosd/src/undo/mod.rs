@@ -6,6 +6,7 @@
 //!
 //! A new kind of change is one file here, one variant, and one line in each `match` below.
 
+mod clock;
 mod control;
 mod file;
 mod filters;
@@ -23,6 +24,7 @@ use std::{error::Error, fmt};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    clock::{Added, Clock},
     control::{Control, Field, Part},
     file::FileOf,
     filters::{Filter, Filters, Hook},
@@ -36,7 +38,7 @@ pub use self::{
     system::System,
 };
 
-pub(crate) use self::report::chain;
+pub(crate) use self::{clock::told, report::chain};
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -59,6 +61,8 @@ pub enum Undo {
     File(FileOf),
     /// Put a control file of a cgroup back.
     Control(Control),
+    /// Step the host's clock back.
+    Clock(Clock),
 }
 
 /// What an undo found to do.
@@ -100,6 +104,7 @@ impl Undo {
             Self::Stopped(undo) => undo.revert(system),
             Self::File(undo) => undo.revert(system),
             Self::Control(undo) => undo.revert(system),
+            Self::Clock(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
             what: self.to_string(),
@@ -112,7 +117,9 @@ impl Undo {
     /// does: a late owner must not have it in force.
     pub fn acts(&self) -> bool {
         match self {
-            Self::Map(_) | Self::Stopped(_) | Self::Control(_) | Self::File(_) => true,
+            Self::Map(_) | Self::Stopped(_) | Self::Control(_) | Self::File(_) | Self::Clock(_) => {
+                true
+            }
             Self::Link(_) | Self::Sysctl(_) | Self::Filters(_) => false,
         }
     }
@@ -127,6 +134,7 @@ impl Undo {
             Self::Stopped(undo) => undo.by_hand(),
             Self::File(undo) => undo.by_hand(),
             Self::Control(undo) => undo.by_hand(),
+            Self::Clock(undo) => undo.by_hand(),
         }
     }
 }
@@ -142,6 +150,7 @@ impl fmt::Display for Undo {
             Self::Stopped(undo) => undo.fmt(f),
             Self::File(undo) => undo.fmt(f),
             Self::Control(undo) => undo.fmt(f),
+            Self::Clock(undo) => undo.fmt(f),
         }
     }
 }
@@ -206,6 +215,13 @@ mod tests {
                 started: 4711,
                 name: "a (b".into(),
             })),
+            Undo::Clock(Clock {
+                boot: "ab-cd".into(),
+                apart_us: i64::MAX,
+                up_us: 7,
+                offset_us: -1,
+                drift_ppb: i64::MIN,
+            }),
             Undo::Control(Control {
                 cgroup: "/sys/fs/cgroup/a".into(),
                 id: u64::MAX,

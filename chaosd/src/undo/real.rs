@@ -3,9 +3,14 @@
 use std::{
     error::Error,
     fs, io,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     path::{Component, Path, PathBuf},
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -22,8 +27,12 @@ use nix::{
 use super::{FileOf, Filter, Outcome, System};
 use crate::{
     cgroup,
+    clock::Standing,
     process::Identity,
-    sys::process::{pidfd_open, pidfd_send_signal},
+    sys::{
+        process::{pidfd_open, pidfd_send_signal},
+        time,
+    },
 };
 
 /// Deletes a device; see [`System::delete_link`].
@@ -149,6 +158,46 @@ impl System for Real {
         controller: &str,
     ) -> io::Result<Option<String>> {
         cgroup::uses_controller(cgroup, id, controller)
+    }
+
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()> {
+        let _turn = ClockTurn::take();
+        match decide(&Standing::read()?) {
+            Some(0) | None => Ok(()),
+            Some(by_us) => time::step(by_us),
+        }
+    }
+}
+
+/// Held between a look at the clock and the step that follows from it: two who undo one step at a
+/// time, a watchdog and a daemon that wakes, would else both take it back. An abstract socket name
+/// (unix(7)), which goes with its holder.
+struct ClockTurn {
+    /// None: somebody held it for too long, and we went on without.
+    _name: Option<UnixDatagram>,
+}
+
+impl ClockTurn {
+    const NAME: &str = "chaosd-clock-turn";
+    /// A step takes microseconds; a holder that is stopped must not stop a revert.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+    fn take() -> Self {
+        let since = Instant::now();
+        let bind = || UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(Self::NAME)?);
+        loop {
+            match bind() {
+                Ok(name) => return Self { _name: Some(name) },
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && since.elapsed() < Self::PATIENCE =>
+                {
+                    thread::sleep(Self::LOOK_EVERY);
+                }
+                Err(_) => return Self { _name: None },
+            }
+        }
     }
 }
 

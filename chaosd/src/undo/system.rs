@@ -3,7 +3,7 @@
 use std::{error::Error, io, os::fd::BorrowedFd, path::Path};
 
 use super::{FileOf, Filter, Outcome};
-use crate::process::Identity;
+use crate::{clock::Standing, process::Identity};
 
 /// The machine, as undos see it. [`super::Real`] is the true one.
 ///
@@ -61,4 +61,8 @@ pub trait System: Send + Sync {
         id: u64,
         controller: &str,
     ) -> io::Result<Option<String>>;
+
+    /// Reads how the host's clock stands, and steps it by what `decide` makes of that, in microseconds;
+    /// `None`: not at all. One chaosd at a time does.
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()>;
 }

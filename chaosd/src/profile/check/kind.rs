@@ -69,6 +69,7 @@ impl Found {
             "cpu" => self.cpu(key, node).map(Resource::Cpu),
             "memory" => self.memory(key, node).map(Resource::Memory),
             "pids" => self.pids(node).map(Resource::Pids),
+            "clock" => self.clock(key, node).map(Resource::Clock),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! From the tree to a checked profile. Every check runs, whatever the others found.
 
 mod by_peer;
+mod clock;
 mod dns;
 mod fault;
 mod fill;
@@ -99,6 +100,7 @@ const CPU_KEYS: &[&str] = &["load", "of", "cores", "cpus", "slice", "priority"];
 const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
 const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
 const PIDS_KEYS: &[&str] = &["leave"];
+const CLOCK_KEYS: &[&str] = &["offset", "drift", "time-service"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

@@ -220,3 +220,28 @@ impl PidsFlags {
         Entries::words([("leave", "--leave", &self.leave)])
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClockFlags {
+    /// How far it is stepped, such as 5m or -1h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    offset: Option<String>,
+    /// How much it gains, such as 200ppm or -2s/h
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    drift: Option<String>,
+    /// stop: whoever keeps it right stands still meanwhile (default: there must be nobody)
+    #[arg(long, value_name = "WORD")]
+    time_service: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl ClockFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("offset", "--offset", &self.offset),
+            ("drift", "--drift", &self.drift),
+            ("time-service", "--time-service", &self.time_service),
+        ])
+    }
+}

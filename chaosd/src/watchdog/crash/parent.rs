@@ -20,6 +20,7 @@ use nix::sys::signal::{Signal, raise};
 
 use super::super::{HEARTBEAT, Watchdog};
 use crate::{
+    clock::Standing,
     instance::{Instance, Kind, StateDir},
     journal::Journal,
     process::Identity,
@@ -145,6 +146,11 @@ impl System for Fused {
         controller: &str,
     ) -> io::Result<Option<String>> {
         self.0.uses_controller(cgroup, id, controller)
+    }
+
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()> {
+        self.1.step();
+        self.0.step_clock(decide)
     }
 }
 
