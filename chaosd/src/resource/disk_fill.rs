@@ -1,12 +1,16 @@
 //! `disk-fill`: a file system runs full.
 //!
-//! One file with a name of its own, in the journal before it is made. It takes blocks for real
-//! (fallocate(2)), grows with the intensity, and goes when the fault rests or ends.
+//! One file without a name, which goes with the process that holds it open, and with a loss of power:
+//! a name in a journal on /run would be forgotten, and the disk full for good. It takes blocks for real
+//! (fallocate(2)), and grows with the intensity.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    },
     path::Path,
     sync::Arc,
     time::Duration,
@@ -23,10 +27,11 @@ use nix::{
 
 use crate::{
     plan::Scope,
+    process::Stat,
     profile::{DiskFill, Fill, units::Size},
     report::Verdict,
-    txn::Applied,
-    undo::{FileOf, RevertReport, Undo},
+    txn::{Applied, Txn},
+    undo::{FileOf, Held, RevertReport, Undo},
 };
 
 use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault};
@@ -153,7 +158,7 @@ struct Filler {
 impl Bound for Filler {
     fn mechanism(&self) -> String {
         format!(
-            "a file of {} in {}, by fallocate; {} are free now",
+            "a file of {} without a name in {}, by fallocate; {} are free now",
             said(self.bytes),
             self.file.directory.display(),
             said(self.free)
@@ -161,7 +166,7 @@ impl Bound for Filler {
     }
 
     fn undo(&self) -> String {
-        "the file is deleted".into()
+        "the file is emptied and let go of; it goes with chaosd, and with a loss of power".into()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -200,9 +205,7 @@ struct Filling {
 
 struct Made {
     applied: Applied,
-    /// The file's, by which it is told from another of its name. It is open only while it grows: what is
-    /// deleted while somebody has it open keeps its blocks.
-    ino: u64,
+    file: File,
     taken: u64,
     /// This file system takes blocks only for what is written.
     by_writing: bool,
@@ -210,53 +213,80 @@ struct Made {
 
 impl Filling {
     fn make(&mut self) -> Result<Made, ActError> {
-        let path = self.file.path();
+        let refused = |what: &str, source: io::Error| ActError::Refused {
+            what: format!("{what} in {}", self.file.directory.display()),
+            source: source.into(),
+        };
         let mut txn = self.host.txn()?;
-        let ino = txn.step(
-            Undo::File(self.file.clone()),
-            || {
-                let mut options = OpenOptions::new();
-                let options = options.write(true).create_new(true).mode(0o600);
-                Ok(options.open(&path)?.metadata()?.ino())
-            },
-            |_| Ok(()),
-        )?;
+        let file = match nameless(&self.file.directory) {
+            Ok(file) => file,
+            Err(error) if knows_names_only(&error) => self.named(&mut txn)?,
+            Err(error) => return Err(refused("make a file", error)),
+        };
+        let metadata = file.metadata().map_err(|e| refused("look at a file", e))?;
+        let holder = Stat::read(std::process::id()).map_err(|e| refused("make a file", e))?;
+        let held = Held {
+            holder: holder.who,
+            fd: file.as_raw_fd(),
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+        };
+        txn.step(Undo::Held(held), || Ok(()), |()| Ok(()))?;
         Ok(Made {
             applied: txn.commit()?,
-            ino,
+            file,
             taken: 0,
             by_writing: false,
         })
     }
+
+    /// A file that had a name for a moment, in which the journal knows it.
+    fn named(&self, txn: &mut Txn) -> Result<File, ActError> {
+        let path = self.file.path();
+        let file = txn.step(
+            Undo::File(self.file.clone()),
+            || {
+                let mut options = OpenOptions::new();
+                let options = options.write(true).create_new(true).mode(0o600);
+                let file = options.open(&path)?;
+                self.host.system.delete_file(&self.file)?;
+                Ok(file)
+            },
+            |_| Ok(()),
+        )?;
+        Ok(file)
+    }
+}
+
+fn nameless(directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).mode(0o600);
+    options.custom_flags(libc::O_TMPFILE).open(directory)
+}
+
+/// Such as vfat and NFS: `open(2)`, `O_TMPFILE`.
+fn knows_names_only(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)
+    )
 }
 
 impl Made {
-    /// The file, if nobody has deleted it.
-    fn open(&self, path: &Path) -> io::Result<Option<File>> {
-        let mut options = OpenOptions::new();
-        let options = options.write(true).custom_flags(libc::O_NOFOLLOW);
-        match options.open(path) {
-            Ok(file) if file.metadata()?.ino() == self.ino => Ok(Some(file)),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Takes or gives back, a step at a time; true: there is more to do.
-    fn towards(&mut self, wanted: u64, path: &Path) -> io::Result<bool> {
-        let Some(file) = self.open(path)? else {
-            self.taken = 0;
+    fn towards(&mut self, wanted: u64) -> io::Result<bool> {
+        // A watchdog has emptied it, since we were late.
+        if self.file.metadata()?.len() < self.taken {
             return Ok(false);
-        };
+        }
         if wanted < self.taken {
-            file.set_len(wanted)?;
+            self.file.set_len(wanted)?;
             self.taken = wanted;
             return Ok(false);
         }
         let mut length = (wanted - self.taken).min(STEP);
         while length > 0 {
-            match self.take(&file, length) {
+            match self.take(length) {
                 Ok(()) => return Ok(self.taken < wanted),
                 // Somebody else has taken room: then less, down to what makes no difference.
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && length > LEAST => {
@@ -270,15 +300,11 @@ impl Made {
         Ok(false)
     }
 
-    fn take(&mut self, file: &File, length: u64) -> io::Result<()> {
+    fn take(&mut self, length: u64) -> io::Result<()> {
         let signed = |n: u64| libc::off_t::try_from(n).map_err(io::Error::other);
         if !self.by_writing {
-            match fallocate(
-                file,
-                FallocateFlags::empty(),
-                signed(self.taken)?,
-                signed(length)?,
-            ) {
+            let (at, signed_length) = (signed(self.taken)?, signed(length)?);
+            match fallocate(&self.file, FallocateFlags::empty(), at, signed_length) {
                 Ok(()) => {
                     self.taken += length;
                     return Ok(());
@@ -289,9 +315,9 @@ impl Made {
         }
         // What is all zeros may be taken for a hole.
         let length = usize::try_from(length.min(WRITTEN)).map_err(io::Error::other)?;
-        let written = file.write_at(&vec![0xa5_u8; length], self.taken)?;
+        let written = self.file.write_at(&vec![0xa5_u8; length], self.taken)?;
         // Where it is written later it is not taken yet.
-        file.sync_data()?;
+        self.file.sync_data()?;
         self.taken += written as u64;
         Ok(())
     }
@@ -316,11 +342,11 @@ impl Acting for Filling {
             None => self.make()?,
         };
         let wanted = (self.bytes as f64 * now.intensity.min(1.0)) as u64;
-        let result = made.towards(wanted, &self.file.path());
+        let result = made.towards(wanted);
         self.most = self.most.max(made.taken);
         self.made = Some(made);
         let more = result.map_err(|source| ActError::Refused {
-            what: format!("take blocks for {}", self.file.path().display()),
+            what: format!("take blocks in {}", self.file.directory.display()),
             source: source.into(),
         })?;
         Ok(more.then_some(Duration::ZERO))

@@ -13,7 +13,7 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::{FileOf, Filter, NetnsId, Outcome, Real, Sysctl, System};
+use super::{FileOf, Filter, Held, NetnsId, Outcome, Real, Sysctl, System};
 use crate::{cgroup::line, clock::Standing, process::Identity};
 
 /// See the module.
@@ -206,6 +206,11 @@ impl System for Fake {
     }
 
     fn delete_file(&self, _file: &FileOf) -> io::Result<bool> {
+        self.check()?;
+        Ok(false)
+    }
+
+    fn empty_file(&self, _file: &Held) -> io::Result<bool> {
         self.check()?;
         Ok(false)
     }

@@ -10,6 +10,7 @@ mod clock;
 mod control;
 mod file;
 mod filters;
+mod held;
 mod link;
 mod map;
 mod netns;
@@ -28,6 +29,7 @@ pub use self::{
     control::{Control, Field, Part},
     file::FileOf,
     filters::{Filter, Filters, Hook},
+    held::Held,
     link::Link,
     map::Map,
     netns::NetnsId,
@@ -59,6 +61,8 @@ pub enum Undo {
     Stopped(Stopped),
     /// Delete a file that we made.
     File(FileOf),
+    /// Empty a file that one of our processes holds.
+    Held(Held),
     /// Put a control file of a cgroup back.
     Control(Control),
     /// Step the host's clock back.
@@ -103,6 +107,7 @@ impl Undo {
             Self::Filters(undo) => undo.revert(system),
             Self::Stopped(undo) => undo.revert(system),
             Self::File(undo) => undo.revert(system),
+            Self::Held(undo) => undo.revert(system),
             Self::Control(undo) => undo.revert(system),
             Self::Clock(undo) => undo.revert(system),
         };
@@ -117,9 +122,12 @@ impl Undo {
     /// does: a late owner must not have it in force.
     pub fn acts(&self) -> bool {
         match self {
-            Self::Map(_) | Self::Stopped(_) | Self::Control(_) | Self::File(_) | Self::Clock(_) => {
-                true
-            }
+            Self::Map(_)
+            | Self::Stopped(_)
+            | Self::Control(_)
+            | Self::File(_)
+            | Self::Held(_)
+            | Self::Clock(_) => true,
             Self::Link(_) | Self::Sysctl(_) | Self::Filters(_) => false,
         }
     }
@@ -133,6 +141,7 @@ impl Undo {
             Self::Filters(undo) => undo.by_hand(),
             Self::Stopped(undo) => undo.by_hand(),
             Self::File(undo) => undo.by_hand(),
+            Self::Held(undo) => undo.by_hand(),
             Self::Control(undo) => undo.by_hand(),
             Self::Clock(undo) => undo.by_hand(),
         }
@@ -149,6 +158,7 @@ impl fmt::Display for Undo {
             Self::Filters(undo) => undo.fmt(f),
             Self::Stopped(undo) => undo.fmt(f),
             Self::File(undo) => undo.fmt(f),
+            Self::Held(undo) => undo.fmt(f),
             Self::Control(undo) => undo.fmt(f),
             Self::Clock(undo) => undo.fmt(f),
         }
@@ -209,6 +219,16 @@ mod tests {
                 dev: 7,
                 ino: u64::MAX,
                 name: ".chaosd-fill-run-r-1-0".into(),
+            }),
+            Undo::Held(Held {
+                holder: crate::process::Identity {
+                    pid: 7,
+                    started: 4711,
+                    name: "chaosd".into(),
+                },
+                fd: 12,
+                dev: 7,
+                ino: u64::MAX,
             }),
             Undo::Stopped(Stopped(crate::process::Identity {
                 pid: 7,

@@ -6,7 +6,10 @@ use std::{
     os::{
         fd::{AsFd as _, BorrowedFd},
         linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
+        unix::{
+            fs::MetadataExt as _,
+            net::{SocketAddr, UnixDatagram},
+        },
     },
     path::{Component, Path, PathBuf},
     thread,
@@ -24,7 +27,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{FileOf, Filter, Outcome, System};
+use super::{FileOf, Filter, Held, Outcome, System};
 use crate::{
     cgroup,
     clock::Standing,
@@ -128,6 +131,26 @@ impl System for Real {
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn empty_file(&self, file: &Held) -> io::Result<bool> {
+        if file.holder.stat().is_none() {
+            return Ok(false);
+        }
+        let gone = |error: &io::Error| {
+            error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+        };
+        let open = match fs::OpenOptions::new().write(true).open(file.path()) {
+            Ok(open) => open,
+            Err(error) if gone(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let metadata = open.metadata()?;
+        if (metadata.dev(), metadata.ino()) != (file.dev, file.ino) || metadata.len() == 0 {
+            return Ok(false);
+        }
+        open.set_len(0)?;
+        Ok(true)
     }
 
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
@@ -247,6 +270,38 @@ mod tests {
     use crate::undo::NetnsId;
 
     const KEY: &str = "net/ipv4/conf/lo/accept_local";
+
+    #[test]
+    fn a_file_without_a_name_is_emptied_once_and_no_other_is() {
+        let open = || {
+            let mut options = fs::OpenOptions::new();
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_TMPFILE);
+            options.write(true).open("/dev/shm").unwrap()
+        };
+        let (file, other) = (open(), open());
+        for file in [&file, &other] {
+            file.set_len(4096).unwrap();
+        }
+        let metadata = file.metadata().unwrap();
+        let held = Held {
+            holder: crate::process::Stat::read(std::process::id()).unwrap().who,
+            fd: std::os::fd::AsRawFd::as_raw_fd(&file),
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+        };
+        let elsewhere = Held {
+            fd: std::os::fd::AsRawFd::as_raw_fd(&other),
+            ..held.clone()
+        };
+        let undo = |held: &Held| Undo::Held(held.clone()).revert(&real()).unwrap();
+        assert_eq!(undo(&elsewhere), Outcome::AlreadyGone);
+        assert_eq!(undo(&held), Outcome::Done);
+        assert_eq!(undo(&held), Outcome::AlreadyGone);
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert_eq!(other.metadata().unwrap().len(), 4096);
+        drop(file);
+        assert_eq!(undo(&held), Outcome::AlreadyGone);
+    }
 
     #[test]
     fn a_sysctl_is_put_back_in_its_namespace_and_nowhere_else() {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, os::fd::BorrowedFd, path::Path};
 
-use super::{FileOf, Filter, Outcome};
+use super::{FileOf, Filter, Held, Outcome};
 use crate::{clock::Standing, process::Identity};
 
 /// The machine, as undos see it. [`super::Real`] is the true one.
@@ -42,6 +42,10 @@ pub trait System: Send + Sync {
     /// Deletes the file from its directory. False: there is no such file, or the directory is another
     /// one.
     fn delete_file(&self, file: &FileOf) -> io::Result<bool>;
+
+    /// Empties a file through the descriptor of its holder. False: the holder is gone, or has another
+    /// file there, or it was empty.
+    fn empty_file(&self, file: &Held) -> io::Result<bool>;
 
     /// Sends SIGCONT to that very process. False: it is gone.
     fn go_on(&self, who: &Identity) -> io::Result<bool>;

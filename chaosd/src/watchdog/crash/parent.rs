@@ -25,7 +25,7 @@ use crate::{
     journal::Journal,
     process::Identity,
     txn::{Applied, Txn, TxnError},
-    undo::{FileOf, Filter, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
+    undo::{FileOf, Filter, Held, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
 };
 
 pub(super) const KEYS: [&str; 3] = [
@@ -121,6 +121,11 @@ impl System for Fused {
     fn delete_file(&self, file: &FileOf) -> io::Result<bool> {
         self.1.step();
         self.0.delete_file(file)
+    }
+
+    fn empty_file(&self, file: &Held) -> io::Result<bool> {
+        self.1.step();
+        self.0.empty_file(file)
     }
 
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
