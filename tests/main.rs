@@ -51,5 +51,6 @@ mod hold_revert;
 mod idle;
 mod leftovers;
 mod refusals;
+mod shutdown;
 mod stopped;
 mod two_at_once;

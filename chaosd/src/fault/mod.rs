@@ -140,6 +140,7 @@ pub const KINDS: &[&str] = &[
     "memory",
     "pids",
     "clock",
+    "shutdown",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

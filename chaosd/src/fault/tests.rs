@@ -47,6 +47,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "memory",
             "pids",
             "clock",
+            "shutdown",
         ];
         if resources.contains(name) {
             continue;

@@ -109,6 +109,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Memory(memory)) => written(memory),
         Kind::Resource(Resource::Pids(pids)) => written(pids),
         Kind::Resource(Resource::Clock(clock)) => written(clock),
+        Kind::Resource(Resource::Shutdown(shutdown)) => written(shutdown),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

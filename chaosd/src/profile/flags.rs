@@ -17,7 +17,7 @@ use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
     ClockFlags, CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags,
-    PidsFlags, PlainFlags, ProcessFlags,
+    PidsFlags, PlainFlags, ProcessFlags, ShutdownFlags,
 };
 
 use super::{
@@ -251,6 +251,8 @@ enum KindFlags {
     Pids(Box<PidsFlags>),
     /// Let the host's clock be wrong
     Clock(Box<ClockFlags>),
+    /// Switch the host off, or let it start anew
+    Shutdown(Box<ShutdownFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -372,6 +374,9 @@ impl InjectFlags {
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
             KindFlags::Pids(flags) => (Shared::plain(&flags.plain), "pids", flags.settings()),
             KindFlags::Clock(flags) => (Shared::plain(&flags.plain), "clock", flags.settings()),
+            KindFlags::Shutdown(flags) => {
+                (Shared::plain(&flags.plain), "shutdown", flags.settings())
+            }
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

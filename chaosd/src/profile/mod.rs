@@ -42,7 +42,7 @@ pub use parameters::Parameter;
 pub use problem::{Mistake, Problem, Problems};
 pub use resource::{
     Clock, Cpu, CpuQuota, Disk, DiskFill, Fill, Freeze, LoadOf, Memory, MemoryOf, Much, Pattern,
-    Pids, Process, Resource, TimeService, Which, signal_name,
+    Pids, PowerAction, Process, Resource, Shutdown, TimeService, Which, signal_name,
 };
 pub use shipped::{Shipped, shipped};
 pub use summary::{about, parameters};

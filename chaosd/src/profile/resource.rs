@@ -30,6 +30,8 @@ pub enum Resource {
     Pids(Pids),
     /// The host's clock is wrong.
     Clock(Clock),
+    /// The host is switched off, or starts anew.
+    Shutdown(Shutdown),
 }
 
 /// `cpu`
@@ -142,6 +144,27 @@ pub enum TimeService {
     None,
     /// It stands still meanwhile.
     Stop,
+}
+
+/// `shutdown`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shutdown {
+    /// What becomes of the host.
+    pub action: PowerAction,
+    /// From its announcement to that: from 1 s (default 30 s).
+    #[serde(serialize_with = "super::units::serialize_duration")]
+    pub notice: Duration,
+}
+
+/// What becomes of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PowerAction {
+    /// It is switched off.
+    PowerOff,
+    /// It starts anew.
+    Reboot,
 }
 
 /// `disk`: at least one of the limits.
@@ -267,7 +290,8 @@ impl Resource {
             | Self::CpuQuota(_)
             | Self::Disk(_)
             | Self::Pids(_)
-            | Self::Clock(_) => false,
+            | Self::Clock(_)
+            | Self::Shutdown(_) => false,
         }
     }
 
@@ -283,6 +307,7 @@ impl Resource {
             Self::Memory(_) => "memory",
             Self::Pids(_) => "pids",
             Self::Clock(_) => "clock",
+            Self::Shutdown(_) => "shutdown",
         }
     }
 }

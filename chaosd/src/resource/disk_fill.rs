@@ -13,7 +13,7 @@ use std::{
     },
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -39,10 +39,12 @@ use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault
 /// Kept free on the host's root file system unless forced: what services and journals of others need to
 /// go on while it is full.
 const RESERVE: u64 = 256 << 20;
-/// What is taken at once: between two of these, the engine looks after others. In memory it is cleared,
-/// which takes its time.
-const STEP: u64 = 128 << 20;
-/// As [`STEP`], where blocks are taken by writing.
+/// What is taken at once, at first and at most. Between two of these the engine looks after others, so it
+/// follows how long one takes: in memory each page is cleared.
+const STEPS: (u64, u64) = (8 << 20, 1 << 30);
+/// One that takes less is doubled, one that takes more is halved.
+const STEP_TIME: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(50));
+/// As [`STEPS`], where blocks are taken by writing.
 const WRITTEN: u64 = 16 << 20;
 /// What is not worth another try: less than a block of any file system is free.
 const LEAST: u64 = 4096;
@@ -207,6 +209,8 @@ struct Made {
     applied: Applied,
     file: File,
     taken: u64,
+    /// How much is taken at once.
+    step: u64,
     /// This file system takes blocks only for what is written.
     by_writing: bool,
 }
@@ -236,6 +240,7 @@ impl Filling {
             applied: txn.commit()?,
             file,
             taken: 0,
+            step: STEPS.0,
             by_writing: false,
         })
     }
@@ -284,10 +289,14 @@ impl Made {
             self.taken = wanted;
             return Ok(false);
         }
-        let mut length = (wanted - self.taken).min(STEP);
+        let mut length = (wanted - self.taken).min(self.step);
+        let since = Instant::now();
         while length > 0 {
             match self.take(length) {
-                Ok(()) => return Ok(self.taken < wanted),
+                Ok(()) => {
+                    self.pace(since.elapsed());
+                    return Ok(self.taken < wanted);
+                }
                 // Somebody else has taken room: then less, down to what makes no difference.
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && length > LEAST => {
                     length /= 2;
@@ -298,6 +307,14 @@ impl Made {
             }
         }
         Ok(false)
+    }
+
+    fn pace(&mut self, took: Duration) {
+        if took > STEP_TIME.1 {
+            self.step = (self.step / 2).max(LEAST);
+        } else if took < STEP_TIME.0 {
+            self.step = (self.step * 2).min(STEPS.1);
+        }
     }
 
     fn take(&mut self, length: u64) -> io::Result<()> {

@@ -18,6 +18,7 @@ mod limit;
 mod memory;
 mod pids;
 mod process;
+mod shutdown;
 mod timeline;
 
 use std::{error::Error, fmt::Debug, sync::Arc, time::Duration};
@@ -177,5 +178,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Memory(memory) => memory,
         Resource::Pids(pids) => pids,
         Resource::Clock(clock) => clock,
+        Resource::Shutdown(shutdown) => shutdown,
     }
 }

@@ -1,12 +1,19 @@
-//! What `clock` takes.
+//! What acts on the whole host takes: `clock`, `shutdown`.
+
+use std::time::Duration;
 
 use crate::profile::{
-    Clock, TimeService,
+    Clock, PowerAction, Shutdown, TimeService,
     problem::Found,
     tree::{Key, Node, Value},
 };
 
-use super::CLOCK_KEYS;
+use super::{CLOCK_KEYS, SHUTDOWN_KEYS};
+
+/// From the announcement of a shutdown to it.
+const NOTICE: Duration = Duration::from_secs(30);
+/// Enough for a revert that waits for it.
+const LEAST_NOTICE: Duration = Duration::from_secs(1);
 
 impl Found {
     pub(super) fn clock(&mut self, key: &Key, node: &Node) -> Option<Clock> {
@@ -47,5 +54,47 @@ impl Found {
             drift: drift?,
             time_service: time_service?,
         })
+    }
+
+    pub(super) fn shutdown(&mut self, key: &Key, node: &Node) -> Option<Shutdown> {
+        if let Value::Text(_) = node.value {
+            let action = self.power_action(node)?;
+            return Some(Shutdown {
+                action,
+                notice: NOTICE,
+            });
+        }
+        let fields = self.settings(key, node, SHUTDOWN_KEYS, "reboot")?;
+        if fields.lacks("action") {
+            self.say(&key.at, "shutdown needs an action: reboot or power-off");
+        }
+        let action = match fields.get("action") {
+            Some(node) => self.power_action(node),
+            None => None,
+        };
+        let notice = match fields.get("notice") {
+            Some(node) => {
+                let notice = self.duration(node)?;
+                if notice < LEAST_NOTICE {
+                    let what = "a notice is at least 1s, in which a revert calls it off";
+                    self.say(&node.at, what);
+                    return None;
+                }
+                notice
+            }
+            None => NOTICE,
+        };
+        Some(Shutdown {
+            action: action?,
+            notice,
+        })
+    }
+
+    fn power_action(&mut self, node: &Node) -> Option<PowerAction> {
+        let words = [
+            ("reboot", PowerAction::Reboot),
+            ("power-off", PowerAction::PowerOff),
+        ];
+        self.word(node, "reboot or power-off", &words)
     }
 }

@@ -70,6 +70,7 @@ impl Found {
             "memory" => self.memory(key, node).map(Resource::Memory),
             "pids" => self.pids(node).map(Resource::Pids),
             "clock" => self.clock(key, node).map(Resource::Clock),
+            "shutdown" => self.shutdown(key, node).map(Resource::Shutdown),
             _ => None,
         }
     }

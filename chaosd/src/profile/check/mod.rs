@@ -101,6 +101,7 @@ const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
 const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
 const PIDS_KEYS: &[&str] = &["leave"];
 const CLOCK_KEYS: &[&str] = &["offset", "drift", "time-service"];
+const SHUTDOWN_KEYS: &[&str] = &["action", "notice"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

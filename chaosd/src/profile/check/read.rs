@@ -12,7 +12,7 @@ use crate::profile::{
 use super::{
     BANDWIDTH_KEYS, CLOCK_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_FILL_KEYS,
     DISK_KEYS, DNS_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS, MEMORY_KEYS,
-    NETEM_KEYS, PIDS_KEYS, PROCESS_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
+    NETEM_KEYS, PIDS_KEYS, PROCESS_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS, SHUTDOWN_KEYS,
 };
 use crate::fault::KINDS;
 
@@ -38,6 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("memory", MEMORY_KEYS),
     ("pids", PIDS_KEYS),
     ("clock", CLOCK_KEYS),
+    ("shutdown", SHUTDOWN_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 

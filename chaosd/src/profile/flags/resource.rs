@@ -245,3 +245,24 @@ impl ClockFlags {
         ])
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ShutdownFlags {
+    /// reboot or power-off
+    #[arg(long, value_name = "WORD")]
+    action: Option<String>,
+    /// From its announcement to that, from 1s (default: 30s)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    notice: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl ShutdownFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("action", "--action", &self.action),
+            ("notice", "--notice", &self.notice),
+        ])
+    }
+}

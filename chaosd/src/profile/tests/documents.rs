@@ -84,6 +84,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "pids: {leave: 3}",
             "pids: {}",
             "clock: -5m",
+            "shutdown: reboot",
+            "shutdown: {action: power-off, notice: 2m}",
             "clock: {offset: 1h 30m, drift: -2s/h, time-service: stop}",
             "cpu: {load: 12.5%, of: core, cpus: [0-2, 5], slice: 1ms, priority: -5}\nramp: 1s",
             "cpu: {load: 100%, cores: 3}",
