@@ -1,4 +1,4 @@
-//! Limits of a cgroup (`cpu-quota`, `freeze`, `disk`): they hold whom they are for, and what was there
+//! Limits of a cgroup (`cpu-quota`, `freeze`, `disk`, `pids`): they hold whom they are for, and what was there
 //! before is written back, whatever becomes of chaosd.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,11 @@ use support::{Cgroup, Daemon, Instance, Options, Output, Run, wait_until};
 
 pub const LONG: Duration = Duration::from_secs(20);
 /// Files that limits are written to, by both versions, and those that enable controllers.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "cpu.max",
     "io.max",
     "cgroup.freeze",
+    "pids.max",
     "cgroup.subtree_control",
     "cpu.cfs_quota_us",
     "cpu.cfs_period_us",
@@ -120,7 +121,7 @@ fn v1() -> Result<Vec<PathBuf>> {
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     let of = |line: &str| -> Option<PathBuf> {
         let words: Vec<&str> = line.split(' ').collect();
-        let wanted = ["cpu", "blkio", "freezer"];
+        let wanted = ["cpu", "blkio", "freezer", "pids"];
         let has = words.get(3)?.split(',').any(|word| wanted.contains(&word));
         (*words.get(2)? == "cgroup" && has).then(|| words[1].into())
     };
@@ -332,7 +333,7 @@ fn whatever_becomes_of_chaosd_limits_are_written_back() -> Result<()> {
     let spinner = place.run("exec sh -c 'while :; do :; done'")?;
     let before = place.files()?;
     let back = |place: &Place| wait_until(LONG, || place.files().is_ok_and(|now| now == before));
-    for fault in ["cpu-quota --limit 10%", "freeze"] {
+    for fault in ["cpu-quota --limit 10%", "freeze", "pids"] {
         // The daemon is killed, and its watchdog does it.
         let daemon = Daemon::start(&Options::default())?;
         drop(start(&daemon, &place, fault)?);

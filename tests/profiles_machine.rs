@@ -7,18 +7,22 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Daemon, Options, Run, wait_until};
 
 use crate::burners::{burners, resident};
+use crate::disk_fill::Mounted;
 use crate::file_scene::{counted, unable};
 use crate::limits::{LONG, Loop, place, share, ticks, write};
 use crate::process::sleepers;
 
 /// These profiles, and what they cannot do without.
-pub const MACHINE: [(&str, &[&str]); 7] = [
+pub const MACHINE: [(&str, &[&str]); 10] = [
+    ("clock-skew", &[]),
     ("cpu-starved", &[]),
+    ("disk-full", &["path=/"]),
     ("flaky-disk", &["path=/"]),
     ("frozen-process", &["program=sleep"]),
     ("kill-one", &["program=sleep"]),
     ("memory-pressure", &[]),
     ("noisy-neighbour", &[]),
+    ("out-of-processes", &[]),
     ("slow-disk", &["path=/"]),
 ];
 
@@ -45,12 +49,14 @@ fn a_plan_of_each_of_them_prints_and_changes_nothing() -> Result<()> {
     let disk = Loop::new("plans");
     let before = place.files()?;
     let daemon = Daemon::start(&Options::default())?;
+    let full = Mounted::tmpfs()?;
     for (name, sets) in MACHINE {
-        let path = match &disk {
-            Ok(_) if name == "flaky-disk" && unable().is_some() => continue,
-            Ok(disk) => format!("path={}", disk.device()),
-            Err(_) if name.ends_with("-disk") => continue,
-            Err(_) => String::new(),
+        let path = match (name, &disk) {
+            ("flaky-disk", _) if unable().is_some() => continue,
+            ("disk-full", _) => format!("path={}", full.path().display()),
+            (_, Ok(disk)) => format!("path={}", disk.device()),
+            ("slow-disk" | "flaky-disk", Err(_)) => continue,
+            (_, Err(_)) => String::new(),
         };
         let sets = sets.iter().map(|set| {
             if set.starts_with("path=") {
@@ -60,10 +66,16 @@ fn a_plan_of_each_of_them_prints_and_changes_nothing() -> Result<()> {
             }
         });
         let sets = sets.flat_map(|set| ["--set", set]);
-        let words = ["plan", name, "--cgroup", place.path()];
-        let plan = daemon.cli(words.into_iter().chain(sets))?;
+        // Nothing is smaller than a host that has a clock; this one's may be kept right.
+        let target = match name {
+            "clock-skew" => ["--host", "--set", "service=stop"].to_vec(),
+            _ => vec!["--cgroup", place.path()],
+        };
+        let words = ["plan", name].into_iter().chain(target.iter().copied());
+        let plan = daemon.cli(words.chain(sets))?;
         ensure!(plan.status == Some(0), "{name}: {plan:?}");
-        for word in [place.path(), "how", "undo", "nothing was changed"] {
+        let whom = target.last().copied().filter(|_| target.len() == 2);
+        for word in [whom.unwrap_or("host"), "how", "undo", "nothing was changed"] {
             ensure!(plan.stdout.contains(word), "{name}: no {word} in {plan:?}");
         }
         ensure!(place.files()? == before, "{name}: {:?}", place.files()?);
@@ -126,6 +138,23 @@ fn memory_pressure_leaves_what_it_is_told_to_leave() -> Result<()> {
         taken()
     );
     drop(run.revert()?);
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_takes_nothing_more_and_then_does() -> Result<()> {
+    let (place, full) = (place!(), Mounted::tmpfs()?);
+    let free = full.free()?;
+    let daemon = Daemon::start(&Options::default())?;
+    let path = format!("path={}", full.path().display());
+    let run = run(&daemon, "disk-full", place.path(), &[&path])?;
+    ensure!(
+        wait_until(LONG, || full.free().is_ok_and(|free| free == 0)),
+        "{}",
+        full.free()?
+    );
+    drop(run.revert()?);
+    ensure!(full.free()? == free);
     Ok(())
 }
 

@@ -49,7 +49,7 @@ mod sweep;
 mod sys;
 mod wait;
 pub use run::{run, run_with_input};
-pub use skip::{is_emulated, record as record_skip, sample};
+pub use skip::{is_emulated, is_laboratory, record as record_skip, sample};
 pub use sweep::Kept;
 pub use sys::hangs_filters;
 pub use sys::last_arrival;

@@ -30,6 +30,11 @@ pub fn is_emulated() -> bool {
     std::env::var_os("CHAOSD_EMULATED").is_some()
 }
 
+/// True in a guest of the laboratory, whose clock and power are its own.
+pub fn is_laboratory() -> bool {
+    std::fs::read_to_string("/proc/cmdline").is_ok_and(|words| words.contains("lab.kernel="))
+}
+
 /// The size of a sample that a rate is measured on: a tenth of it where a processor is computed, which
 /// the allowed deviation follows.
 pub fn sample(full: u32) -> u32 {

@@ -24,12 +24,13 @@ use nix::{
 };
 
 /// The files that chaosd writes.
-const WRITTEN: [&str; 15] = [
+const WRITTEN: [&str; 16] = [
     "cpu.max",
     "cpu.max.burst",
     "cpu.weight",
     "io.max",
     "cgroup.freeze",
+    "pids.max",
     SUBTREE_CONTROL,
     "cpu.cfs_quota_us",
     "cpu.cfs_period_us",

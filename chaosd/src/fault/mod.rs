@@ -135,9 +135,13 @@ pub const KINDS: &[&str] = &[
     "freeze",
     "cpu-quota",
     "disk",
+    "disk-fill",
     "cpu",
     "memory",
     "disk-error",
+    "pids",
+    "clock",
+    "shutdown",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

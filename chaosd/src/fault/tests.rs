@@ -42,9 +42,13 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "freeze",
             "cpu-quota",
             "disk",
+            "disk-fill",
             "cpu",
             "memory",
             "disk-error",
+            "pids",
+            "clock",
+            "shutdown",
         ];
         if resources.contains(name) {
             continue;

@@ -76,6 +76,17 @@ impl Spared {
     }
 }
 
+/// Who is spared now but for the kernel's threads, and why.
+pub fn vital() -> Vec<(i32, &'static str)> {
+    let all = super::all().unwrap_or_default();
+    let spared = Spared::among(&all);
+    let vital = all.iter().filter(|stat| !stat.kernel).filter_map(|stat| {
+        let why = spared.why(stat)?;
+        Some((i32::try_from(stat.who.pid).ok()?, why))
+    });
+    vital.collect()
+}
+
 /// The program that a process runs, by device and inode.
 fn binary(pid: u32) -> Option<(u64, u64)> {
     let metadata = fs::metadata(format!("/proc/{pid}/exe")).ok()?;

@@ -104,9 +104,13 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Freeze(freeze)) => written(freeze),
         Kind::Resource(Resource::CpuQuota(quota)) => written(quota),
         Kind::Resource(Resource::Disk(disk)) => written(disk),
+        Kind::Resource(Resource::DiskFill(fill)) => written(fill),
         Kind::Resource(Resource::Cpu(cpu)) => written(cpu),
         Kind::Resource(Resource::Memory(memory)) => written(memory),
         Kind::Resource(Resource::DiskError(error)) => written(error),
+        Kind::Resource(Resource::Pids(pids)) => written(pids),
+        Kind::Resource(Resource::Clock(clock)) => written(clock),
+        Kind::Resource(Resource::Shutdown(shutdown)) => written(shutdown),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

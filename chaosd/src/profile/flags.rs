@@ -15,10 +15,7 @@ use utoipa::ToSchema;
 use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
-use resource::{
-    CpuFlags, CpuQuotaFlags, DiskErrorFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags,
-    ProcessFlags,
-};
+use resource::{PlainFlags, ResourceFlags};
 
 use super::{
     Overrides, Problems, Profile, check,
@@ -233,20 +230,8 @@ enum KindFlags {
     Netem(Box<NetemFlags>),
     /// Answer DNS queries wrongly, late or not at all
     Dns(Box<DnsFlags>),
-    /// Send processes a signal
-    Process(Box<ProcessFlags>),
-    /// Let a cgroup stand still
-    Freeze(Box<FreezeFlags>),
-    /// Leave a cgroup less CPU time
-    CpuQuota(Box<CpuQuotaFlags>),
-    /// Let a cgroup's I/O be slow
-    Disk(Box<DiskFlags>),
-    /// Burn CPU time
-    Cpu(Box<CpuFlags>),
-    /// Take memory
-    Memory(Box<MemoryFlags>),
-    /// Let calls on files fail
-    DiskError(Box<DiskErrorFlags>),
+    #[command(flatten)]
+    Resource(ResourceFlags),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -355,17 +340,7 @@ impl InjectFlags {
             }
             KindFlags::Netem(flags) => (Shared::of(&flags.shared), "netem", flags.settings()),
             KindFlags::Dns(flags) => (Shared::of(&flags.shared), "dns", flags.settings()),
-            KindFlags::Process(flags) => (Shared::plain(&flags.plain), "process", flags.settings()),
-            KindFlags::Freeze(flags) => (Shared::plain(&flags.plain), "freeze", Entries::default()),
-            KindFlags::CpuQuota(flags) => {
-                (Shared::plain(&flags.plain), "cpu-quota", flags.settings())
-            }
-            KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
-            KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
-            KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
-            KindFlags::DiskError(flags) => {
-                (Shared::plain(&flags.plain), "disk-error", flags.settings())
-            }
+            KindFlags::Resource(flags) => flags.asked(),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     DiskError,
-    units::{Cores, Percent, Size},
+    units::{Cores, Drift, Offset, Percent, Size},
 };
 
 /// What happens to a machine.
@@ -23,12 +23,20 @@ pub enum Resource {
     CpuQuota(CpuQuota),
     /// A cgroup's I/O is slow.
     Disk(Disk),
+    /// A file system runs full.
+    DiskFill(DiskFill),
     /// CPU time is burned.
     Cpu(Cpu),
     /// Memory is taken.
     Memory(Memory),
     /// Calls on files fail.
     DiskError(DiskError),
+    /// A cgroup runs out of process slots.
+    Pids(Pids),
+    /// The host's clock is wrong.
+    Clock(Clock),
+    /// The host is switched off, or starts anew.
+    Shutdown(Shutdown),
 }
 
 /// `cpu`
@@ -111,6 +119,59 @@ pub struct CpuQuota {
     pub limit: Cores,
 }
 
+/// `pids`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pids {
+    /// So many more tasks than run when it begins (default 0).
+    pub leave: u32,
+}
+
+/// `clock`: a step, a drift, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Clock {
+    /// Added at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+    /// Added as time passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// What becomes of who keeps the clock right.
+    pub time_service: TimeService,
+}
+
+/// Whoever keeps the host's clock right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeService {
+    /// There must be none (default).
+    None,
+    /// It stands still meanwhile.
+    Stop,
+}
+
+/// `shutdown`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shutdown {
+    /// What becomes of the host.
+    pub action: PowerAction,
+    /// From its announcement to that: from 1 s (default 30 s).
+    #[serde(serialize_with = "super::units::serialize_duration")]
+    pub notice: Duration,
+}
+
+/// What becomes of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PowerAction {
+    /// It is switched off.
+    PowerOff,
+    /// It starts anew.
+    Reboot,
+}
+
 /// `disk`: at least one of the limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -129,6 +190,29 @@ pub struct Disk {
     /// Writes per second, from 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_iops: Option<u32>,
+}
+
+/// `disk-fill`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskFill {
+    /// A directory of the file system; absolute.
+    pub path: PathBuf,
+    /// At full intensity.
+    #[serde(flatten)]
+    pub fill: Fill,
+    /// The host's root file system may run full.
+    pub force: bool,
+}
+
+/// How much of a file system is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fill {
+    /// So many bytes; not 0.
+    Size(Size),
+    /// All that is free but for so many bytes.
+    Leave(Size),
 }
 
 /// `process`
@@ -205,8 +289,14 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
-            Self::Cpu(_) | Self::Memory(_) | Self::DiskError(_) => true,
-            Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
+            Self::Cpu(_) | Self::Memory(_) | Self::DiskError(_) | Self::DiskFill(_) => true,
+            Self::Process(_)
+            | Self::Freeze(_)
+            | Self::CpuQuota(_)
+            | Self::Disk(_)
+            | Self::Pids(_)
+            | Self::Clock(_)
+            | Self::Shutdown(_) => false,
         }
     }
 
@@ -217,9 +307,13 @@ impl Resource {
             Self::Freeze(_) => "freeze",
             Self::CpuQuota(_) => "cpu-quota",
             Self::Disk(_) => "disk",
+            Self::DiskFill(_) => "disk-fill",
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
             Self::DiskError(_) => "disk-error",
+            Self::Pids(_) => "pids",
+            Self::Clock(_) => "clock",
+            Self::Shutdown(_) => "shutdown",
         }
     }
 }

@@ -46,5 +46,8 @@ pub fn shipped() -> &'static [Shipped] {
         "memory-pressure",
         "slow-disk",
         "flaky-disk",
+        "disk-full",
+        "out-of-processes",
+        "clock-skew",
     ]
 }

@@ -1,6 +1,7 @@
 //! Units as people write them, in types that cannot hold a bad value. Each parses from one word,
 //! and says what to type instead of a bad one.
 
+mod clock;
 mod cores;
 mod domain;
 mod duration;
@@ -14,6 +15,7 @@ mod rate;
 mod size;
 mod tcp_flags;
 
+pub use clock::{Drift, Offset};
 pub use cores::Cores;
 pub use domain::{DomainName, DomainSet};
 pub use duration::parse_duration;

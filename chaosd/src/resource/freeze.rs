@@ -8,7 +8,7 @@ use crate::{
         limits::{LimitError, freeze},
     },
     plan::{Cgroup, Scope},
-    process::{self, Spared},
+    process,
     profile::Freeze,
     report::Verdict,
 };
@@ -42,16 +42,7 @@ struct Freezer {
 
 impl Limit for Freezer {
     fn changes(&self) -> Result<Vec<Change>, LimitError> {
-        let all = process::all().unwrap_or_default();
-        let spared = Spared::among(&all);
-        let vital: Vec<(i32, &str)> = all
-            .iter()
-            .filter_map(|stat| {
-                let why = spared.why(stat).filter(|_| !stat.kernel)?;
-                Some((i32::try_from(stat.who.pid).ok()?, why))
-            })
-            .collect();
-        freeze::prepare(&self.cgroup, &vital)
+        freeze::prepare(&self.cgroup, &process::vital())
     }
 
     fn mechanism(&self) -> String {

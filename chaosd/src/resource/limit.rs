@@ -122,12 +122,23 @@ struct Limiting {
 
 impl Limiting {
     fn set(&mut self) -> Result<(), ActError> {
-        let changes = self.limit.changes().map_err(|source| ActError::Refused {
-            what: "find the limits that there are".into(),
-            source: source.into(),
-        })?;
+        let changes = || {
+            self.limit.changes().map_err(|source| ActError::Refused {
+                what: "find the limits that there are".into(),
+                source: source.into(),
+            })
+        };
         let mut txn = self.host.txn()?;
-        for change in &changes {
+        let (enabling, mut limits): (Vec<_>, Vec<_>) = (changes()?.into_iter())
+            .partition(|change| matches!(change.control.part, Part::Enabled { .. }));
+        for change in &enabling {
+            cgroup::apply(&mut txn, change)?;
+        }
+        if !enabling.is_empty() {
+            // What the controller counts is there only now.
+            limits = changes()?;
+        }
+        for change in &limits {
             cgroup::apply(&mut txn, change)?;
         }
         self.applied = Some(txn.commit()?);

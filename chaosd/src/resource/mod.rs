@@ -8,14 +8,18 @@
 //! `Host::txn`; whatever else a kind starts dies with it.
 
 mod burners;
+mod clock;
 mod cpu;
 mod cpu_quota;
 mod disk;
 mod disk_error;
+mod disk_fill;
 mod freeze;
 mod limit;
 mod memory;
+mod pids;
 mod process;
+mod shutdown;
 mod timeline;
 
 use std::{error::Error, fmt::Debug, sync::Arc, time::Duration};
@@ -162,6 +166,11 @@ impl Host {
         }
     }
 
+    /// Names what is its own.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// A transaction of its own.
     pub fn txn(&mut self) -> Result<Txn, JournalError> {
         self.journals += 1;
@@ -178,8 +187,12 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Freeze(freeze) => freeze,
         Resource::CpuQuota(quota) => quota,
         Resource::Disk(disk) => disk,
+        Resource::DiskFill(fill) => fill,
         Resource::Cpu(cpu) => cpu,
         Resource::Memory(memory) => memory,
         Resource::DiskError(error) => error,
+        Resource::Pids(pids) => pids,
+        Resource::Clock(clock) => clock,
+        Resource::Shutdown(shutdown) => shutdown,
     }
 }

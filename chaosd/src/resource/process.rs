@@ -344,7 +344,7 @@ impl Acting for Signalling {
 }
 
 /// False: that very process is gone.
-fn send(who: &Identity, signal: Signal) -> bool {
+pub(super) fn send(who: &Identity, signal: Signal) -> bool {
     let Ok(pidfd) = pidfd_open(who.pid) else {
         return false;
     };

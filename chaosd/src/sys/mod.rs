@@ -8,6 +8,8 @@ pub mod ioctl;
 pub mod map;
 pub mod memory;
 pub mod netkit;
+pub mod power;
 pub mod process;
 pub mod shared;
 pub mod test_run;
+pub mod time;

@@ -13,8 +13,8 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Filter, NetnsId, Outcome, Real, Sysctl, System};
-use crate::{cgroup::line, process::Identity};
+use super::{FileOf, Filter, Held, NetnsId, Outcome, Real, Sysctl, System};
+use crate::{cgroup::line, clock::Standing, process::Identity};
 
 /// See the module.
 #[derive(Default)]
@@ -31,6 +31,10 @@ struct State {
     filtered: Vec<u32>,
     controls: BTreeMap<PathBuf, String>,
     controllers_in_use: BTreeMap<String, String>,
+    /// Its clock, and the time since it booted.
+    boot: String,
+    apart_us: i64,
+    up_us: i64,
     writes: usize,
     broken: bool,
 }
@@ -86,6 +90,21 @@ impl Fake {
         state
             .controllers_in_use
             .insert(controller.into(), how.into());
+    }
+
+    /// How far its clock is from the time since it booted, in microseconds.
+    pub fn clock(&self) -> i64 {
+        self.state().apart_us
+    }
+
+    /// So many microseconds pass.
+    pub fn wait(&self, us: i64) {
+        self.state().up_us += us;
+    }
+
+    /// It boots anew.
+    pub fn boot(&self, id: &str) {
+        self.state().boot = id.into();
     }
 
     pub fn fenced(&self) -> Vec<u32> {
@@ -186,6 +205,16 @@ impl System for Fake {
         })
     }
 
+    fn delete_file(&self, _file: &FileOf) -> io::Result<bool> {
+        self.check()?;
+        Ok(false)
+    }
+
+    fn empty_file(&self, _file: &Held) -> io::Result<bool> {
+        self.check()?;
+        Ok(false)
+    }
+
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
         self.check()?;
         Ok(who.stat().is_some())
@@ -216,6 +245,21 @@ impl System for Fake {
         controller: &str,
     ) -> io::Result<Option<String>> {
         Ok(self.state().controllers_in_use.get(controller).cloned())
+    }
+
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()> {
+        let state = self.state();
+        let standing = Standing {
+            boot: state.boot.clone(),
+            apart_us: state.apart_us,
+            up_us: state.up_us,
+        };
+        drop(state);
+        if let Some(by_us) = decide(&standing) {
+            self.check()?;
+            self.state().apart_us += by_us;
+        }
+        Ok(())
     }
 }
 

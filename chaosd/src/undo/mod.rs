@@ -6,8 +6,11 @@
 //!
 //! A new kind of change is one file here, one variant, and one line in each `match` below.
 
+mod clock;
 mod control;
+mod file;
 mod filters;
+mod held;
 mod link;
 mod map;
 mod netns;
@@ -22,8 +25,11 @@ use std::{error::Error, fmt};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    clock::{Added, Clock},
     control::{Control, Field, Part},
+    file::FileOf,
     filters::{Filter, Filters, Hook},
+    held::Held,
     link::Link,
     map::Map,
     netns::NetnsId,
@@ -34,7 +40,7 @@ pub use self::{
     system::System,
 };
 
-pub(crate) use self::report::chain;
+pub(crate) use self::{clock::told, report::chain};
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -53,8 +59,14 @@ pub enum Undo {
     Filters(Filters),
     /// Let a process go on.
     Stopped(Stopped),
+    /// Delete a file that we made.
+    File(FileOf),
+    /// Empty a file that one of our processes holds.
+    Held(Held),
     /// Put a control file of a cgroup back.
     Control(Control),
+    /// Step the host's clock back.
+    Clock(Clock),
 }
 
 /// What an undo found to do.
@@ -94,7 +106,10 @@ impl Undo {
             Self::Map(undo) => undo.revert(system),
             Self::Filters(undo) => undo.revert(system),
             Self::Stopped(undo) => undo.revert(system),
+            Self::File(undo) => undo.revert(system),
+            Self::Held(undo) => undo.revert(system),
             Self::Control(undo) => undo.revert(system),
+            Self::Clock(undo) => undo.revert(system),
         };
         outcome.map_err(|source| UndoError {
             what: self.to_string(),
@@ -107,7 +122,12 @@ impl Undo {
     /// does: a late owner must not have it in force.
     pub fn acts(&self) -> bool {
         match self {
-            Self::Map(_) | Self::Stopped(_) | Self::Control(_) => true,
+            Self::Map(_)
+            | Self::Stopped(_)
+            | Self::Control(_)
+            | Self::File(_)
+            | Self::Held(_)
+            | Self::Clock(_) => true,
             Self::Link(_) | Self::Sysctl(_) | Self::Filters(_) => false,
         }
     }
@@ -120,7 +140,10 @@ impl Undo {
             Self::Map(undo) => undo.by_hand(),
             Self::Filters(undo) => undo.by_hand(),
             Self::Stopped(undo) => undo.by_hand(),
+            Self::File(undo) => undo.by_hand(),
+            Self::Held(undo) => undo.by_hand(),
             Self::Control(undo) => undo.by_hand(),
+            Self::Clock(undo) => undo.by_hand(),
         }
     }
 }
@@ -134,7 +157,10 @@ impl fmt::Display for Undo {
             Self::Map(undo) => undo.fmt(f),
             Self::Filters(undo) => undo.fmt(f),
             Self::Stopped(undo) => undo.fmt(f),
+            Self::File(undo) => undo.fmt(f),
+            Self::Held(undo) => undo.fmt(f),
             Self::Control(undo) => undo.fmt(f),
+            Self::Clock(undo) => undo.fmt(f),
         }
     }
 }
@@ -188,11 +214,34 @@ mod tests {
                 id: 7,
                 name: "CONTROL".into(),
             }),
+            Undo::File(FileOf {
+                directory: "/srv".into(),
+                dev: 7,
+                ino: u64::MAX,
+                name: ".chaosd-fill-run-r-1-0".into(),
+            }),
+            Undo::Held(Held {
+                holder: crate::process::Identity {
+                    pid: 7,
+                    started: 4711,
+                    name: "chaosd".into(),
+                },
+                fd: 12,
+                dev: 7,
+                ino: u64::MAX,
+            }),
             Undo::Stopped(Stopped(crate::process::Identity {
                 pid: 7,
                 started: 4711,
                 name: "a (b".into(),
             })),
+            Undo::Clock(Clock {
+                boot: "ab-cd".into(),
+                apart_us: i64::MAX,
+                up_us: 7,
+                offset_us: -1,
+                drift_ppb: i64::MIN,
+            }),
             Undo::Control(Control {
                 cgroup: "/sys/fs/cgroup/a".into(),
                 id: u64::MAX,

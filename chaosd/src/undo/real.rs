@@ -3,21 +3,39 @@
 use std::{
     error::Error,
     fs, io,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        linux::net::SocketAddrExt as _,
+        unix::{
+            fs::MetadataExt as _,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
     path::{Component, Path, PathBuf},
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open},
     sched::{CloneFlags, setns},
-    sys::signal::Signal,
+    sys::{
+        signal::Signal,
+        stat::{Mode, fstat},
+    },
+    unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Filter, Outcome, System};
+use super::{FileOf, Filter, Held, Outcome, System};
 use crate::{
     cgroup,
+    clock::Standing,
     process::Identity,
-    sys::process::{pidfd_open, pidfd_send_signal},
+    sys::{
+        process::{pidfd_open, pidfd_send_signal},
+        time,
+    },
 };
 
 /// Deletes a device; see [`System::delete_link`].
@@ -93,6 +111,48 @@ impl System for Real {
         (self.remove_filters)(netns, index, filters, clsact)
     }
 
+    fn delete_file(&self, file: &FileOf) -> io::Result<bool> {
+        // Only what bears our name: a line of a journal deletes nothing else.
+        if !file.name.starts_with(FileOf::PREFIX) || file.name.contains('/') {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = match open(&file.directory, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        };
+        let stat = fstat(&directory)?;
+        if (stat.st_dev, stat.st_ino) != (file.dev, file.ino) {
+            return Ok(false);
+        }
+        match unlinkat(&directory, file.name.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn empty_file(&self, file: &Held) -> io::Result<bool> {
+        if file.holder.stat().is_none() {
+            return Ok(false);
+        }
+        let gone = |error: &io::Error| {
+            error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+        };
+        let open = match fs::OpenOptions::new().write(true).open(file.path()) {
+            Ok(open) => open,
+            Err(error) if gone(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let metadata = open.metadata()?;
+        if (metadata.dev(), metadata.ino()) != (file.dev, file.ino) || metadata.len() == 0 {
+            return Ok(false);
+        }
+        open.set_len(0)?;
+        Ok(true)
+    }
+
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
         let Ok(pidfd) = pidfd_open(who.pid) else {
             return Ok(false);
@@ -121,6 +181,46 @@ impl System for Real {
         controller: &str,
     ) -> io::Result<Option<String>> {
         cgroup::uses_controller(cgroup, id, controller)
+    }
+
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()> {
+        let _turn = ClockTurn::take();
+        match decide(&Standing::read()?) {
+            Some(0) | None => Ok(()),
+            Some(by_us) => time::step(by_us),
+        }
+    }
+}
+
+/// Held between a look at the clock and the step that follows from it: two who undo one step at a
+/// time, a watchdog and a daemon that wakes, would else both take it back. An abstract socket name
+/// (unix(7)), which goes with its holder.
+struct ClockTurn {
+    /// None: somebody held it for too long, and we went on without.
+    _name: Option<UnixDatagram>,
+}
+
+impl ClockTurn {
+    const NAME: &str = "chaosd-clock-turn";
+    /// A step takes microseconds; a holder that is stopped must not stop a revert.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+    fn take() -> Self {
+        let since = Instant::now();
+        let bind = || UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(Self::NAME)?);
+        loop {
+            match bind() {
+                Ok(name) => return Self { _name: Some(name) },
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && since.elapsed() < Self::PATIENCE =>
+                {
+                    thread::sleep(Self::LOOK_EVERY);
+                }
+                Err(_) => return Self { _name: None },
+            }
+        }
     }
 }
 
@@ -170,6 +270,38 @@ mod tests {
     use crate::undo::NetnsId;
 
     const KEY: &str = "net/ipv4/conf/lo/accept_local";
+
+    #[test]
+    fn a_file_without_a_name_is_emptied_once_and_no_other_is() {
+        let open = || {
+            let mut options = fs::OpenOptions::new();
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_TMPFILE);
+            options.write(true).open("/dev/shm").unwrap()
+        };
+        let (file, other) = (open(), open());
+        for file in [&file, &other] {
+            file.set_len(4096).unwrap();
+        }
+        let metadata = file.metadata().unwrap();
+        let held = Held {
+            holder: crate::process::Stat::read(std::process::id()).unwrap().who,
+            fd: std::os::fd::AsRawFd::as_raw_fd(&file),
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+        };
+        let elsewhere = Held {
+            fd: std::os::fd::AsRawFd::as_raw_fd(&other),
+            ..held.clone()
+        };
+        let undo = |held: &Held| Undo::Held(held.clone()).revert(&real()).unwrap();
+        assert_eq!(undo(&elsewhere), Outcome::AlreadyGone);
+        assert_eq!(undo(&held), Outcome::Done);
+        assert_eq!(undo(&held), Outcome::AlreadyGone);
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert_eq!(other.metadata().unwrap().len(), 4096);
+        drop(file);
+        assert_eq!(undo(&held), Outcome::AlreadyGone);
+    }
 
     #[test]
     fn a_sysctl_is_put_back_in_its_namespace_and_nowhere_else() {

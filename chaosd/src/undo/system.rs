@@ -2,8 +2,8 @@
 
 use std::{error::Error, io, os::fd::BorrowedFd, path::Path};
 
-use super::{Filter, Outcome};
-use crate::process::Identity;
+use super::{FileOf, Filter, Held, Outcome};
+use crate::{clock::Standing, process::Identity};
 
 /// The machine, as undos see it. [`super::Real`] is the true one.
 ///
@@ -39,6 +39,14 @@ pub trait System: Send + Sync {
         clsact: bool,
     ) -> Result<Outcome, Box<dyn Error + Send + Sync>>;
 
+    /// Deletes the file from its directory. False: there is no such file, or the directory is another
+    /// one.
+    fn delete_file(&self, file: &FileOf) -> io::Result<bool>;
+
+    /// Empties a file through the descriptor of its holder. False: the holder is gone, or has another
+    /// file there, or it was empty.
+    fn empty_file(&self, file: &Held) -> io::Result<bool>;
+
     /// Sends SIGCONT to that very process. False: it is gone.
     fn go_on(&self, who: &Identity) -> io::Result<bool>;
 
@@ -57,4 +65,8 @@ pub trait System: Send + Sync {
         id: u64,
         controller: &str,
     ) -> io::Result<Option<String>>;
+
+    /// Reads how the host's clock stands, and steps it by what `decide` makes of that, in microseconds;
+    /// `None`: not at all. One chaosd at a time does.
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()>;
 }

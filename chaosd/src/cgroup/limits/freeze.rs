@@ -3,9 +3,9 @@
 //! A task in an uninterruptible sleep stops when that ends. Frozen tasks of the unified tree can
 //! be killed; those of v1 only once they are thawed.
 
-use std::{fs, path::Path, process};
+use std::{fs, path::Path};
 
-use super::{Controller, ControllerError, LimitError, read, value};
+use super::{Controller, LimitError, check_vital, read, value};
 use crate::{
     cgroup::{Change, Place, Settled, Version, processes},
     plan::Cgroup,
@@ -27,17 +27,7 @@ pub fn prepare(cgroup: &Cgroup, spared: &[(i32, &str)]) -> Result<Vec<Change>, L
 
 fn prepare_at(place: &Place, spared: &[(i32, &str)]) -> Result<Vec<Change>, LimitError> {
     let directory = &place.directory;
-    let members = processes::below(directory).map_err(ControllerError::from)?;
-    let this = i32::try_from(process::id()).unwrap_or_default();
-    let vital = [(1, "the init process"), (this, "chaosd itself")];
-    for (pid, who) in vital.iter().chain(spared) {
-        if members.contains(pid) {
-            return Err(LimitError::Vital {
-                path: directory.clone(),
-                who: format!("{who} ({pid})"),
-            });
-        }
-    }
+    check_vital(directory, spared)?;
     let (file, thawed, frozen) = match place.version {
         Version::V2 => (V2, "0", "1"),
         Version::V1 => (V1, "THAWED", "FROZEN"),

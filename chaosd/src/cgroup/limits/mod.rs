@@ -1,16 +1,18 @@
-//! Limits of a cgroup, as lists of changes: CPU quota, I/O rates, a full stop.
+//! Limits of a cgroup, as lists of changes: CPU quota, I/O rates, process slots, a full stop.
 //!
 //! A limit only ever takes away: one that the cgroup already has and that is as low is kept.
 
 pub mod cpu;
 pub mod freeze;
 pub mod io;
+pub mod pids;
 
 use std::path::{Path, PathBuf};
 
 use super::{
     controllers::{Controller, ControllerError},
     file::read_control,
+    processes,
 };
 
 /// Why a limit cannot be set.
@@ -125,7 +127,21 @@ fn change(
     })
 }
 
-/// The cgroups below a directory of a v1 hierarchy, deepest first, without itself.
+/// Refuses a cgroup, in any hierarchy, that holds the init process, this one, or one of `spared`.
+fn check_vital(directory: &Path, spared: &[(i32, &str)]) -> Result<(), LimitError> {
+    let members = processes::below(directory).map_err(ControllerError::from)?;
+    let this = i32::try_from(std::process::id()).unwrap_or_default();
+    let vital = [(1, "the init process"), (this, "chaosd itself")];
+    match (vital.iter().chain(spared)).find(|(pid, _)| members.contains(pid)) {
+        Some((pid, who)) => Err(LimitError::Vital {
+            path: directory.to_owned(),
+            who: format!("{who} ({pid})"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The cgroups below a directory, deepest first, without itself.
 fn descendants(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut queue = vec![root.to_owned()];

@@ -1,7 +1,5 @@
 //! What faults of files take: `disk-error`.
 
-use std::path::PathBuf;
-
 use crate::profile::{
     DiskError, Operation,
     problem::{Found, Mistake, quote},
@@ -52,19 +50,6 @@ impl Found {
             operations: operations?,
             rate: rate?,
         })
-    }
-
-    fn absolute(&mut self, node: &Node) -> Option<PathBuf> {
-        let path = PathBuf::from(self.text(node)?);
-        if !path.is_absolute() {
-            let what = format!(
-                "{} is not an absolute path: the daemon has another directory than you",
-                quote(&path.to_string_lossy())
-            );
-            self.say(&node.at, what);
-            return None;
-        }
-        Some(path)
     }
 }
 

@@ -65,9 +65,13 @@ impl Found {
             "freeze" => self.freeze(node).map(Resource::Freeze),
             "cpu-quota" => self.cpu_quota(key, node).map(Resource::CpuQuota),
             "disk" => self.disk(key, node).map(Resource::Disk),
+            "disk-fill" => self.disk_fill(key, node).map(Resource::DiskFill),
             "cpu" => self.cpu(key, node).map(Resource::Cpu),
             "memory" => self.memory(key, node).map(Resource::Memory),
             "disk-error" => self.disk_error(key, node).map(Resource::DiskError),
+            "pids" => self.pids(node).map(Resource::Pids),
+            "clock" => self.clock(key, node).map(Resource::Clock),
+            "shutdown" => self.shutdown(key, node).map(Resource::Shutdown),
             _ => None,
         }
     }

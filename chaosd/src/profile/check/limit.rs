@@ -1,15 +1,15 @@
-//! What the limits of a cgroup take: `cpu-quota`, `disk`, `freeze`.
+//! What the limits of a cgroup take: `cpu-quota`, `disk`, `freeze`, `pids`.
 
 use std::path::PathBuf;
 
 use crate::profile::{
-    CpuQuota, Disk, Freeze,
+    CpuQuota, Disk, Freeze, Pids,
     problem::{Found, Mistake, quote},
     tree::{Key, Node, Value},
     units::{Cores, Size},
 };
 
-use super::{CPU_QUOTA_KEYS, DISK_KEYS, read::Fields};
+use super::{CPU_QUOTA_KEYS, DISK_KEYS, PIDS_KEYS, read::Fields};
 
 /// The block layer knows no slower disk (block/blk-throttle.c).
 const LEAST_BPS: u64 = 2;
@@ -41,6 +41,19 @@ impl Found {
             }
             _ => self.fields(node, "freeze", &[]).map(|_| Freeze {}),
         }
+    }
+
+    pub(super) fn pids(&mut self, node: &Node) -> Option<Pids> {
+        let leave = match &node.value {
+            Value::Empty => None,
+            Value::Text(_) => Some(node),
+            _ => self.fields(node, "pids", PIDS_KEYS)?.get("leave"),
+        };
+        let leave = match leave {
+            Some(node) => self.integer(node, "a number of process slots", 0),
+            None => Some(0),
+        };
+        Some(Pids { leave: leave? })
     }
 
     pub(super) fn disk(&mut self, key: &Key, node: &Node) -> Option<Disk> {
@@ -86,16 +99,7 @@ impl Found {
                 return None;
             }
         };
-        let path = PathBuf::from(self.text(node)?);
-        if !path.is_absolute() {
-            let what = format!(
-                "{} is not an absolute path: the daemon has another directory than you",
-                quote(&path.to_string_lossy())
-            );
-            self.say(&node.at, what);
-            return None;
-        }
-        Some(path)
+        self.absolute(node)
     }
 
     /// `5MB/s`, or `5MB` under a key that says per second.

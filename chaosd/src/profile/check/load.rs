@@ -172,7 +172,7 @@ impl Found {
         })
     }
 
-    fn some_size(&mut self, node: &Node) -> Option<Size> {
+    pub(super) fn some_size(&mut self, node: &Node) -> Option<Size> {
         let size = self.parse::<Size>(node)?;
         if size == Size::NONE {
             self.say(&node.at, "0 bytes are nothing: give more, such as 256MiB");

@@ -1,9 +1,11 @@
 //! From the tree to a checked profile. Every check runs, whatever the others found.
 
 mod by_peer;
+mod clock;
 mod dns;
 mod fault;
 mod file;
+mod fill;
 mod hold;
 mod kind;
 mod limit;
@@ -97,6 +99,10 @@ const DNS_KEYS: &[&str] = &[
 const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
 const CPU_KEYS: &[&str] = &["load", "of", "cores", "cpus", "slice", "priority"];
 const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
+const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
+const PIDS_KEYS: &[&str] = &["leave"];
+const CLOCK_KEYS: &[&str] = &["offset", "drift", "time-service"];
+const SHUTDOWN_KEYS: &[&str] = &["action", "notice"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

@@ -10,9 +10,10 @@ use crate::profile::{
 };
 
 use super::{
-    BANDWIDTH_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_ERROR_KEYS, DISK_KEYS,
-    DNS_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS, MEMORY_KEYS, NETEM_KEYS,
-    PROCESS_KEYS, REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
+    BANDWIDTH_KEYS, CLOCK_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS,
+    DISK_ERROR_KEYS, DISK_FILL_KEYS, DISK_KEYS, DNS_KEYS, DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS,
+    MATCH_KEYS, MEMORY_KEYS, NETEM_KEYS, PIDS_KEYS, PROCESS_KEYS, REORDER_KEYS, RESET_KEYS,
+    ROOT_KEYS, SHUTDOWN_KEYS,
 };
 use crate::fault::KINDS;
 
@@ -33,9 +34,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("process", PROCESS_KEYS),
     ("cpu-quota", CPU_QUOTA_KEYS),
     ("disk", DISK_KEYS),
+    ("disk-fill", DISK_FILL_KEYS),
     ("cpu", CPU_KEYS),
     ("memory", MEMORY_KEYS),
     ("disk-error", DISK_ERROR_KEYS),
+    ("pids", PIDS_KEYS),
+    ("clock", CLOCK_KEYS),
+    ("shutdown", SHUTDOWN_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 

@@ -1,8 +1,55 @@
 //! The flags of the kinds that act on a machine rather than on packets.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::{Entries, TargetFlags, TimelineFlags};
+use super::{Entries, Shared, TargetFlags, TimelineFlags};
+
+/// The kinds that act on the machine.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum ResourceFlags {
+    /// Send processes a signal
+    Process(Box<ProcessFlags>),
+    /// Let a cgroup stand still
+    Freeze(Box<FreezeFlags>),
+    /// Leave a cgroup less CPU time
+    CpuQuota(Box<CpuQuotaFlags>),
+    /// Let a cgroup's I/O be slow
+    Disk(Box<DiskFlags>),
+    /// Let a file system run full
+    DiskFill(Box<DiskFillFlags>),
+    /// Burn CPU time
+    Cpu(Box<CpuFlags>),
+    /// Take memory
+    Memory(Box<MemoryFlags>),
+    /// Let calls on files fail
+    DiskError(Box<DiskErrorFlags>),
+    /// Let a cgroup run out of process slots
+    Pids(Box<PidsFlags>),
+    /// Let the host's clock be wrong
+    Clock(Box<ClockFlags>),
+    /// Switch the host off, or let it start anew
+    Shutdown(Box<ShutdownFlags>),
+}
+
+impl ResourceFlags {
+    /// What is asked for: beside the kind's own settings, its name, and those.
+    pub(super) fn asked(&self) -> (Shared<'_>, &'static str, Entries) {
+        let (plain, kind, settings) = match self {
+            Self::Process(f) => (&f.plain, "process", f.settings()),
+            Self::Freeze(f) => (&f.plain, "freeze", Entries::default()),
+            Self::CpuQuota(f) => (&f.plain, "cpu-quota", f.settings()),
+            Self::Disk(f) => (&f.plain, "disk", f.settings()),
+            Self::DiskFill(f) => (&f.plain, "disk-fill", f.settings()),
+            Self::Cpu(f) => (&f.plain, "cpu", f.settings()),
+            Self::Memory(f) => (&f.plain, "memory", f.settings()),
+            Self::DiskError(f) => (&f.plain, "disk-error", f.settings()),
+            Self::Pids(f) => (&f.plain, "pids", f.settings()),
+            Self::Clock(f) => (&f.plain, "clock", f.settings()),
+            Self::Shutdown(f) => (&f.plain, "shutdown", f.settings()),
+        };
+        (Shared::plain(plain), kind, settings)
+    }
+}
 
 /// What these kinds take.
 #[derive(Args, Clone, Debug, Default)]
@@ -173,6 +220,97 @@ impl MemoryFlags {
         map.switch("swap", "--swap", self.swap);
         map.switch("oom", "--oom", self.oom);
         map
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskFillFlags {
+    /// Directory of the file system that is to run full
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// How much is taken, such as 5GB
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    size: Option<String>,
+    /// Take all that is free but for this much
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    leave: Option<String>,
+    /// Let the host's root file system run full
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskFillFlags {
+    pub(super) fn settings(&self) -> Entries {
+        let mut map = Entries::words([
+            ("path", "--path", &self.path),
+            ("size", "--size", &self.size),
+            ("leave", "--leave", &self.leave),
+        ]);
+        map.switch("force", "--force", self.force);
+        map
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct PidsFlags {
+    /// So many more processes and threads than run when it begins (default: 0)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    leave: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl PidsFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([("leave", "--leave", &self.leave)])
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClockFlags {
+    /// How far it is stepped, such as 5m or -1h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    offset: Option<String>,
+    /// How much it gains, such as 200ppm or -2s/h
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    drift: Option<String>,
+    /// stop: whoever keeps it right stands still meanwhile (default: there must be nobody)
+    #[arg(long, value_name = "WORD")]
+    time_service: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl ClockFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("offset", "--offset", &self.offset),
+            ("drift", "--drift", &self.drift),
+            ("time-service", "--time-service", &self.time_service),
+        ])
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ShutdownFlags {
+    /// reboot or power-off
+    #[arg(long, value_name = "WORD")]
+    action: Option<String>,
+    /// From its announcement to that, from 1s (default: 30s)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    notice: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl ShutdownFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("action", "--action", &self.action),
+            ("notice", "--notice", &self.notice),
+        ])
     }
 }
 

@@ -20,11 +20,12 @@ use nix::sys::signal::{Signal, raise};
 
 use super::super::{HEARTBEAT, Watchdog};
 use crate::{
+    clock::Standing,
     instance::{Instance, Kind, StateDir},
     journal::Journal,
     process::Identity,
     txn::{Applied, Txn, TxnError},
-    undo::{Filter, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
+    undo::{FileOf, Filter, Held, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
 };
 
 pub(super) const KEYS: [&str; 3] = [
@@ -117,6 +118,16 @@ impl System for Fused {
         self.0.remove_filters(netns, index, filters, clsact)
     }
 
+    fn delete_file(&self, file: &FileOf) -> io::Result<bool> {
+        self.1.step();
+        self.0.delete_file(file)
+    }
+
+    fn empty_file(&self, file: &Held) -> io::Result<bool> {
+        self.1.step();
+        self.0.empty_file(file)
+    }
+
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
         self.1.step();
         self.0.go_on(who)
@@ -140,6 +151,11 @@ impl System for Fused {
         controller: &str,
     ) -> io::Result<Option<String>> {
         self.0.uses_controller(cgroup, id, controller)
+    }
+
+    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()> {
+        self.1.step();
+        self.0.step_clock(decide)
     }
 }
 

@@ -1,0 +1,248 @@
+//! `disk-fill`: a file system is full for everybody, and has its room again, whatever becomes of
+//! chaosd.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::statvfs;
+use support::{Daemon, Instance, Options, Run, run, wait_until};
+
+use crate::limits::{LONG, Loop, refused};
+
+/// A watchdog kills a daemon that is late by so much.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+static MOUNTS: AtomicU32 = AtomicU32::new(0);
+
+/// A file system of its own, mounted at a directory of its own.
+pub struct Mounted {
+    directory: PathBuf,
+    // Last: it is detached when nothing is mounted from it.
+    _disk: Option<Loop>,
+}
+
+impl Mounted {
+    /// In memory.
+    pub fn tmpfs() -> Result<Self> {
+        Self::mount(&["-t", "tmpfs", "-o", "size=64m", "tmpfs"], None)
+    }
+
+    /// On a disk.
+    fn ext4() -> Result<Self> {
+        let disk = Loop::new(&format!("fill-{}", MOUNTS.fetch_add(1, Ordering::Relaxed)))?;
+        run("mkfs.ext4", &["-q", "-m", "0", disk.device()])?;
+        let device = disk.device().to_owned();
+        Self::mount(&[&device], Some(disk))
+    }
+
+    fn mount(words: &[&str], disk: Option<Loop>) -> Result<Self> {
+        let number = MOUNTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("chaosd-test-{}-mount-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir(&directory)?;
+        let place = directory.display().to_string();
+        if let Err(error) = run("mount", &[words, &[&place]].concat()) {
+            std::fs::remove_dir(&directory).ok();
+            return Err(error);
+        }
+        Ok(Self {
+            directory,
+            _disk: disk,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Bytes that anybody may still write.
+    pub fn free(&self) -> Result<u64> {
+        let stat = statvfs(&self.directory)?;
+        Ok(stat.blocks_available() * stat.fragment_size())
+    }
+
+    fn files(&self) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(&self.directory)?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names: Vec<String> = names.collect::<Result<_>>()?;
+        names.retain(|name| name != "lost+found");
+        Ok(names)
+    }
+
+    /// Writes 4 MB, and flushes them to the disk.
+    fn write(&self) -> std::io::Result<()> {
+        let path = self.directory.join("somebody");
+        let mut file = std::fs::File::create(&path)?;
+        let written = file
+            .write_all(&vec![1; 4_000_000])
+            .and_then(|()| file.sync_all());
+        std::fs::remove_file(&path)?;
+        written
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let place = self.directory.display().to_string();
+        if let Err(error) = run("umount", &[&place]) {
+            eprintln!("a mount is left over: {error:#}");
+        }
+        std::fs::remove_dir(&self.directory).ok();
+    }
+}
+
+fn start<'a>(daemon: &'a Daemon, place: &Mounted, flags: &str) -> Result<Run<'a>> {
+    let path = place.path().display().to_string();
+    let mut words = vec!["inject", "disk-fill", "--path", &path];
+    words.extend(flags.split_whitespace());
+    Run::start(daemon, words)
+}
+
+fn fills(place: &Mounted) -> Result<()> {
+    let free = place.free()?;
+    let daemon = Daemon::start(&Options::default())?;
+    place.write()?;
+    let run = start(&daemon, place, "--leave 1MB")?;
+    let full = wait_until(LONG, || place.free().is_ok_and(|free| free <= 1_000_000));
+    ensure!(full, "{} of {free} are free", place.free()?);
+    // What has no name cannot be left behind, by a loss of power either.
+    ensure!(place.files()?.is_empty(), "{:?}", place.files()?);
+    let error = place.write().err().and_then(|error| error.raw_os_error());
+    ensure!(error == Some(libc::ENOSPC), "{error:?}");
+    let told = run.revert()?;
+    ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
+    let back = || place.free().is_ok_and(|now| now + 1_000_000 > free);
+    ensure!(wait_until(LONG, back), "{} of {free}", place.free()?);
+    ensure!(place.files()?.is_empty(), "{:?}", place.files()?);
+    place.write()?;
+    Ok(())
+}
+
+#[test]
+fn a_file_system_in_memory_is_full_and_has_room_again() -> Result<()> {
+    fills(&Mounted::tmpfs()?)
+}
+
+#[test]
+fn a_file_system_on_a_disk_is_full_and_has_room_again() -> Result<()> {
+    match Mounted::ext4() {
+        Ok(place) => fills(&place),
+        Err(error) => support::skip!(Ok(()), "no file system on a disk: {error:#}"),
+    }
+}
+
+/// Some kernels have no file without a name there, nor have vfat and NFS.
+#[test]
+fn an_overlay_as_containers_have_it_is_full_and_has_room_again() -> Result<()> {
+    let below = Mounted::tmpfs()?;
+    let layers = ["lower", "upper", "work"].map(|name| below.path().join(name));
+    for layer in &layers {
+        std::fs::create_dir(layer)?;
+    }
+    let [lower, upper, work] = layers.map(|layer| layer.display().to_string());
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    match Mounted::mount(&["-t", "overlay", "-o", &options, "overlay"], None) {
+        Ok(place) => fills(&place),
+        Err(error) => support::skip!(Ok(()), "no overlay: {error:#}"),
+    }
+}
+
+#[test]
+fn it_runs_full_slowly_and_in_waves() -> Result<()> {
+    const ALL: u64 = 40_000_000;
+    let place = Mounted::tmpfs()?;
+    let free = place.free()?;
+    let daemon = Daemon::start(&Options::default())?;
+    let taken = || place.free().map_or(0, |now| free.saturating_sub(now));
+    let run = start(&daemon, &place, "--size 40MB --ramp 4s")?;
+    ensure!(wait_until(LONG, || taken() > ALL / 10));
+    ensure!(taken() < ALL / 10 * 9, "{}", taken());
+    ensure!(wait_until(LONG, || taken() >= ALL), "{}", taken());
+    drop(run.revert()?);
+    let run = start(
+        &daemon,
+        &place,
+        "--size 40MB --pulse-on 500ms --pulse-off 500ms",
+    )?;
+    for _ in 0..2 {
+        ensure!(wait_until(LONG, || taken() >= ALL), "{}", taken());
+        ensure!(wait_until(LONG, || taken() < ALL / 10), "{}", taken());
+    }
+    drop(run.revert()?);
+    ensure!(place.files()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn whatever_becomes_of_chaosd_the_room_is_given_back() -> Result<()> {
+    let place = Mounted::tmpfs()?;
+    let free = place.free()?;
+    let is_back = || place.free().is_ok_and(|now| now == free);
+    let full = || wait_until(LONG, || place.free().is_ok_and(|free| free <= 1_000_000));
+    let given_back = || wait_until(LONG, is_back);
+    let daemon = Daemon::start(&Options::default())?;
+    drop(start(&daemon, &place, "--leave 1MB")?);
+    ensure!(full(), "{} are free", place.free()?);
+    daemon.kill(Signal::SIGKILL)?;
+    ensure!(given_back(), "daemon killed: {}", place.free()?);
+    drop(daemon);
+
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "--leave 1MB")?;
+    ensure!(full(), "{} are free", place.free()?);
+    daemon.kill(Signal::SIGSTOP)?;
+    // Before it is killed for being late, though it has the file open.
+    let soon = wait_until(KILL_AFTER / 2, is_back);
+    ensure!(soon, "daemon stopped: {}", place.free()?);
+    daemon.kill(Signal::SIGCONT)?;
+    let fenced = || {
+        run.report()
+            .is_ok_and(|told| told.word("/ended") == "fenced")
+    };
+    ensure!(wait_until(LONG, fenced), "{:?}", run.report()?);
+    drop(daemon);
+
+    let daemon = Daemon::start(&Options::default())?;
+    drop(start(&daemon, &place, "--leave 1MB")?);
+    ensure!(full(), "{} are free", place.free()?);
+    kill(daemon.watchdog()?, Signal::SIGKILL)?;
+    daemon.kill(Signal::SIGKILL)?;
+    let output = daemon.cli(["revert", "--all"])?;
+    ensure!(output.status == Some(0), "{output:?}");
+    ensure!(given_back(), "both killed: {}", place.free()?);
+    ensure!(place.files()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn what_would_harm_the_host_or_make_no_sense_is_refused() -> Result<()> {
+    let instance = Instance::new()?;
+    for (fault, said) in [
+        ("disk-fill: {path: /, leave: 1MB}", "leave 256"),
+        ("disk-fill: {path: /, size: 1000GB}", "use leave to fill it"),
+        ("disk-fill: {path: /run, leave: 1MB}", "what it has to undo"),
+        (
+            "disk-fill: {path: /etc/passwd, size: 1MB}",
+            "is not a directory",
+        ),
+        (
+            "disk-fill: {path: /no/such/place, size: 1MB}",
+            "No such file",
+        ),
+        ("disk-fill: {path: srv, size: 1MB}", "not an absolute path"),
+        (
+            "disk-fill: {path: /, size: 1MB, leave: 1MB}",
+            "leave beside size",
+        ),
+        ("disk-fill: {path: /}", "needs size or leave"),
+        ("disk-fill: {path: /, size: 0}", "0 bytes are nothing"),
+    ] {
+        let output = refused(&instance, fault)?;
+        ensure!(output.stderr.contains(said), "{said}: {}", output.stderr);
+    }
+    Ok(())
+}
