@@ -27,6 +27,8 @@ pub mod host;
 pub mod instance;
 /// The write-ahead log of undos.
 pub mod journal;
+/// A process that lets others wait for files.
+pub mod latency;
 /// The only code that speaks netlink: interfaces, the detour device.
 pub mod netlink;
 /// What would be done about it on this host. Plain data; printed by `chaosd plan`.

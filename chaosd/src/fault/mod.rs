@@ -137,6 +137,7 @@ pub const KINDS: &[&str] = &[
     "disk",
     "cpu",
     "memory",
+    "disk-latency",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

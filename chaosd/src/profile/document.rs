@@ -106,6 +106,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Disk(disk)) => written(disk),
         Kind::Resource(Resource::Cpu(cpu)) => written(cpu),
         Kind::Resource(Resource::Memory(memory)) => written(memory),
+        Kind::Resource(Resource::DiskLatency(latency)) => written(latency),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

@@ -16,7 +16,7 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    CpuFlags, CpuQuotaFlags, DiskFlags, FreezeFlags, MemoryFlags, PlainFlags, ProcessFlags,
+    CpuFlags, CpuQuotaFlags, DiskFlags, DiskLatencyFlags, FreezeFlags, MemoryFlags, PlainFlags, ProcessFlags,
 };
 
 use super::{
@@ -244,6 +244,8 @@ enum KindFlags {
     Cpu(Box<CpuFlags>),
     /// Take memory
     Memory(Box<MemoryFlags>),
+    /// Let opening a file take time, and reading it
+    DiskLatency(Box<DiskLatencyFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -360,6 +362,9 @@ impl InjectFlags {
             KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
             KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
+            KindFlags::DiskLatency(flags) => {
+                (Shared::plain(&flags.plain), "disk-latency", flags.settings())
+            }
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

@@ -41,7 +41,7 @@ pub use netem::{
 pub use parameters::Parameter;
 pub use problem::{Mistake, Problem, Problems};
 pub use resource::{
-    Cpu, CpuQuota, Disk, Freeze, LoadOf, Memory, MemoryOf, Much, Pattern, Process, Resource, Which,
+    Cpu, CpuQuota, Disk, DiskLatency, Freeze, LoadOf, Memory, MemoryOf, Much, Pattern, Process, Resource, Which,
     signal_name,
 };
 pub use shipped::{Shipped, shipped};

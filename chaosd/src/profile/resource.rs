@@ -24,6 +24,8 @@ pub enum Resource {
     Cpu(Cpu),
     /// Memory is taken.
     Memory(Memory),
+    /// Opening a file takes time, and reading it.
+    DiskLatency(DiskLatency),
 }
 
 /// `cpu`
@@ -126,6 +128,26 @@ pub struct Disk {
     pub write_iops: Option<u32>,
 }
 
+/// `disk-latency`: at least one of `open` and `read`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskLatency {
+    /// A file, or a directory with all below it; absolute.
+    pub path: PathBuf,
+    /// How long an open waits, at full intensity: up to a minute, not 0.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::units::serialize_optional_duration"
+    )]
+    pub open: Option<Duration>,
+    /// How long each read waits, at full intensity: up to a minute, not 0.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::units::serialize_optional_duration"
+    )]
+    pub read: Option<Duration>,
+}
+
 /// `process`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,7 +222,7 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
-            Self::Cpu(_) | Self::Memory(_) => true,
+            Self::Cpu(_) | Self::Memory(_) | Self::DiskLatency(_) => true,
             Self::Process(_) | Self::Freeze(_) | Self::CpuQuota(_) | Self::Disk(_) => false,
         }
     }
@@ -214,6 +236,7 @@ impl Resource {
             Self::Disk(_) => "disk",
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
+            Self::DiskLatency(_) => "disk-latency",
         }
     }
 }

@@ -11,6 +11,7 @@ mod burners;
 mod cpu;
 mod cpu_quota;
 mod disk;
+mod disk_latency;
 mod freeze;
 mod limit;
 mod memory;
@@ -166,5 +167,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Disk(disk) => disk,
         Resource::Cpu(cpu) => cpu,
         Resource::Memory(memory) => memory,
+        Resource::DiskLatency(latency) => latency,
     }
 }

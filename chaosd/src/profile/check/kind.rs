@@ -67,6 +67,7 @@ impl Found {
             "disk" => self.disk(key, node).map(Resource::Disk),
             "cpu" => self.cpu(key, node).map(Resource::Cpu),
             "memory" => self.memory(key, node).map(Resource::Memory),
+            "disk-latency" => self.disk_latency(key, node).map(Resource::DiskLatency),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ mod dns;
 mod fault;
 mod hold;
 mod kind;
+mod latency;
 mod limit;
 mod load;
 mod matching;
@@ -96,6 +97,7 @@ const DNS_KEYS: &[&str] = &[
 const PROCESS_KEYS: &[&str] = &["match", "pid", "signal", "every", "count"];
 const CPU_KEYS: &[&str] = &["load", "of", "cores", "cpus", "slice", "priority"];
 const MEMORY_KEYS: &[&str] = &["size", "percent", "leave", "of", "swap", "oom"];
+const DISK_LATENCY_KEYS: &[&str] = &["path", "open", "read"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

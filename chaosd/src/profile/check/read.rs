@@ -10,7 +10,7 @@ use crate::profile::{
 };
 
 use super::{
-    BANDWIDTH_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_KEYS, DNS_KEYS,
+    BANDWIDTH_KEYS, CORRUPT_KEYS, CPU_KEYS, CPU_QUOTA_KEYS, DELAY_KEYS, DISK_KEYS, DISK_LATENCY_KEYS, DNS_KEYS,
     DROP_KEYS, DUPLICATE_KEYS, FAULT_KEYS, MATCH_KEYS, MEMORY_KEYS, NETEM_KEYS, PROCESS_KEYS,
     REORDER_KEYS, RESET_KEYS, ROOT_KEYS,
 };
@@ -35,6 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("disk", DISK_KEYS),
     ("cpu", CPU_KEYS),
     ("memory", MEMORY_KEYS),
+    ("disk-latency", DISK_LATENCY_KEYS),
     ("the profile, at its top", ROOT_KEYS),
 ];
 

@@ -175,3 +175,28 @@ impl MemoryFlags {
         map
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskLatencyFlags {
+    /// A file, or a directory with all below it
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// How long an open waits, such as 50ms
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    open: Option<String>,
+    /// How long each read waits, such as 5ms
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    read: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskLatencyFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("path", "--path", &self.path),
+            ("open", "--open", &self.open),
+            ("read", "--read", &self.read),
+        ])
+    }
+}
