@@ -12,6 +12,8 @@ mod compose;
 mod corrupt;
 mod counters;
 mod delay;
+mod disk_latency;
+mod disk_latency_crash;
 mod dns;
 mod dns_malformed;
 mod dns_names;

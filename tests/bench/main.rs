@@ -39,6 +39,7 @@ fn run() -> Result<bool> {
         ["dns", ..] => dns::run(&dns::Args::parse_from(&words)),
         ["resources", ..] => resources::run(&resources::Args::parse_from(&words)),
         [resources::PARENT] => resources::parent(),
+        [resources::OPENER, path, count, gap] => resources::opener(path, count, gap),
         _ => bail!(
             "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
              bench dns [OPTIONS] | bench resources [OPTIONS]"

@@ -1,4 +1,4 @@
-//! How exactly burners take CPU time and memory: `cargo xtask bench resources`.
+//! How exactly burners take CPU time and memory, and files take time: `cargo xtask bench resources`.
 //!
 //! Every figure is the kernel's account of the process, read from outside; stress-ng's stands beside
 //! it, measured in the same way in the same run. Both, and whoever competes with them, run before
@@ -6,11 +6,13 @@
 
 mod cpu;
 mod killed;
+mod latency;
 mod memory;
 mod rival;
 mod watch;
 
 pub use killed::{PARENT, parent};
+pub use latency::{OPENER, opener};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -19,7 +21,7 @@ use crate::delay::table::Table;
 use crate::dns::precedence::Precedence;
 use crate::options::{Effort, Format, chosen};
 
-/// Measures burners, beside stress-ng.
+/// Measures burners, beside stress-ng, and delays of files.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask bench resources",
@@ -46,6 +48,8 @@ enum Part {
     Memory,
     /// The parent dies
     Killed,
+    /// Files that take time to open
+    Latency,
 }
 
 /// True when every row holds.
@@ -60,6 +64,7 @@ pub fn run(args: &Args) -> Result<bool> {
             Part::Cpu => cpu::rows(effort, rows)?,
             Part::Memory => memory::rows(effort, rows)?,
             Part::Killed => killed::rows(effort, rows)?,
+            Part::Latency => latency::rows(effort, rows)?,
         }
     }
     table.finish()

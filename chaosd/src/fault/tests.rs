@@ -37,7 +37,15 @@ fn compile(fault: &str) -> Rule {
 #[test]
 fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
     for name in KINDS {
-        let resources = ["process", "freeze", "cpu-quota", "disk", "cpu", "memory", "disk-latency"];
+        let resources = [
+            "process",
+            "freeze",
+            "cpu-quota",
+            "disk",
+            "cpu",
+            "memory",
+            "disk-latency",
+        ];
         if resources.contains(name) {
             continue;
         }

@@ -179,8 +179,7 @@ impl<'a> Listening<'a> {
             if now >= lease || self.deadman.beat(now).is_err() {
                 break;
             }
-            let intensity = self.line.page.intensity();
-            if intensity <= 0.0 {
+            if self.line.page.intensity() <= 0.0 {
                 self.let_all_go();
             }
             while let Some(waiter) = self.queue.take_due(now) {
@@ -192,7 +191,7 @@ impl<'a> Listening<'a> {
                 break;
             }
             if asked {
-                self.answer(intensity);
+                self.answer();
             }
         }
         self.let_all_go();
@@ -214,10 +213,12 @@ impl<'a> Listening<'a> {
         (asked, spoken_to)
     }
 
-    fn answer(&mut self, intensity: f64) {
+    fn answer(&mut self) {
         // An error is that somebody stopped asking: he was killed.
         let events = self.group.read_events().unwrap_or_default();
         let now = now_ns();
+        // Whoever asks after an order has that one.
+        let intensity = self.line.page.intensity();
         for event in events {
             let Some(file) = event.fd() else {
                 // The queue was full, and the kernel has let them go.
@@ -237,7 +238,8 @@ impl<'a> Listening<'a> {
                 allow(&self.group, &event);
                 self.line.page.hurried();
             } else {
-                self.queue.push(now, now.saturating_add(nanos(delay)), event);
+                self.queue
+                    .push(now, now.saturating_add(nanos(delay)), event);
             }
         }
     }

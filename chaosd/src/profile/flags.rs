@@ -16,7 +16,8 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    CpuFlags, CpuQuotaFlags, DiskFlags, DiskLatencyFlags, FreezeFlags, MemoryFlags, PlainFlags, ProcessFlags,
+    CpuFlags, CpuQuotaFlags, DiskFlags, DiskLatencyFlags, FreezeFlags, MemoryFlags, PlainFlags,
+    ProcessFlags,
 };
 
 use super::{
@@ -362,9 +363,11 @@ impl InjectFlags {
             KindFlags::Disk(flags) => (Shared::plain(&flags.plain), "disk", flags.settings()),
             KindFlags::Cpu(flags) => (Shared::plain(&flags.plain), "cpu", flags.settings()),
             KindFlags::Memory(flags) => (Shared::plain(&flags.plain), "memory", flags.settings()),
-            KindFlags::DiskLatency(flags) => {
-                (Shared::plain(&flags.plain), "disk-latency", flags.settings())
-            }
+            KindFlags::DiskLatency(flags) => (
+                Shared::plain(&flags.plain),
+                "disk-latency",
+                flags.settings(),
+            ),
         };
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;

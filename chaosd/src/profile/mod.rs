@@ -41,8 +41,8 @@ pub use netem::{
 pub use parameters::Parameter;
 pub use problem::{Mistake, Problem, Problems};
 pub use resource::{
-    Cpu, CpuQuota, Disk, DiskLatency, Freeze, LoadOf, Memory, MemoryOf, Much, Pattern, Process, Resource, Which,
-    signal_name,
+    Cpu, CpuQuota, Disk, DiskLatency, Freeze, LoadOf, Memory, MemoryOf, Much, Pattern, Process,
+    Resource, Which, signal_name,
 };
 pub use shipped::{Shipped, shipped};
 pub use summary::{about, parameters};

@@ -173,7 +173,10 @@ impl Acting for Waiting {
             told += &format!("; {} were let go before their time", counts.hurried);
         }
         if self.again > 0 {
-            told += &format!("; its process died and was started again {} times", self.again);
+            told += &format!(
+                "; its process died and was started again {} times",
+                self.again
+            );
         }
         let acted = waits > 0;
         let effect = Effect {

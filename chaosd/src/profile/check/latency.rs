@@ -21,7 +21,10 @@ impl Found {
             self.say(&key.at, what);
         }
         if fields.lacks("open") && fields.lacks("read") {
-            self.say(&key.at, "disk-latency needs open or read, such as open: 50ms");
+            self.say(
+                &key.at,
+                "disk-latency needs open or read, such as open: 50ms",
+            );
         }
         let path = fields.get("path").and_then(|node| self.latency_path(node));
         let [open, read] = ["open", "read"].map(|name| match fields.get(name) {
