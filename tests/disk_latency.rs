@@ -236,6 +236,23 @@ fn a_pulse_lets_them_wait_in_turns() -> Result<()> {
 }
 
 #[test]
+fn the_profile_slow_files_delays_opens_and_reads() -> Result<()> {
+    let cgroup = cgroup!();
+    let mount = Mount::tmpfs()?;
+    let file = mount.file("file", "x\n")?;
+    let mut target = Opener::start(Some(&cgroup))?;
+    let daemon = Daemon::start(&Options::default())?;
+    let path = format!("path={}", mount.path().display());
+    let words = ["run", "slow-files", "--cgroup", cgroup.path(), "--set"];
+    let sets = [path.as_str(), "--set", "open=200ms", "--set", "read=200ms"];
+    let run = Run::start(&daemon, words.into_iter().chain(sets))?;
+    let times = [target.open(&file)?, target.read()?];
+    let told = run.revert()?;
+    ensure!(times.into_iter().all(waited), "{times:?}: {told:?}");
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_delayed_is_refused_with_what_to_type_instead() -> Result<()> {
     let instance = Instance::new()?;
     for (fault, said) in [

@@ -17,6 +17,7 @@ mod deadman;
 mod error;
 mod listener;
 mod marks;
+mod members;
 mod page;
 mod process;
 mod queue;

@@ -29,9 +29,10 @@ use super::{
     deadman::{BEAT, Deadman},
     listener::{READY, UNABLE},
     marks,
+    members::REMEMBERED,
     page::Page,
     queue::{Queue, Waiter},
-    whom::{Judge, REMEMBERED},
+    whom::Judge,
 };
 use crate::sys::process::{close_all_but, ignore_signals, inherited, renice, share_time};
 
@@ -40,7 +41,7 @@ const NICE: i8 = -20;
 /// Descriptors for all but those who wait: a read of the queue brings up to 170 at once (nix,
 /// `read_events`), and the kernel *denies* what finds no descriptor (`copy_event_to_user`,
 /// fs/notify/fanotify/fanotify_user.c).
-const KEPT_FREE: u64 = 512 + REMEMBERED as u64;
+const KEPT_FREE: u64 = 512 + 2 * REMEMBERED as u64;
 
 /// The listener. `args` is what followed [`super::VERB`].
 ///

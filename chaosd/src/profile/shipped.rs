@@ -45,5 +45,6 @@ pub fn shipped() -> &'static [Shipped] {
         "noisy-neighbour",
         "memory-pressure",
         "slow-disk",
+        "slow-files",
     ]
 }

@@ -87,7 +87,10 @@ impl Bound for Waits {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = vec!["does not delay writes, nor what is read by mmap".to_owned()];
+        let mut notes = vec![
+            "does not delay writes, nor what is read by mmap".to_owned(),
+            "keeps the file system busy: it cannot be unmounted meanwhile".to_owned(),
+        ];
         if self.work.read.is_some() {
             notes.push(
                 "delays reads of files that are opened from now on; by descriptors opened before only up to Linux 6.1"
@@ -101,7 +104,7 @@ impl Bound for Waits {
                 _ => "read",
             };
             notes.push(format!(
-                "takes some 10 us of each {what} of whom it is not for, on the file system of {}; others are as fast as ever",
+                "takes some 20 us of each {what} of whom it is not for, on the file system of {}; others are as fast as ever",
                 self.work.path.display()
             ));
         }
