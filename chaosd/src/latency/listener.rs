@@ -19,7 +19,7 @@ use nix::{
     },
 };
 
-use super::{Counts, LatencyError, VERB, Work, page::Page, process::now_ns};
+use super::{Counts, LatencyError, VERB, Work, answers::now_ns, page::Page};
 use crate::sys::process::{inherit, pidfd_open, pidfd_send_signal, wait_readable};
 
 /// How long it may take to start, on a machine that is busy.

@@ -6,12 +6,13 @@
 //! last descriptor closes:
 //!
 //! - It is the same binary in a process of its own, with one thread, which opens no file where it
-//!   listens (`process`).
+//!   listens (`process`, `answers`).
 //! - It dies with chaosd, whatever chaosd dies of, and leaves by itself when chaosd is late
 //!   (`LEASE`).
 //! - A timer of the kernel's kills it when it does not wind it up in time (`Deadman`): also when it is
 //!   stopped, and whoever else is stopped with it.
 
+mod answers;
 mod below;
 mod deadman;
 mod error;
@@ -41,6 +42,6 @@ pub const VERB: &str = "let-wait";
 /// A listener of which nobody has vouched for so long lets all go, and leaves.
 pub const LEASE: Duration = Duration::from_secs(2);
 /// The longest that anybody waits, if it is asked for.
-pub const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_mins(1);
 /// A listener's name among the processes (`comm`).
 pub const COMM: &str = "chaosd-let-wait";

@@ -166,24 +166,24 @@ impl Acting for Waiting {
         let counts = self.counts();
         let waits = counts.opens + counts.reads;
         let mean = |ns: u64| ns as f64 / waits.max(1) as f64 / 1e6;
-        let mut told = format!(
+        let mut told = vec![format!(
             "let {} opens and {} reads wait, {:.2} ms on average",
             counts.opens,
             counts.reads,
             mean(counts.waited_ns)
-        );
+        )];
         if counts.hurried > 0 {
-            told += &format!("; {} were let go before their time", counts.hurried);
+            told.push(format!("{} were let go before their time", counts.hurried));
         }
         if self.again > 0 {
-            told += &format!(
-                "; its process died and was started again {} times",
-                self.again
-            );
+            let again = self.again;
+            told.push(format!(
+                "its process died and was started again {again} times"
+            ));
         }
         let acted = waits > 0;
         let effect = Effect {
-            told,
+            told: told.join("; "),
             asked: acted.then(|| mean(counts.asked_ns)),
             reached: acted.then(|| mean(counts.waited_ns)),
             unit: "milliseconds".into(),
