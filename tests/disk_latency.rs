@@ -19,7 +19,8 @@ pub fn at_once(time: Duration) -> bool {
 
 /// As long as asked, and not much longer.
 fn waited(time: Duration) -> bool {
-    (ASKED - MS..ASKED * 2).contains(&time)
+    // The clock of the wall is what bash looks at.
+    time >= ASKED.saturating_sub(MS) && time < ASKED * 4
 }
 
 /// Ends a test on a machine without cgroups.
@@ -85,7 +86,7 @@ fn opens_of_the_target_take_as_long_as_asked_and_nobody_else_s_do() -> Result<()
     ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
     let reached = told.0["faults"][0]["effect"]["reached"].as_f64();
     ensure!(
-        reached.is_some_and(|ms| (199.0..300.0).contains(&ms)),
+        reached.is_some_and(|ms| (199.0..600.0).contains(&ms)),
         "{told:?}"
     );
     Ok(())
@@ -111,6 +112,33 @@ fn reads_wait_and_writes_do_not() -> Result<()> {
     ensure!(waited(read), "a read took {read:?}");
     ensure!(at_once(write), "a write took {write:?}");
     ensure!(at_once(other), "a stranger's read took {other:?}");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_was_open_before_is_read_late_up_to_linux_6_1_alone() -> Result<()> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release
+        .split('.')
+        .map_while(|word| word.parse::<u32>().ok());
+    let version = numbers.next().zip(numbers.next()).context("no version")?;
+    if ((6, 2)..(6, 12)).contains(&version) {
+        support::skip!(Ok(()), "nobody has looked at {}", release.trim());
+    }
+    let mount = Mount::tmpfs()?;
+    let file = mount.file("file", "one\ntwo\n")?;
+    let mut target = Opener::start(None)?;
+    target.open(&file)?;
+    let daemon = Daemon::start(&Options::default())?;
+    let pid = target.pid().to_string();
+    let run = start(&daemon, mount.path(), "--read 200ms", &["--pid", &pid])?;
+    let time = target.read()?;
+    drop(run.revert()?);
+    if version <= (6, 1) {
+        ensure!(waited(time), "{time:?}");
+    } else {
+        ensure!(at_once(time), "{time:?}");
+    }
     Ok(())
 }
 
