@@ -167,7 +167,8 @@ fn of_one_file_its_neighbours_know_nothing_and_one_process_waits_alone() -> Resu
 fn a_host_waits_and_chaosd_does_not() -> Result<()> {
     let mount = Mount::tmpfs()?;
     let file = mount.file("file", "x\n")?;
-    let profile = mount.file("p.yaml", "version: 1\nfaults: [{drop: 1%}]\n")?;
+    let text = "version: 1\nfaults: [{process: {match: nobody-of-this-name}}]\n";
+    let profile = mount.file("p.yaml", text)?;
     let mut anybody = Opener::start(None)?;
     let daemon = Daemon::start(&Options::default())?;
     let run = start(&daemon, mount.path(), "--open 5s", &["--host"])?;

@@ -66,11 +66,23 @@ enum Who {
 
 use Who::{Daemon as D, Listener as L, Watchdog as W};
 
+/// The watchdog, when there is one: a daemon that starts another tells of number 0 meanwhile, which
+/// kill(2) would take for all of us.
+fn watchdog(daemon: &Daemon) -> Result<Pid> {
+    let mut told = None;
+    let lives = wait_until(LONG, || {
+        told = daemon.watchdog().ok().filter(|pid| pid.as_raw() > 1);
+        told.is_some()
+    });
+    ensure!(lives, "no watchdog");
+    told.context("no watchdog")
+}
+
 fn pids(daemon: &Daemon, whom: &[Who]) -> Result<Vec<Pid>> {
     whom.iter()
         .map(|who| match who {
             D => Ok(daemon.pid()),
-            W => daemon.watchdog(),
+            W => watchdog(daemon),
             L => listener(daemon).context("no listener"),
         })
         .collect()
