@@ -8,7 +8,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -22,7 +22,10 @@ use nix::{
 use super::{Counts, LatencyError, VERB, Work, answers::now_ns, page::Page};
 use crate::sys::process::{inherit, pidfd_open, pidfd_send_signal, wait_readable};
 
-/// How long it may take to start, on a machine that is busy.
+/// How long we wait for it to be ready. The watchdog takes us for late after a second: on a machine
+/// that is busy it may come up while others are served.
+const SOON: Duration = Duration::from_millis(400);
+/// How long it may take to start, on such a machine.
 pub(super) const READY_TIME: Duration = Duration::from_secs(10);
 /// How long we wait for its death: the kernel takes some 20 ms to take its marks away.
 const DEATH_TIME: Duration = Duration::from_secs(1);
@@ -46,10 +49,13 @@ pub struct Listener {
     pidfd: OwnedFd,
     socket: OwnedFd,
     page: Page,
+    /// When it was started, until it has said that it is ready.
+    starting: Option<Instant>,
 }
 
 impl Listener {
-    /// Starts a listener. Nobody waits for long until [`Listener::vouch`] says so.
+    /// Starts a listener. Nobody waits for long until [`Listener::vouch`] says so. It may come up
+    /// later, on a machine that is busy.
     pub fn start(work: &Work) -> Result<Self, LatencyError> {
         // The very binary that runs, even if its file has been replaced.
         Self::start_by(Path::new("/proc/self/exe"), work)
@@ -95,29 +101,41 @@ impl Listener {
                 return Err(start(error));
             }
         };
-        let listener = Self {
+        let mut listener = Self {
             child: Some(child),
             pid,
             pidfd,
             socket: ours,
             page,
+            starting: Some(Instant::now()),
         };
-        listener.await_ready()?;
+        if wait_readable(listener.socket.as_fd(), SOON) {
+            listener.hear()?;
+        }
         Ok(listener)
     }
 
-    fn await_ready(&self) -> Result<(), LatencyError> {
-        if !wait_readable(self.socket.as_fd(), READY_TIME) {
-            return Err(LatencyError::NotReady);
-        }
+    /// What it has to say of its start, if it has said it.
+    fn hear(&mut self) -> Result<(), LatencyError> {
+        let Some(since) = self.starting else {
+            return Ok(());
+        };
         let mut message = [0; 512];
-        let length = recv(
+        let length = match recv(
             self.socket.as_raw_fd(),
             &mut message,
             MsgFlags::MSG_DONTWAIT,
-        );
-        match message.get(..length.unwrap_or(0)) {
-            Some([READY, ..]) => Ok(()),
+        ) {
+            Ok(length) => length,
+            Err(Errno::EAGAIN | Errno::EINTR) if since.elapsed() < READY_TIME => return Ok(()),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Err(LatencyError::NotReady),
+            Err(_) => return Err(LatencyError::Gone),
+        };
+        match message.get(..length) {
+            Some([READY, ..]) => {
+                self.starting = None;
+                Ok(())
+            }
             Some([UNABLE, words @ ..]) => Err(LatencyError::Unable(
                 String::from_utf8_lossy(words).into_owned(),
             )),
@@ -127,7 +145,11 @@ impl Listener {
 
     /// Says that we live, and how long they wait from now on: 0 not at all, 1 for all of their time.
     /// Never blocks. To be called well within every [`super::LEASE`], or the listener leaves.
-    pub fn vouch(&self, intensity: f64) -> Result<(), LatencyError> {
+    ///
+    /// # Errors
+    /// Why it did not come up, or that it is gone.
+    pub fn vouch(&mut self, intensity: f64) -> Result<(), LatencyError> {
+        self.hear()?;
         self.page.order(now_ns(), intensity);
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         loop {

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use crate::{
     cgroup,
-    latency::{self, Counts, Listener, Whom, Work},
+    latency::{self, Counts, LatencyError, Listener, Whom, Work},
     plan::Scope,
     process::Stat,
     profile::DiskLatency,
@@ -25,7 +25,7 @@ impl ResourceFault for DiskLatency {
     }
 
     fn bind(&self, scope: &Scope, _: u64) -> Result<Arc<dyn Bound>, BindError> {
-        let why = |error: latency::LatencyError| BindError(chain(&error));
+        let why = |error: LatencyError| BindError(chain(&error));
         let directory = latency::probe(&self.path).map_err(why)?;
         // What the kernel calls a file knows no symbolic links.
         let path = fs::canonicalize(&self.path)
@@ -122,10 +122,14 @@ impl Bound for Waits {
 }
 
 fn start(work: &Work) -> Result<Listener, ActError> {
-    Listener::start(work).map_err(|source| ActError::Refused {
+    Listener::start(work).map_err(|error| refused(&error))
+}
+
+fn refused(error: &LatencyError) -> ActError {
+    ActError::Refused {
         what: "start a listener".into(),
-        source: chain(&source).into(),
-    })
+        source: chain(error).into(),
+    }
 }
 
 struct Waiting {
@@ -143,21 +147,34 @@ impl Waiting {
         let now = self.listener.as_ref().map(Listener::counts);
         self.before + now.unwrap_or_default()
     }
+
+    /// What it did is not forgotten.
+    fn lose(&mut self) {
+        self.before = self.counts();
+        self.listener = None;
+    }
 }
 
 impl Acting for Waiting {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
-        let heard = |listener: &Listener| listener.vouch(now.intensity).is_ok();
-        if self.listener.as_ref().is_some_and(heard) {
-            return Ok(None);
+        if let Some(listener) = &mut self.listener {
+            match listener.vouch(now.intensity) {
+                Ok(()) => return Ok(None),
+                // Killed, stopped for too long, or we were late and it has left: it comes again.
+                Err(LatencyError::Gone) => {}
+                Err(error) => {
+                    self.lose();
+                    return Err(refused(&error));
+                }
+            }
+            self.lose();
         }
-        // Killed, stopped for too long, or we were late and it has left.
-        self.before = self.counts();
-        self.listener = None;
-        self.again += 1;
-        let listener = start(&self.work)?;
-        heard(&listener);
+        let mut listener = start(&self.work)?;
+        listener
+            .vouch(now.intensity)
+            .map_err(|error| refused(&error))?;
         self.listener = Some(listener);
+        self.again += 1;
         Ok(None)
     }
 

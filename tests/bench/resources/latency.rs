@@ -179,7 +179,7 @@ pub fn rows(effort: Effort, table: &mut Table) -> Result<()> {
     });
     for (what, both, most) in [
         (
-            "of others on the mount, one after another",
+            "of others on the mount, in a row",
             &stranger,
             STRANGER_US,
         ),
