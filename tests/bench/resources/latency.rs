@@ -178,11 +178,7 @@ pub fn rows(effort: Effort, table: &mut Table) -> Result<()> {
         ..Row::default()
     });
     for (what, both, most) in [
-        (
-            "of others on the mount, in a row",
-            &stranger,
-            STRANGER_US,
-        ),
+        ("of others on the mount, in a row", &stranger, STRANGER_US),
         ("of others on the mount, 1 ms apart", &rare, STRANGER_US),
         ("of others on another mount", &far, NOISE_US),
     ] {
