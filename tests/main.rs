@@ -16,6 +16,8 @@ mod counters;
 mod delay;
 mod disk_error;
 mod disk_fill;
+mod disk_latency;
+mod disk_latency_crash;
 mod dns;
 mod dns_malformed;
 mod dns_names;

@@ -27,6 +27,8 @@ pub mod host;
 pub mod instance;
 /// The write-ahead log of undos.
 pub mod journal;
+/// A process that lets others wait for files.
+pub mod latency;
 /// What is mounted where.
 mod mounts;
 /// The only code that speaks netlink: interfaces, the detour device.

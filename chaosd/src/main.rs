@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
-    // A burner is to be as small as can be: it does not even parse a command line.
-    if words.next().is_some_and(|word| word == chaosd::burn::VERB) {
-        return chaosd::burn::main(words);
+    // These are to be as small as can be: they do not even parse a command line.
+    match words.next() {
+        Some(word) if word == chaosd::burn::VERB => chaosd::burn::main(words),
+        Some(word) if word == chaosd::latency::VERB => chaosd::latency::main(words),
+        _ => chaosd::cli::main(),
     }
-    chaosd::cli::main()
 }

@@ -40,6 +40,7 @@ fn run() -> Result<bool> {
         ["resources", ..] => resources::run(&resources::Args::parse_from(&words)),
         [resources::PARENT] => resources::parent(),
         [resources::READER, path, count] => resources::reader(path, count),
+        [resources::OPENER, path, count, gap] => resources::opener(path, count, gap),
         _ => bail!(
             "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
              bench dns [OPTIONS] | bench resources [OPTIONS]"

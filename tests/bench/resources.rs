@@ -1,5 +1,5 @@
-//! How exactly burners take CPU time and memory, and how many calls on files fail:
-//! `cargo xtask bench resources`.
+//! How exactly burners take CPU time and memory, how long files take to open, and how many calls on
+//! files fail: `cargo xtask bench resources`.
 //!
 //! Every figure is the kernel's account of the process, read from outside; stress-ng's stands beside
 //! it, measured in the same way in the same run. Both, and whoever competes with them, run before
@@ -8,12 +8,14 @@
 mod cpu;
 mod files;
 mod killed;
+mod latency;
 mod memory;
 mod rival;
 mod watch;
 
 pub use files::{READER, reader};
 pub use killed::{PARENT, parent};
+pub use latency::{OPENER, opener};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -22,7 +24,7 @@ use crate::delay::table::Table;
 use crate::dns::precedence::Precedence;
 use crate::options::{Effort, Format, chosen};
 
-/// Measures burners, beside stress-ng.
+/// Measures burners, beside stress-ng, and delays of files.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask bench resources",
@@ -51,6 +53,8 @@ enum Part {
     Killed,
     /// Reads that fail, where the kernel can
     DiskError,
+    /// Files that take time to open
+    Latency,
 }
 
 /// True when every row holds.
@@ -68,6 +72,7 @@ pub fn run(args: &Args) -> Result<bool> {
             Part::Memory => memory::rows(effort, rows)?,
             Part::Killed => killed::rows(effort, rows)?,
             Part::DiskError => files::rows(effort, rows)?,
+            Part::Latency => latency::rows(effort, rows)?,
         }
     }
     table.finish()

@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
 //! [`Stream`] and [`Timed`] (traffic through it), [`dns`] (a server and its clients), [`queue`] (what the kernel has), [`counters`] and [`statistics`] (what it came to),
-//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Snapshot`] (the machine before and after).
+//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Mount`] and [`Opener`] (files, and who waits for them), [`Snapshot`] (the machine before and after).
 
 mod lab;
 mod namespace;
@@ -38,8 +38,12 @@ pub use instance::{Instance, Output};
 pub use serve::{Daemon, Options};
 
 mod cgroup;
+mod mount;
+mod opener;
 mod snapshot;
 pub use cgroup::{Cgroup, Member};
+pub use mount::Mount;
+pub use opener::Opener;
 pub use snapshot::Snapshot;
 
 mod pin;

@@ -142,6 +142,7 @@ pub const KINDS: &[&str] = &[
     "pids",
     "clock",
     "shutdown",
+    "disk-latency",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

@@ -49,6 +49,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "pids",
             "clock",
             "shutdown",
+            "disk-latency",
         ];
         if resources.contains(name) {
             continue;

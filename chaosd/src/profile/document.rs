@@ -111,6 +111,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Pids(pids)) => written(pids),
         Kind::Resource(Resource::Clock(clock)) => written(clock),
         Kind::Resource(Resource::Shutdown(shutdown)) => written(shutdown),
+        Kind::Resource(Resource::DiskLatency(latency)) => written(latency),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

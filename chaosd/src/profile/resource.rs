@@ -37,6 +37,8 @@ pub enum Resource {
     Clock(Clock),
     /// The host is switched off, or starts anew.
     Shutdown(Shutdown),
+    /// Opening a file takes time, and reading it.
+    DiskLatency(DiskLatency),
 }
 
 /// `cpu`
@@ -215,6 +217,26 @@ pub enum Fill {
     Leave(Size),
 }
 
+/// `disk-latency`: at least one of `open` and `read`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskLatency {
+    /// A file, or a directory with all below it; absolute.
+    pub path: PathBuf,
+    /// How long an open waits, at full intensity: up to a minute, not 0.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::units::serialize_optional_duration"
+    )]
+    pub open: Option<Duration>,
+    /// How long each read waits, at full intensity: up to a minute, not 0.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::units::serialize_optional_duration"
+    )]
+    pub read: Option<Duration>,
+}
+
 /// `process`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -289,7 +311,11 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
-            Self::Cpu(_) | Self::Memory(_) | Self::DiskError(_) | Self::DiskFill(_) => true,
+            Self::Cpu(_)
+            | Self::Memory(_)
+            | Self::DiskError(_)
+            | Self::DiskFill(_)
+            | Self::DiskLatency(_) => true,
             Self::Process(_)
             | Self::Freeze(_)
             | Self::CpuQuota(_)
@@ -314,6 +340,7 @@ impl Resource {
             Self::Pids(_) => "pids",
             Self::Clock(_) => "clock",
             Self::Shutdown(_) => "shutdown",
+            Self::DiskLatency(_) => "disk-latency",
         }
     }
 }

@@ -49,5 +49,6 @@ pub fn shipped() -> &'static [Shipped] {
         "disk-full",
         "out-of-processes",
         "clock-skew",
+        "slow-files",
     ]
 }

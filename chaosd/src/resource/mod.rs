@@ -14,6 +14,7 @@ mod cpu_quota;
 mod disk;
 mod disk_error;
 mod disk_fill;
+mod disk_latency;
 mod freeze;
 mod limit;
 mod memory;
@@ -194,5 +195,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Pids(pids) => pids,
         Resource::Clock(clock) => clock,
         Resource::Shutdown(shutdown) => shutdown,
+        Resource::DiskLatency(latency) => latency,
     }
 }

@@ -4,6 +4,7 @@
 //! descriptors, checks what the kernel answers, and says why its unsafe block is sound.
 
 pub mod bpf;
+pub mod handle;
 pub mod ioctl;
 pub mod map;
 pub mod memory;

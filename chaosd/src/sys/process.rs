@@ -14,6 +14,7 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    request_code_readwrite,
     sys::signal::{SigHandler, Signal, signal},
 };
 
@@ -48,6 +49,45 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// `struct pidfd_info` in its first form (include/uapi/linux/pidfd.h, Linux 6.13).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    rest: [u32; 12],
+}
+
+/// `PIDFD_INFO_CGROUPID`
+const CGROUP_ID: u64 = 1 << 2;
+/// `PIDFD_GET_INFO`
+const PIDFD_GET_INFO: libc::Ioctl = request_code_readwrite!(0xff, 11, size_of::<PidfdInfo>());
+
+/// The id of the unified hierarchy's cgroup that a pidfd's process is in: the inode of its directory.
+///
+/// # Errors
+/// `Unsupported` before Linux 6.13; `ESRCH` when the process is dead.
+pub fn cgroup_id(pidfd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = PidfdInfo {
+        mask: CGROUP_ID,
+        ..PidfdInfo::default()
+    };
+    // SAFETY: the pointer is to a local as long as the request says, which outlives the call; the
+    // kernel writes no more than that.
+    let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+    if answer < 0 {
+        return Err(match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ESRCH) => error,
+            error => io::Error::new(io::ErrorKind::Unsupported, error),
+        });
+    }
+    if info.mask & CGROUP_ID == 0 {
+        // It is on its way out of this world.
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    Ok(info.cgroup_id)
 }
 
 /// Waits until there is something to read, or the other end is gone; of a pidfd, until its process

@@ -72,6 +72,7 @@ impl Found {
             "pids" => self.pids(node).map(Resource::Pids),
             "clock" => self.clock(key, node).map(Resource::Clock),
             "shutdown" => self.shutdown(key, node).map(Resource::Shutdown),
+            "disk-latency" => self.disk_latency(key, node).map(Resource::DiskLatency),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ mod file;
 mod fill;
 mod hold;
 mod kind;
+mod latency;
 mod limit;
 mod load;
 mod matching;
@@ -103,6 +104,7 @@ const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
 const PIDS_KEYS: &[&str] = &["leave"];
 const CLOCK_KEYS: &[&str] = &["offset", "drift", "time-service"];
 const SHUTDOWN_KEYS: &[&str] = &["action", "notice"];
+const DISK_LATENCY_KEYS: &[&str] = &["path", "open", "read"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

@@ -23,6 +23,8 @@ pub(super) enum ResourceFlags {
     Memory(Box<MemoryFlags>),
     /// Let calls on files fail
     DiskError(Box<DiskErrorFlags>),
+    /// Let files take time to open, and to read
+    DiskLatency(Box<DiskLatencyFlags>),
     /// Let a cgroup run out of process slots
     Pids(Box<PidsFlags>),
     /// Let the host's clock be wrong
@@ -43,6 +45,7 @@ impl ResourceFlags {
             Self::Cpu(f) => (&f.plain, "cpu", f.settings()),
             Self::Memory(f) => (&f.plain, "memory", f.settings()),
             Self::DiskError(f) => (&f.plain, "disk-error", f.settings()),
+            Self::DiskLatency(f) => (&f.plain, "disk-latency", f.settings()),
             Self::Pids(f) => (&f.plain, "pids", f.settings()),
             Self::Clock(f) => (&f.plain, "clock", f.settings()),
             Self::Shutdown(f) => (&f.plain, "shutdown", f.settings()),
@@ -342,5 +345,30 @@ impl DiskErrorFlags {
         ]);
         map.list("operations", "--operation", &self.operations);
         map
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskLatencyFlags {
+    /// A file, or a directory with all below it
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// How long an open waits, such as 50ms
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    open: Option<String>,
+    /// How long each read waits, such as 5ms
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    read: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskLatencyFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("path", "--path", &self.path),
+            ("open", "--open", &self.open),
+            ("read", "--read", &self.read),
+        ])
     }
 }

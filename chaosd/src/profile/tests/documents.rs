@@ -94,6 +94,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "memory: {leave: 1GB, oom: true}\nramp: 5s",
             "disk-error: {path: /srv}",
             "disk-error: {path: '/srv/a $${b}', errno: enospc, operations: [write, open, read, open], rate: 0.1%}\nramp: 5s",
+            "disk-latency: {path: '/a $${b}', open: 50ms, read: 1s 5ms}\nramp: 5s",
+            "disk-latency: {path: /srv, read: 1m}",
             "drop: 1%\nname: A.b_c-1\npulse: {on: 1ms, off: 2h}\nramp: 3s",
         ]
         .map(|text| read(&one(text))),
