@@ -60,7 +60,7 @@ fn required(name: &str) -> Vec<(String, String)> {
         .concat(),
         "reset-storm" => pair("ports", "80,8000-8100"),
         "kill-one" | "frozen-process" => pair("program", "worker-*"),
-        "slow-disk" | "flaky-disk" | "disk-full" => pair("path", "/srv"),
+        "slow-disk" | "flaky-disk" | "disk-full" | "slow-files" => pair("path", "/srv"),
         _ => Vec::new(),
     }
 }
