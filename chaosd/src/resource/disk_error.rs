@@ -324,9 +324,14 @@ impl Acting for Failing {
 
     fn end(mut self: Box<Self>) -> RevertReport {
         self.programs.vouch(0, 0);
-        // Nothing fails any more. Taking programs off takes the kernel a while each.
+        // Nothing fails any more, and the file is let go, so that its file system can be unmounted.
+        // Taking programs off takes the kernel a while each.
+        let Self {
+            programs, place, ..
+        } = *self;
+        drop(place);
         let name = std::thread::Builder::new().name("detach".into());
-        if let Err(error) = name.spawn(move || drop(self)) {
+        if let Err(error) = name.spawn(move || drop(programs)) {
             tracing::debug!("programs of files are taken off here: {error}");
         }
         RevertReport::default()
