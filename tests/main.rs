@@ -13,6 +13,7 @@ mod compose;
 mod corrupt;
 mod counters;
 mod delay;
+mod disk_burn;
 mod disk_fill;
 mod dns;
 mod dns_malformed;

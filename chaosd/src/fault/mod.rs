@@ -141,6 +141,7 @@ pub const KINDS: &[&str] = &[
     "pids",
     "clock",
     "shutdown",
+    "disk-burn",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

@@ -48,6 +48,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "pids",
             "clock",
             "shutdown",
+            "disk-burn",
         ];
         if resources.contains(name) {
             continue;

@@ -16,8 +16,8 @@ use dns::DnsFlags;
 use hold::{BandwidthFlags, DelayFlags, DuplicateFlags, ReorderFlags};
 use netem::NetemFlags;
 use resource::{
-    ClockFlags, CpuFlags, CpuQuotaFlags, DiskFillFlags, DiskFlags, FreezeFlags, MemoryFlags,
-    PidsFlags, PlainFlags, ProcessFlags, ShutdownFlags,
+    ClockFlags, CpuFlags, CpuQuotaFlags, DiskBurnFlags, DiskFillFlags, DiskFlags, FreezeFlags,
+    MemoryFlags, PidsFlags, PlainFlags, ProcessFlags, ShutdownFlags,
 };
 
 use super::{
@@ -253,6 +253,8 @@ enum KindFlags {
     Clock(Box<ClockFlags>),
     /// Switch the host off, or let it start anew
     Shutdown(Box<ShutdownFlags>),
+    /// Let a disk be busy
+    DiskBurn(Box<DiskBurnFlags>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -321,8 +323,9 @@ impl InjectFlags {
         self.tree().to_json()
     }
 
-    fn tree(&self) -> Node {
-        let (shared, kind, settings) = match &self.kind {
+    /// What all kinds share, the kind's name, and its own settings.
+    fn kind(&self) -> (Shared<'_>, &'static str, Entries) {
+        match &self.kind {
             KindFlags::Drop(flags) => {
                 let mut map = Entries::default();
                 map.word("rate", "--rate", flags.rate.as_deref());
@@ -377,7 +380,14 @@ impl InjectFlags {
             KindFlags::Shutdown(flags) => {
                 (Shared::plain(&flags.plain), "shutdown", flags.settings())
             }
-        };
+            KindFlags::DiskBurn(flags) => {
+                (Shared::plain(&flags.plain), "disk-burn", flags.settings())
+            }
+        }
+    }
+
+    fn tree(&self) -> Node {
+        let (shared, kind, settings) = self.kind();
         let at = Place::flag(&format!("inject {kind}"));
         let time = shared.timeline;
         let mut fault = Entries::default();

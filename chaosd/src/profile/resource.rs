@@ -32,6 +32,8 @@ pub enum Resource {
     Clock(Clock),
     /// The host is switched off, or starts anew.
     Shutdown(Shutdown),
+    /// A disk is busy.
+    DiskBurn(DiskBurn),
 }
 
 /// `cpu`
@@ -187,6 +189,24 @@ pub struct Disk {
     pub write_iops: Option<u32>,
 }
 
+/// `disk-burn`: reads, writes, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskBurn {
+    /// A directory on the disk; absolute.
+    pub path: PathBuf,
+    /// Bytes read per second, at full intensity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<Size>,
+    /// Bytes written per second, at full intensity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<Size>,
+    /// At once: a multiple of 4 KiB, up to 4 MiB (default 64 KiB).
+    pub block: Size,
+    /// Past the page cache (default).
+    pub direct: bool,
+}
+
 /// `disk-fill`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -284,7 +304,7 @@ impl Resource {
     /// False: there is no more and less of it.
     pub fn grows(&self) -> bool {
         match self {
-            Self::Cpu(_) | Self::Memory(_) | Self::DiskFill(_) => true,
+            Self::Cpu(_) | Self::Memory(_) | Self::DiskFill(_) | Self::DiskBurn(_) => true,
             Self::Process(_)
             | Self::Freeze(_)
             | Self::CpuQuota(_)
@@ -308,6 +328,7 @@ impl Resource {
             Self::Pids(_) => "pids",
             Self::Clock(_) => "clock",
             Self::Shutdown(_) => "shutdown",
+            Self::DiskBurn(_) => "disk-burn",
         }
     }
 }

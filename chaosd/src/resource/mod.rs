@@ -12,6 +12,7 @@ mod clock;
 mod cpu;
 mod cpu_quota;
 mod disk;
+mod disk_burn;
 mod disk_fill;
 mod freeze;
 mod limit;
@@ -179,5 +180,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Pids(pids) => pids,
         Resource::Clock(clock) => clock,
         Resource::Shutdown(shutdown) => shutdown,
+        Resource::DiskBurn(burn) => burn,
     }
 }

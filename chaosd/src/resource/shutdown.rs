@@ -26,7 +26,7 @@ use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault
 
 /// Is there, is root's, and nobody else may write it: then this host may be shut down.
 pub const ALLOWED: &str = "/etc/chaosd/allow-shutdown";
-/// systemd runs (sd_booted(3)).
+/// systemd runs (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 /// A chaosd that stood still for so long could not be told to call it off (its watchdog takes it for
 /// late, too).
@@ -198,17 +198,16 @@ impl Acting for Switching {
             self.call_off();
             return Ok(None);
         }
-        let due = match self.due {
-            Some(due) => due,
-            None => {
-                announce(&format!(
-                    "this host {} in {} (run {id}; to call it off: chaosd revert {id})",
-                    self.asked.verb(),
-                    humantime::format_duration(self.asked.notice),
-                    id = self.run
-                ));
-                *self.due.insert(now.since + self.asked.notice)
-            }
+        let due = if let Some(due) = self.due {
+            due
+        } else {
+            announce(&format!(
+                "this host {} in {} (run {id}; to call it off: chaosd revert {id})",
+                self.asked.verb(),
+                humantime::format_duration(self.asked.notice),
+                id = self.run
+            ));
+            *self.due.insert(now.since + self.asked.notice)
         };
         if now.since > due + LATE {
             // Whoever wanted to call it off meanwhile was not heard.

@@ -24,7 +24,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Where it can be opened (proc_pid_fd(5)).
+    /// Where it can be opened (`proc_pid_fd(5)`).
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", self.holder.pid, self.fd).into()
     }

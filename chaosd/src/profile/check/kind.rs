@@ -71,6 +71,7 @@ impl Found {
             "pids" => self.pids(node).map(Resource::Pids),
             "clock" => self.clock(key, node).map(Resource::Clock),
             "shutdown" => self.shutdown(key, node).map(Resource::Shutdown),
+            "disk-burn" => self.disk_burn(key, node).map(Resource::DiskBurn),
             _ => None,
         }
     }

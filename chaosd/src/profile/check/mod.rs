@@ -102,6 +102,7 @@ const DISK_FILL_KEYS: &[&str] = &["path", "size", "leave", "force"];
 const PIDS_KEYS: &[&str] = &["leave"];
 const CLOCK_KEYS: &[&str] = &["offset", "drift", "time-service"];
 const SHUTDOWN_KEYS: &[&str] = &["action", "notice"];
+const DISK_BURN_KEYS: &[&str] = &["path", "read", "write", "block", "direct"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

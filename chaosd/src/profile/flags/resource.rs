@@ -266,3 +266,36 @@ impl ShutdownFlags {
         ])
     }
 }
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskBurnFlags {
+    /// Directory on the disk that is to be busy
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Bytes read per second, such as 20MB/s
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    read: Option<String>,
+    /// Bytes written per second
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    write: Option<String>,
+    /// At once, in multiples of 4KiB (default: 64KiB)
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    block: Option<String>,
+    /// false: by the page cache, flushed at once (default: true, past it)
+    #[arg(long, value_name = "BOOL")]
+    direct: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskBurnFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("path", "--path", &self.path),
+            ("read", "--read", &self.read),
+            ("write", "--write", &self.write),
+            ("block", "--block", &self.block),
+            ("direct", "--direct", &self.direct),
+        ])
+    }
+}

@@ -84,6 +84,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "pids: {leave: 3}",
             "pids: {}",
             "clock: -5m",
+            "disk-burn: {path: /srv, read: 20MB/s}",
+            "disk-burn: {path: /srv, read: 1MiB/s, write: 5MB/s, block: 4KiB, direct: false}\nramp: 1s",
             "shutdown: reboot",
             "shutdown: {action: power-off, notice: 2m}",
             "clock: {offset: 1h 30m, drift: -2s/h, time-service: stop}",
