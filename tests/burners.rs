@@ -26,7 +26,7 @@ pub fn burners(daemon: &Daemon) -> Vec<u32> {
 }
 
 /// True while that process is there.
-fn lives(pid: u32) -> bool {
+pub fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with('Z'))

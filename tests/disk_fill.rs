@@ -32,7 +32,7 @@ impl Mounted {
     }
 
     /// On a disk.
-    fn ext4() -> Result<Self> {
+    pub fn ext4() -> Result<Self> {
         let disk = Loop::new(&format!("fill-{}", MOUNTS.fetch_add(1, Ordering::Relaxed)))?;
         run("mkfs.ext4", &["-q", "-m", "0", disk.device()])?;
         let device = disk.device().to_owned();
@@ -65,7 +65,8 @@ impl Mounted {
         Ok(stat.blocks_available() * stat.fragment_size())
     }
 
-    fn files(&self) -> Result<Vec<String>> {
+    /// Their names.
+    pub fn files(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.directory)?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let mut names: Vec<String> = names.collect::<Result<_>>()?;

@@ -14,6 +14,7 @@ mod compose;
 mod corrupt;
 mod counters;
 mod delay;
+mod disk_burn;
 mod disk_error;
 mod disk_fill;
 mod disk_latency;

@@ -78,8 +78,10 @@ impl Daemon {
     /// The process id of its watchdog, as `chaosd status` tells it.
     pub fn watchdog(&self) -> Result<Pid> {
         let status = self.cli(["status", "-o", "json"])?.json()?;
+        // 0 while another is being started: a signal to that number would hit the caller's own group.
         let pid = status["daemon"]["watchdog_pid"]
             .as_i64()
+            .filter(|pid| *pid > 0)
             .context("no watchdog_pid in the status")?;
         Ok(Pid::from_raw(
             i32::try_from(pid).context("watchdog_pid is no process id")?,

@@ -159,7 +159,7 @@ impl Burner {
                 self.pin(*cpu)?;
                 self.renice(*nice)?;
             }
-            Work::Memory { .. } => {}
+            Work::Memory { .. } | Work::Io { .. } => {}
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Child processes that burn: CPU time or memory, as much of it as is asked, and nothing else.
+//! Child processes that burn: CPU time, memory or a disk's time, as much of it as is asked, and nothing else.
 //!
 //! A burner is the same binary, started once for each piece of `Work`, and moved into the cgroup
 //! whose share it is to take. It does nothing until its parent says how much is wanted, and rests
@@ -16,6 +16,7 @@ mod cpu;
 mod demand;
 mod error;
 mod guard;
+mod io;
 mod memory;
 mod page;
 mod process;
@@ -29,8 +30,13 @@ mod tests;
 use std::time::Duration;
 
 pub use self::{
-    burner::Burner, error::BurnError, guard::Guard, process::main, progress::Progress,
-    spread::Spread, work::Work,
+    burner::Burner,
+    error::BurnError,
+    guard::Guard,
+    process::main,
+    progress::Progress,
+    spread::Spread,
+    work::{SPAN, Work},
 };
 
 /// The hidden verb that [`main`] answers to: the binary's first argument.

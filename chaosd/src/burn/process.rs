@@ -24,6 +24,7 @@ use super::{
     COMM, Work,
     burner::{READY, UNABLE},
     cpu,
+    io::Stream,
     memory::Hoard,
     page::Page,
 };
@@ -51,6 +52,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(hoard) => {
                 line.say(READY, "");
                 hoard.keep(&line);
+            }
+            Err(what) => {
+                line.say(UNABLE, &what);
+                return ExitCode::from(2);
+            }
+        },
+        Work::Io {
+            directory,
+            write,
+            direct,
+            block,
+            bytes_per_second,
+        } => match Stream::new(&directory, write, direct, block, bytes_per_second) {
+            Ok(stream) => {
+                line.say(READY, "");
+                if stream.flow(&line).is_err() {
+                    return ExitCode::FAILURE;
+                }
             }
             Err(what) => {
                 line.say(UNABLE, &what);

@@ -1,6 +1,6 @@
 //! What a burner is to do at intensity 1.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,26 @@ pub enum Work {
         /// Where it stops growing. None: where it ends in the OOM killer, if it comes to that.
         guards: Vec<Guard>,
     },
+    /// Reads or writes of a disk.
+    Io {
+        /// On it; its file system must have files without a name (`open(2)`, `O_TMPFILE`).
+        directory: PathBuf,
+        /// It writes, else it reads.
+        write: bool,
+        /// Past the page cache (`O_DIRECT`). Without it, what is written is flushed and what is read is
+        /// dropped from there first.
+        direct: bool,
+        /// At once: a multiple of 4 KiB, up to 4 MiB.
+        block: u32,
+        /// How much.
+        bytes_per_second: u64,
+    },
 }
+
+/// The file that [`Work::Io`] reads or writes, anywhere in it.
+pub const SPAN: u64 = 16 << 20;
+const BLOCK: u32 = 4096;
+const BLOCK_MOST: u32 = 4 << 20;
 
 impl Work {
     /// Whether a burner can do it.
@@ -58,7 +77,14 @@ impl Work {
                     None => Ok(()),
                 }
             }
-            Self::Cpu { .. } => Ok(()),
+            Self::Io { block, .. }
+                if *block == 0 || !block.is_multiple_of(BLOCK) || *block > BLOCK_MOST =>
+            {
+                wrong(format!(
+                    "a block of {block} bytes (it takes multiples of {BLOCK}, up to {BLOCK_MOST})"
+                ))
+            }
+            Self::Cpu { .. } | Self::Io { .. } => Ok(()),
         }
     }
 }
@@ -84,6 +110,16 @@ mod tests {
         }
     }
 
+    fn io(block: u32) -> Work {
+        Work::Io {
+            directory: "/".into(),
+            write: true,
+            direct: true,
+            block,
+            bytes_per_second: 1,
+        }
+    }
+
     #[test]
     fn what_is_asked_has_its_ranges() {
         let slice = Duration::from_millis(10);
@@ -91,6 +127,8 @@ mod tests {
             cpu(*SLICES.start(), 0.0, -20),
             cpu(*SLICES.end(), 1.0, 19),
             memory(5.0),
+            io(4096),
+            io(4 << 20),
         ] {
             assert!(good.check().is_ok(), "{good:?}");
         }
@@ -104,6 +142,9 @@ mod tests {
             cpu(slice, 0.5, -21),
             memory(-1.0),
             memory(f64::NAN),
+            io(0),
+            io(5000),
+            io(8 << 20),
         ] {
             let error = bad.check().expect_err("out of its range").to_string();
             assert!(error.contains("it takes"), "{error}");

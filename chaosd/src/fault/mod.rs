@@ -143,6 +143,7 @@ pub const KINDS: &[&str] = &[
     "clock",
     "shutdown",
     "disk-latency",
+    "disk-burn",
 ];
 
 /// What a kind does to packets; `None`: nothing, it is one of [`crate::resource`].

@@ -50,6 +50,7 @@ fn every_kind_of_a_profile_is_compiled_under_its_own_name() {
             "clock",
             "shutdown",
             "disk-latency",
+            "disk-burn",
         ];
         if resources.contains(name) {
             continue;

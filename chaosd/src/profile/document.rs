@@ -112,6 +112,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Resource(Resource::Clock(clock)) => written(clock),
         Kind::Resource(Resource::Shutdown(shutdown)) => written(shutdown),
         Kind::Resource(Resource::DiskLatency(latency)) => written(latency),
+        Kind::Resource(Resource::DiskBurn(burn)) => written(burn),
         Kind::Partition => json!({}),
         Kind::Reset(reset) => json!({
             "rate": share(reset.rate),

@@ -43,8 +43,9 @@ pub use netem::{
 pub use parameters::Parameter;
 pub use problem::{Mistake, Problem, Problems};
 pub use resource::{
-    Clock, Cpu, CpuQuota, Disk, DiskFill, DiskLatency, Fill, Freeze, LoadOf, Memory, MemoryOf,
-    Much, Pattern, Pids, PowerAction, Process, Resource, Shutdown, TimeService, Which, signal_name,
+    Clock, Cpu, CpuQuota, Disk, DiskBurn, DiskFill, DiskLatency, Fill, Freeze, LoadOf, Memory,
+    MemoryOf, Much, Pattern, Pids, PowerAction, Process, Resource, Shutdown, TimeService, Which,
+    signal_name,
 };
 pub use shipped::{Shipped, shipped};
 pub use summary::{about, parameters};

@@ -39,6 +39,8 @@ pub enum Resource {
     Shutdown(Shutdown),
     /// Opening a file takes time, and reading it.
     DiskLatency(DiskLatency),
+    /// A disk is busy.
+    DiskBurn(DiskBurn),
 }
 
 /// `cpu`
@@ -194,6 +196,24 @@ pub struct Disk {
     pub write_iops: Option<u32>,
 }
 
+/// `disk-burn`: reads, writes, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskBurn {
+    /// A directory on the disk; absolute.
+    pub path: PathBuf,
+    /// Bytes read per second, at full intensity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<Size>,
+    /// Bytes written per second, at full intensity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<Size>,
+    /// At once: a multiple of 4 KiB, up to 4 MiB (default 64 KiB).
+    pub block: Size,
+    /// Past the page cache (default).
+    pub direct: bool,
+}
+
 /// `disk-fill`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -313,6 +333,7 @@ impl Resource {
         match self {
             Self::Cpu(_)
             | Self::Memory(_)
+            | Self::DiskBurn(_)
             | Self::DiskError(_)
             | Self::DiskFill(_)
             | Self::DiskLatency(_) => true,
@@ -341,6 +362,7 @@ impl Resource {
             Self::Clock(_) => "clock",
             Self::Shutdown(_) => "shutdown",
             Self::DiskLatency(_) => "disk-latency",
+            Self::DiskBurn(_) => "disk-burn",
         }
     }
 }

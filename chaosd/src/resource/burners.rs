@@ -1,4 +1,4 @@
-//! What `cpu` and `memory` have in common: child processes in the target's cgroup, which die with
+//! What `cpu`, `memory` and `disk-burn` have in common: child processes in the target's cgroup, which die with
 //! chaosd and rest when it is late (`burn`).
 
 use std::{fmt, path::PathBuf, time::Duration};
@@ -96,6 +96,11 @@ impl Burners {
     /// What each has done.
     pub fn progress(&mut self) -> Vec<Progress> {
         self.0.iter_mut().map(Burner::progress).collect()
+    }
+
+    /// Their process ids.
+    pub fn pids(&self) -> Vec<u32> {
+        self.0.iter().map(Burner::pid).collect()
     }
 
     /// They are killed, and have changed nothing that would have to be put back.

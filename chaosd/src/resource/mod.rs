@@ -12,6 +12,7 @@ mod clock;
 mod cpu;
 mod cpu_quota;
 mod disk;
+mod disk_burn;
 mod disk_error;
 mod disk_fill;
 mod disk_latency;
@@ -196,5 +197,6 @@ pub fn fault(resource: &Resource) -> &dyn ResourceFault {
         Resource::Clock(clock) => clock,
         Resource::Shutdown(shutdown) => shutdown,
         Resource::DiskLatency(latency) => latency,
+        Resource::DiskBurn(burn) => burn,
     }
 }

@@ -73,6 +73,7 @@ impl Found {
             "clock" => self.clock(key, node).map(Resource::Clock),
             "shutdown" => self.shutdown(key, node).map(Resource::Shutdown),
             "disk-latency" => self.disk_latency(key, node).map(Resource::DiskLatency),
+            "disk-burn" => self.disk_burn(key, node).map(Resource::DiskBurn),
             _ => None,
         }
     }

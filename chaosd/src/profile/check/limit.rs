@@ -103,7 +103,7 @@ impl Found {
     }
 
     /// `5MB/s`, or `5MB` under a key that says per second.
-    fn bytes_per_second(&mut self, node: &Node) -> Option<Size> {
+    pub(super) fn bytes_per_second(&mut self, node: &Node) -> Option<Size> {
         let text = self.text(node)?.to_owned();
         let size = text.trim().trim_end_matches("/s").parse::<Size>();
         let size = self.keep(&node.at, size)?;

@@ -105,6 +105,7 @@ const PIDS_KEYS: &[&str] = &["leave"];
 const CLOCK_KEYS: &[&str] = &["offset", "drift", "time-service"];
 const SHUTDOWN_KEYS: &[&str] = &["action", "notice"];
 const DISK_LATENCY_KEYS: &[&str] = &["path", "open", "read"];
+const DISK_BURN_KEYS: &[&str] = &["path", "read", "write", "block", "direct"];
 const CPU_QUOTA_KEYS: &[&str] = &["limit"];
 const DISK_KEYS: &[&str] = &[
     "path",

@@ -23,6 +23,8 @@ pub(super) enum ResourceFlags {
     Memory(Box<MemoryFlags>),
     /// Let calls on files fail
     DiskError(Box<DiskErrorFlags>),
+    /// Let a disk be busy
+    DiskBurn(Box<DiskBurnFlags>),
     /// Let files take time to open, and to read
     DiskLatency(Box<DiskLatencyFlags>),
     /// Let a cgroup run out of process slots
@@ -46,6 +48,7 @@ impl ResourceFlags {
             Self::Memory(f) => (&f.plain, "memory", f.settings()),
             Self::DiskError(f) => (&f.plain, "disk-error", f.settings()),
             Self::DiskLatency(f) => (&f.plain, "disk-latency", f.settings()),
+            Self::DiskBurn(f) => (&f.plain, "disk-burn", f.settings()),
             Self::Pids(f) => (&f.plain, "pids", f.settings()),
             Self::Clock(f) => (&f.plain, "clock", f.settings()),
             Self::Shutdown(f) => (&f.plain, "shutdown", f.settings()),
@@ -369,6 +372,39 @@ impl DiskLatencyFlags {
             ("path", "--path", &self.path),
             ("open", "--open", &self.open),
             ("read", "--read", &self.read),
+        ])
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiskBurnFlags {
+    /// Directory on the disk that is to be busy
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Bytes read per second, such as 20MB/s
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    read: Option<String>,
+    /// Bytes written per second
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    write: Option<String>,
+    /// At once, in multiples of 4KiB (default: 64KiB)
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    block: Option<String>,
+    /// false: by the page cache, flushed at once (default: true, past it)
+    #[arg(long, value_name = "BOOL")]
+    direct: Option<String>,
+    #[command(flatten)]
+    pub(super) plain: PlainFlags,
+}
+
+impl DiskBurnFlags {
+    pub(super) fn settings(&self) -> Entries {
+        Entries::words([
+            ("path", "--path", &self.path),
+            ("read", "--read", &self.read),
+            ("write", "--write", &self.write),
+            ("block", "--block", &self.block),
+            ("direct", "--direct", &self.direct),
         ])
     }
 }

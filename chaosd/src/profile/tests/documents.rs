@@ -18,6 +18,38 @@ fn json_is_read_by_the_same_path() {
     );
 }
 
+/// Kinds that act on the machine.
+const OF_MACHINE: &[&str] = &[
+    "process:",
+    "process: {match: 'a*$${b}', signal: usr1, every: 1s 5ms, count: 3}",
+    "process: {pid: 7, signal: 19}\npulse: {on: 1s, off: 2s}",
+    "freeze: {}",
+    "cpu-quota: 12.5%",
+    "cpu-quota: {limit: 2.5 cores}",
+    "disk: {path: '/a $${b}', read-bps: 5MB/s, write-iops: 7}",
+    "disk: {device: /dev/sda, write-bps: 1.5MiB, read-iops: 100}",
+    "disk-fill: {path: '/a $${b}', size: 5GB}",
+    "disk-fill: {path: /, leave: 0, force: true}\nramp: 1s",
+    "cpu: 50%",
+    "pids: {leave: 3}",
+    "pids: {}",
+    "clock: -5m",
+    "disk-burn: {path: /srv, read: 20MB/s}",
+    "disk-burn: {path: /srv, read: 1MiB/s, write: 5MB/s, block: 4KiB, direct: false}\nramp: 1s",
+    "shutdown: reboot",
+    "shutdown: {action: power-off, notice: 2m}",
+    "clock: {offset: 1h 30m, drift: -2s/h, time-service: stop}",
+    "cpu: {load: 12.5%, of: core, cpus: [0-2, 5], slice: 1ms, priority: -5}\nramp: 1s",
+    "cpu: {load: 100%, cores: 3}",
+    "memory: 256MiB",
+    "memory: {percent: 33%, of: host, swap: true}",
+    "memory: {leave: 1GB, oom: true}\nramp: 5s",
+    "disk-error: {path: /srv}",
+    "disk-error: {path: '/srv/a $${b}', errno: enospc, operations: [write, open, read, open], rate: 0.1%}\nramp: 5s",
+    "disk-latency: {path: '/a $${b}', open: 50ms, read: 1s 5ms}\nramp: 5s",
+    "disk-latency: {path: /srv, read: 1m}",
+];
+
 #[test]
 fn a_document_reads_back_to_an_equal_profile() {
     let mut profiles: Vec<Profile> = shipped()
@@ -70,34 +102,10 @@ fn a_document_reads_back_to_an_equal_profile() {
             "dns: {answer: {AAAA: '2001:DB8::1', ttl: 0}, types: aaaa, encrypted: drop}",
             "dns: {delay: 2s}\nmatch: {not-ports: 5353, direction: out}",
             "dns: {encrypted: reset, resolvers: [1.1.1.1, '2606:4700::/32']}",
-            "process:",
-            "process: {match: 'a*$${b}', signal: usr1, every: 1s 5ms, count: 3}",
-            "process: {pid: 7, signal: 19}\npulse: {on: 1s, off: 2s}",
-            "freeze: {}",
-            "cpu-quota: 12.5%",
-            "cpu-quota: {limit: 2.5 cores}",
-            "disk: {path: '/a $${b}', read-bps: 5MB/s, write-iops: 7}",
-            "disk: {device: /dev/sda, write-bps: 1.5MiB, read-iops: 100}",
-            "disk-fill: {path: '/a $${b}', size: 5GB}",
-            "disk-fill: {path: /, leave: 0, force: true}\nramp: 1s",
-            "cpu: 50%",
-            "pids: {leave: 3}",
-            "pids: {}",
-            "clock: -5m",
-            "shutdown: reboot",
-            "shutdown: {action: power-off, notice: 2m}",
-            "clock: {offset: 1h 30m, drift: -2s/h, time-service: stop}",
-            "cpu: {load: 12.5%, of: core, cpus: [0-2, 5], slice: 1ms, priority: -5}\nramp: 1s",
-            "cpu: {load: 100%, cores: 3}",
-            "memory: 256MiB",
-            "memory: {percent: 33%, of: host, swap: true}",
-            "memory: {leave: 1GB, oom: true}\nramp: 5s",
-            "disk-error: {path: /srv}",
-            "disk-error: {path: '/srv/a $${b}', errno: enospc, operations: [write, open, read, open], rate: 0.1%}\nramp: 5s",
-            "disk-latency: {path: '/a $${b}', open: 50ms, read: 1s 5ms}\nramp: 5s",
-            "disk-latency: {path: /srv, read: 1m}",
             "drop: 1%\nname: A.b_c-1\npulse: {on: 1ms, off: 2h}\nramp: 3s",
         ]
+        .iter()
+        .chain(OF_MACHINE)
         .map(|text| read(&one(text))),
     );
     for (target, about) in [
