@@ -25,9 +25,9 @@ const CORRECTION_US: i64 = 1_500_000;
 pub struct Clock {
     /// How it stood before.
     pub boot: String,
-    /// See [`Standing::apart_us`].
+    /// See `Standing::apart_us`.
     pub apart_us: i64,
-    /// See [`Standing::up_us`].
+    /// See `Standing::up_us`.
     pub up_us: i64,
     /// Added at once, in microseconds.
     pub offset_us: i64,
