@@ -61,9 +61,15 @@ fn seconds(clock: ClockId) -> f64 {
 
 /// The time of day less the time since the boot: whoever sets the clock changes it, and nothing else.
 fn apart() -> f64 {
-    let before = seconds(ClockId::CLOCK_BOOTTIME);
-    let now = seconds(ClockId::CLOCK_REALTIME);
-    now - f64::midpoint(before, seconds(ClockId::CLOCK_BOOTTIME))
+    let read = |_| {
+        let before = seconds(ClockId::CLOCK_BOOTTIME);
+        let now = seconds(ClockId::CLOCK_REALTIME);
+        let after = seconds(ClockId::CLOCK_BOOTTIME);
+        (after - before, now - f64::midpoint(before, after))
+    };
+    // In all but the narrowest this thread may have waited between two clocks.
+    let narrowest = (0..9).map(read).min_by(|a, b| a.0.total_cmp(&b.0));
+    narrowest.map_or(0.0, |(_, apart)| apart)
 }
 
 fn set(apart: f64) -> Result<()> {

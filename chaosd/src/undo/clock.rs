@@ -25,9 +25,9 @@ const CORRECTION_US: i64 = 1_500_000;
 pub struct Clock {
     /// How it stood before.
     pub boot: String,
-    /// How far it was from `CLOCK_BOOTTIME`, in microseconds.
+    /// See `Standing::apart_us`.
     pub apart_us: i64,
-    /// `CLOCK_BOOTTIME` then, in microseconds.
+    /// See `Standing::up_us`.
     pub up_us: i64,
     /// Added at once, in microseconds.
     pub offset_us: i64,
