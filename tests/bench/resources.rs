@@ -1,11 +1,12 @@
-//! How exactly burners take CPU time and memory, how long files take to open, and how many calls on
-//! files fail: `cargo xtask bench resources`.
+//! How exactly burners take CPU time and memory, disks are throttled, files take time to open, and calls
+//! on files fail: `cargo xtask bench resources`.
 //!
 //! Every figure is the kernel's account of the process, read from outside; stress-ng's stands beside
 //! it, measured in the same way in the same run. Both, and whoever competes with them, run before
 //! whatever else the machine does: a share that somebody else takes says nothing of either.
 
 mod cpu;
+mod disk;
 mod files;
 mod killed;
 mod latency;
@@ -51,6 +52,8 @@ enum Part {
     Memory,
     /// The parent dies
     Killed,
+    /// A disk that is throttled, where there is one to spare
+    Disk,
     /// Reads that fail, where the kernel can
     DiskError,
     /// Files that take time to open
@@ -59,7 +62,7 @@ enum Part {
 
 /// True when every row holds.
 pub fn run(args: &Args) -> Result<bool> {
-    if chosen(&args.only).any(|part| *part != Part::DiskError) {
+    if chosen(&args.only).any(|part| matches!(part, Part::Cpu | Part::Memory)) {
         rival::installed()?;
     }
     let effort = Effort { quick: args.quick };
@@ -71,6 +74,7 @@ pub fn run(args: &Args) -> Result<bool> {
             Part::Cpu => cpu::rows(effort, rows)?,
             Part::Memory => memory::rows(effort, rows)?,
             Part::Killed => killed::rows(effort, rows)?,
+            Part::Disk => disk::rows(effort, rows)?,
             Part::DiskError => files::rows(effort, rows)?,
             Part::Latency => latency::rows(effort, rows)?,
         }

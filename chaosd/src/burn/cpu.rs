@@ -12,6 +12,7 @@ use super::{
     clock::{cpu_ns, now_ns, sleep_until},
     demand::{Demand, Order, float},
     process::Line,
+    weight::Weight,
 };
 
 /// The most CPU time that is made good later. A busy CPU's scheduler owes a task some tens of ms at
@@ -20,8 +21,8 @@ const CATCH_UP_NS: f64 = 250e6;
 /// How long the burner goes without a look at its clocks and its order.
 const STEP_NS: u64 = 50_000;
 
-/// Burns until the parent is gone.
-pub(super) fn burn(line: &Line, slice: Duration, load: f64) {
+/// Burns until the parent is gone; `weight` is what it may take more of.
+pub(super) fn burn(line: &Line, slice: Duration, load: f64, mut weight: Option<Weight>) {
     let slice_ns = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
     let mut account = Account::new(load, slice_ns, now_ns());
     let mut idle = Idle::default();
@@ -32,7 +33,7 @@ pub(super) fn burn(line: &Line, slice: Duration, load: f64) {
             return;
         }
         idle.0 += cpu_ns().saturating_sub(since);
-        if !work(line, &mut account, &idle) {
+        if !work(line, &mut account, &idle, weight.as_mut()) {
             return;
         }
     }
@@ -62,7 +63,7 @@ fn rest(line: &Line, account: &mut Account) -> bool {
 }
 
 /// Burns slice by slice while anything is wanted. False: the parent is gone.
-fn work(line: &Line, account: &mut Account, idle: &Idle) -> bool {
+fn work(line: &Line, account: &mut Account, idle: &Idle, mut weight: Option<&mut Weight>) -> bool {
     let first = now_ns();
     let (mut then, mut used) = (first, idle.used_ns());
     if account.is_new() {
@@ -78,7 +79,10 @@ fn work(line: &Line, account: &mut Account, idle: &Idle) -> bool {
         }
         let (order, now, used_now) = (line.page.ordered(), now_ns(), idle.used_ns());
         account.demand.advance(now, order);
-        account.settle(used_now);
+        let owed = account.settle(used_now);
+        if let Some(weight) = &mut weight {
+            weight.follow(now, owed);
+        }
         if steady && now > then {
             let share = float(used_now.saturating_sub(used)) / float(now - then);
             account.spread.add(share);
@@ -195,12 +199,14 @@ impl Account {
         self.load * asked_ns - self.given_up_ns + self.waived_ns + float(self.base_ns)
     }
 
-    /// Closes a slice at whose end the CPU clock shows this.
-    fn settle(&mut self, used_ns: u64) {
+    /// Closes a slice at whose end the CPU clock shows this; what it is owed, in ns, is less than 0 when
+    /// it has had too much.
+    fn settle(&mut self, used_ns: u64) -> f64 {
         self.used_ns = used_ns;
         let debt = self.goal_of(self.demand.asked_ns()) - float(used_ns);
         self.given_up_ns += (debt - CATCH_UP_NS).max(0.0);
         self.waived_ns += (-debt - float(self.slice_ns)).max(0.0);
+        debt
     }
 
     fn progress(&self) -> Progress {

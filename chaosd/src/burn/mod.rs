@@ -22,6 +22,7 @@ mod page;
 mod process;
 mod progress;
 mod spread;
+mod weight;
 mod work;
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use super::{
     io::Stream,
     memory::Hoard,
     page::Page,
+    weight::Weight,
 };
 use crate::sys::process::{close_all_but, ignore_signals, inherited, share_time};
 
@@ -40,9 +41,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(2);
     };
     match work {
-        Work::Cpu { slice, load, .. } => {
+        Work::Cpu {
+            slice,
+            load,
+            nice,
+            insist,
+            ..
+        } => {
             line.say(READY, "");
-            cpu::burn(&line, slice, load);
+            cpu::burn(&line, slice, load, insist.then(|| Weight::new(nice)));
         }
         Work::Memory {
             bytes,

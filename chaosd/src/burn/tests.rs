@@ -13,12 +13,16 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Child, Command, ExitCode},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use nix::{sched::sched_getaffinity, time::clock_getcpuclockid, unistd::Pid};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::clock_getcpuclockid,
+    unistd::Pid,
+};
 
 use super::*;
 
@@ -70,6 +74,7 @@ fn cpu(load: f64) -> Work {
         slice: SLICE,
         load,
         nice: 0,
+        insist: false,
     }
 }
 
@@ -114,6 +119,53 @@ fn what_was_asked_is_used_in_the_end() {
     assert!((seen.load_asked() - 0.2).abs() < 1e-3, "{seen:?}");
     assert!(seen.slices.count > 50, "{seen:?}");
     assert!((0.05..0.5).contains(&seen.slices.mean), "{seen:?}");
+}
+
+/// A process that wants all of a CPU. Killed in the end.
+struct Hog(Child);
+
+impl Hog {
+    fn on(cpu: u32) -> Self {
+        let mut command = Command::new("sh");
+        let hog = Self(command.args(["-c", "while :; do :; done"]).spawn().unwrap());
+        let mut only = CpuSet::new();
+        only.set(usize::try_from(cpu).unwrap()).unwrap();
+        let pid = Pid::from_raw(hog.0.id().try_into().unwrap());
+        sched_setaffinity(pid, &only).unwrap();
+        hog
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[test]
+fn who_insists_gets_more_than_a_fair_share() {
+    let cpu = a_cpu();
+    let _hog = Hog::on(cpu);
+    let work = Work::Cpu {
+        cpu,
+        slice: SLICE,
+        load: 0.8,
+        nice: 0,
+        insist: true,
+    };
+    let mut burner = start(&work, &[]).unwrap();
+    let mut before = (Duration::ZERO, Duration::ZERO);
+    vouch_until(&mut burner, 1.0, |burner| {
+        let seen = burner.progress();
+        let time = seen.at_work.saturating_sub(before.0);
+        let used = seen.cpu_used.saturating_sub(before.1);
+        if time < Duration::from_secs(1) {
+            return false;
+        }
+        before = (seen.at_work, seen.cpu_used);
+        used > time.mul_f64(0.7)
+    });
 }
 
 #[test]

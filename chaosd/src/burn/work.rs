@@ -21,6 +21,8 @@ pub enum Work {
         load: f64,
         /// Its nice value: -20 to 19.
         nice: i8,
+        /// It takes more weight where that leaves it less than the load.
+        insist: bool,
     },
     /// Memory that is resident.
     Memory {
@@ -99,6 +101,7 @@ mod tests {
             slice,
             load,
             nice,
+            insist: false,
         }
     }
 

@@ -63,17 +63,24 @@ impl ResourceFault for Cpu {
                     slice: self.slice,
                     load: each,
                     nice: self.priority,
+                    insist: self.insists(),
                 })
                 .collect(),
             cpus,
             wanted,
             slice: self.slice,
+            insist: self.insists(),
             into: Entrances::of(scope),
         }))
     }
 }
 
 impl Cpu {
+    /// A weight that somebody chose is left to him.
+    fn insists(&self) -> bool {
+        self.priority == 0
+    }
+
     fn chosen(&self, online: &[u32]) -> Result<Vec<u32>, BindError> {
         let listed = || {
             let words: Vec<String> = online.iter().map(ToString::to_string).collect();
@@ -117,6 +124,7 @@ struct Load {
     /// In cores, over all burners.
     wanted: f64,
     slice: Duration,
+    insist: bool,
     into: Entrances,
 }
 
@@ -130,6 +138,11 @@ impl Bound for Load {
             humantime::format_duration(self.slice),
             self.into
         )
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let takes = "takes more weight where others leave it less than its load (nice, down to -20; name a priority to keep it from that)";
+        self.insist.then(|| takes.to_owned()).into_iter().collect()
     }
 
     fn undo(&self) -> String {

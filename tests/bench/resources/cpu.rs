@@ -24,6 +24,8 @@ const FAIR_MOST: f64 = 0.5;
 /// How far what it says may be from what is seen, in percentage points: it counts from its start.
 const TOLD_MOST: f64 = 1.0;
 const WARM: Duration = Duration::from_millis(500);
+/// Until a burner has the weight that it needs, and has made good what it missed before.
+const WON: Duration = Duration::from_secs(8);
 
 pub fn rows(effort: Effort, table: &mut Table) -> Result<()> {
     let time = effort.pick(Duration::from_secs(10), Duration::from_secs(3));
@@ -78,11 +80,13 @@ fn burner(cpus: Cpus, asked: &Asked, time: Duration) -> Result<Burnt> {
         slice: asked.slice,
         load: f64::from(asked.load) / 100.0,
         nice: NICE,
+        insist: true,
     };
     let mut burner = Burner::start_by(&chaosd()?, &work, &[])?;
     let pids = [Pid::from_raw(burner.pid().try_into()?)];
     burner.vouch(1.0)?;
-    loads(&pids, asked.slice, WARM, || Ok(burner.vouch(1.0)?))?;
+    let warm = if asked.hog.is_some() { WON } else { WARM };
+    loads(&pids, asked.slice, warm, || Ok(burner.vouch(1.0)?))?;
     let hog = asked.hog.as_ref().map(Rival::pids).transpose()?;
     let before = hog.as_deref().map(watch::both).transpose()?;
     let seen = loads(&pids, asked.slice, time, || Ok(burner.vouch(1.0)?))?;

@@ -33,6 +33,7 @@ pub fn parent() -> Result<bool> {
             slice: Duration::from_millis(100),
             load: 1.0,
             nice: NICE,
+            insist: false,
         },
         Work::Memory {
             bytes: 64 << 20,

@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 
 use super::watch;
 
-/// Before whatever else the machine does, as this process is.
-pub const NICE: i8 = -15;
+/// Before whatever else the machine does, as this process is; a burner may take more weight yet.
+pub const NICE: i8 = -10;
 
 /// Fails where stress-ng is not.
 pub fn installed() -> Result<()> {

@@ -27,7 +27,8 @@ pub fn listen(
         timeout.subsec_micros().into(),
     );
     // The window scale is fixed by the SYN, so that the buffer is set before anybody connects.
-    setsockopt(&fd, sockopt::RcvBuf, &window).context("failed to set the receive buffer")?;
+    // Beyond what anybody may have (net.core.rmem_max), too.
+    setsockopt(&fd, sockopt::RcvBufForce, &window).context("failed to set the receive buffer")?;
     setsockopt(&fd, sockopt::ReceiveTimeout, &timeout).context("failed to set a timeout")?;
     listen_on(&fd, Backlog::MAXCONN).with_context(|| format!("failed to listen on {address}"))?;
     Ok(fd.into())

@@ -92,11 +92,17 @@ const DISKS: [Package; 4] = [
     },
 ];
 
-/// What `bench resources` measures beside our own burners.
-const RESOURCES: [Package; 1] = [Package {
-    program: "stress-ng",
-    package: "stress-ng",
-}];
+/// What `bench resources` measures by, and beside.
+const RESOURCES: [Package; 2] = [
+    Package {
+        program: "stress-ng",
+        package: "stress-ng",
+    },
+    Package {
+        program: "fio",
+        package: "fio",
+    },
+];
 
 /// What the laboratory of kernels takes besides.
 const LABORATORY: [Package; 5] = [
@@ -140,15 +146,13 @@ pub fn for_tests() -> Result<()> {
     ensure("system packages", "the tests need", &TESTS)?;
     step::nothing_to_do("system packages", "all there");
     for (label, who, packages) in [
-        ("DNS packages", "the tests of DNS faults need", &DNS),
+        ("DNS packages", "the tests of DNS faults need", &DNS[..]),
         ("disk packages", "the tests of disks need", &DISKS),
+        ("load generators", "bench resources needs", &RESOURCES),
     ] {
         if let Err(error) = ensure(label, who, packages) {
             step::nothing_to_do(label, &format!("not all there: {error:#}"));
         }
-    }
-    if let Err(error) = ensure("stress-ng", "bench resources needs", &RESOURCES) {
-        step::nothing_to_do("stress-ng", &format!("not there: {error:#}"));
     }
     Ok(())
 }

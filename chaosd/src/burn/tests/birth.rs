@@ -57,6 +57,7 @@ fn it_is_bound_to_its_cpu_with_its_nice_value() {
         slice: SLICE,
         load: 0.1,
         nice: 7,
+        insist: false,
     };
     let burner = start(&work, &[]).unwrap();
     assert_eq!(
@@ -121,6 +122,7 @@ fn a_cpu_that_is_not_there_is_named() {
             slice: SLICE,
             load: 0.1,
             nice: 0,
+            insist: false,
         };
         let error = start(&work, &[]).unwrap_err().to_string();
         assert!(error.ends_with(&format!("CPU {cpu}")), "{error}");
