@@ -87,7 +87,13 @@ impl Limit for Rates {
     fn notes(&self) -> Vec<String> {
         let file_system = self.location.file_system.as_deref();
         let escapes = io::escapes(&self.cgroup, file_system).unwrap_or_default();
-        escapes.into_iter().map(str::to_owned).collect()
+        let mut notes: Vec<String> = escapes.into_iter().map(str::to_owned).collect();
+        if self.limits.write_iops.is_some() {
+            notes.push(
+                "counts flushes as writes, as the kernel does: a write with fsync takes two".into(),
+            );
+        }
+        notes
     }
 
     fn watch(&self) -> Box<dyn Watch> {
