@@ -7,10 +7,11 @@
 pub mod api;
 /// The only code that knows aya: load, attach, rules into maps, lease, counters.
 pub mod bpf;
-/// Child processes that burn CPU time or memory.
+/// Child processes that burn CPU time, memory or a disk's time.
 pub mod burn;
 /// The only code that knows cgroup files.
 pub mod cgroup;
+mod child;
 /// One file per verb.
 pub mod cli;
 /// The clock that the programs compare with.

@@ -97,7 +97,7 @@ impl<'a> Listening<'a> {
     fn wait(&self, ns: u64) -> (bool, bool) {
         let mut fds = [
             PollFd::new(self.group.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.line.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.line.socket(), PollFlags::POLLIN),
         ];
         // An error is an interruption: the caller looks at the clock and comes back.
         let _count = ppoll(
