@@ -23,13 +23,13 @@ fn inject<'a>(daemon: &'a Daemon, flags: &str, target: [&str; 2]) -> Result<Run<
 }
 
 /// A socket of a member, and the peer's, each connected to the other.
-struct Datagrams {
+pub struct Datagrams {
     ours: UdpSocket,
     theirs: UdpSocket,
 }
 
 impl Datagrams {
-    fn new(member: &mut Member, lab: &Lab, family: Family) -> Result<Self> {
+    pub fn new(member: &mut Member, lab: &Lab, family: Family) -> Result<Self> {
         let address = SocketAddr::new(lab.peer().address_facing(lab.target(), family)?, 0);
         let theirs = lab.peer().enter(|| UdpSocket::bind(address))??;
         let ours = member.udp(theirs.local_addr()?)?;
@@ -41,7 +41,7 @@ impl Datagrams {
     }
 
     /// How many of three datagrams pass, out and in.
-    fn pass(&self) -> Result<[u32; 2]> {
+    pub fn pass(&self) -> Result<[u32; 2]> {
         let pass = |from: &UdpSocket, to: &UdpSocket| -> Result<u32> {
             for _ in 0..3 {
                 from.send(b"hello").context("refused")?;

@@ -131,7 +131,7 @@ fn the_sysctls_of_lo_are_written_back() -> Result<()> {
         "--interface",
         "lo",
         "--for",
-        "1s",
+        "3s",
     ];
     let words = words.into_iter().chain(["--netns", lab.target().netns()]);
     let mut child = instance

@@ -36,6 +36,7 @@ mod interfaces;
 mod limits;
 mod loopback;
 mod matching;
+mod named;
 mod netem;
 mod partition;
 mod pids;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
-use support::{Instance, wait_until};
+use support::{Instance, hangs_filters, wait_until};
 
 use crate::scene::{CALM, Fault, LONG, Scene, runs};
 
@@ -44,7 +44,13 @@ fn a_stopped_daemon_s_fault_is_gone_within_the_lease_and_reported_as_fenced_when
             .stream
             .outlived(woken, CALM, LONG)
             .context("lossy again")?;
-        ensure!(again == Duration::ZERO, "the fault came back for {again:?}");
+        // With the last filter clsact goes, for which the kernel stops the interface for an instant.
+        let granted = if hangs_filters() {
+            CALM
+        } else {
+            Duration::ZERO
+        };
+        ensure!(again <= granted, "the fault came back for {again:?}");
         // What was fenced does not stand in the way of the next run.
         scene.arm(&daemon)?;
         scene.assert_clean_after_revert(&daemon)?;

@@ -3,6 +3,7 @@
 //! `Display` is the dry run that `chaosd plan` prints.
 
 mod dns;
+mod group;
 mod machine;
 
 use std::{collections::HashSet, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
@@ -16,10 +17,11 @@ use crate::{
     fault::{self, Rule, RuleError},
     profile::{FaultSpec, Kind, Profile, Target},
     resource::BindError,
-    target::{self, Needs, TargetError, resolver::Resolver},
+    target::{self, Needs, Reach, TargetError, resolver::Resolver},
 };
 
 pub use dns::way;
+pub use group::{GroupPlan, Incarnation, Limits, Maker, MemberPlan, Plans};
 pub use machine::PlannedResource;
 
 /// A profile bound to this host.
@@ -52,6 +54,17 @@ pub struct Plan {
     pub resolver: Option<Resolver>,
     /// What the user should know.
     pub notes: Vec<String>,
+}
+
+/// Which place a plan is made for.
+#[derive(Debug)]
+pub struct Aim<'a> {
+    /// Where.
+    pub target: &'a Target,
+    /// Of the run.
+    pub seed: u64,
+    /// Of one that answers to a name: what it is called, and which packets are its.
+    pub member: Option<(String, Reach)>,
 }
 
 /// One fault, and how it is done.
@@ -87,8 +100,10 @@ pub struct Scope {
     pub netns: Netns,
     /// Interfaces that exist now; those that appear later are covered too.
     pub interfaces: Vec<Interface>,
-    /// Only sockets of this cgroup and its subtree.
+    /// The cgroup whose processes are the target, with its subtree; `None`: those of the machine.
     pub cgroup: Option<Cgroup>,
+    /// Which packets of the namespace are the target's.
+    pub reach: Reach,
     /// The run ends early when this process does.
     pub pid: Option<i32>,
     /// What the user should know of it.
@@ -206,8 +221,8 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Binds a profile to this host. Reads, and resolves names; changes nothing.
-    pub fn make(name: &str, profile: &Profile) -> Result<Self, PlanError> {
+    /// Binds a profile to one place of this host. Reads, and resolves names; changes nothing.
+    pub fn make(name: &str, profile: &Profile, aim: Aim<'_>) -> Result<Self, PlanError> {
         let mut on_packets = profile.faults.iter().filter(|f| f.kind.is_on_packets());
         let of_network = if on_packets.clone().next().is_none() {
             Needs::NoNetwork
@@ -216,11 +231,24 @@ impl Plan {
         } else {
             Needs::Protection
         };
-        let scope = target::resolve(&profile.target, of_network)?;
-        let seed = profile.seed.unwrap_or_else(draw);
+        let Aim { target, seed, .. } = aim;
+        let mut scope = target::resolve(target, of_network)?;
+        if let Some((label, reach)) = aim.member {
+            scope.label = label;
+            scope.reach = reach;
+        }
+        if scope.reach == Reach::Nobody
+            && of_network != Needs::NoNetwork
+            && let Some(cgroup) = &scope.cgroup
+        {
+            return Err(PlanError::Target(TargetError::HostNetwork {
+                label: scope.label,
+                cgroup: cgroup.path.clone(),
+            }));
+        }
         let mut notes = Vec::new();
         let (mut faults, mut resources) = (Vec::new(), Vec::new());
-        let resolver = dns::resolver(profile, &scope);
+        let resolver = dns::resolver(profile, target, &scope);
         let parts = parts(profile);
         if parts.len() > MAX_FAULTS {
             return Err(PlanError::TooMany {
@@ -231,13 +259,8 @@ impl Plan {
         for (salt, part) in (0..).zip(parts) {
             let spec = &part.spec;
             if let Kind::Resource(kind) = &spec.kind {
-                let planned = machine::resource(
-                    spec,
-                    kind,
-                    &profile.target,
-                    &scope,
-                    seed.wrapping_add(salt),
-                )?;
+                let planned =
+                    machine::resource(spec, kind, target, &scope, seed.wrapping_add(salt))?;
                 let of = |note| format!("fault `{}` {note}", spec.name);
                 notes.extend(planned.bound.notes().into_iter().map(of));
                 resources.push(planned);
@@ -252,7 +275,7 @@ impl Plan {
             };
             if let (Kind::Dns(dns), Some(resolver)) = (&spec.kind, &resolver) {
                 dns::steer(&mut rule, resolver);
-                notes.extend(dns::notes(spec, dns, &rule, &profile.target, resolver));
+                notes.extend(dns::notes(spec, dns, &rule, scope.reach, resolver));
             }
             check_interfaces(spec, &rule, &scope, &mut notes)?;
             let steering = rule.matcher.steering;
@@ -269,8 +292,7 @@ impl Plan {
         }
         machine::check_claims(&resources)?;
         notes.extend(profile.faults.iter().flat_map(fault::notes));
-        if matches!(profile.target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec))
-        {
+        if matches!(target, Target::Host) && faults.iter().any(|f| hits_everything(&f.spec)) {
             notes.push(
                 "it hits every peer of this host; live SSH sessions are spared, new ones are not"
                     .into(),
@@ -397,6 +419,15 @@ fn check_interfaces(
     Ok(())
 }
 
+impl Scope {
+    /// The cgroup whose sockets' packets alone are the target's.
+    pub fn sockets(&self) -> Option<&Cgroup> {
+        self.cgroup
+            .as_ref()
+            .filter(|_| self.reach != Reach::Namespace)
+    }
+}
+
 /// A seed nobody asked for, from the kernel's generator; 53 bits, so that JSON carries it exactly.
 fn draw() -> u64 {
     use std::hash::{BuildHasher, RandomState};
@@ -422,6 +453,7 @@ impl Scope {
             },
             interfaces: Vec::new(),
             cgroup: None,
+            reach: Reach::Namespace,
             pid: None,
             process: None,
             notes: Vec::new(),

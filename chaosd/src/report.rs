@@ -81,6 +81,16 @@ pub struct Count {
     pub overflow: u64,
 }
 
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.seen += other.seen;
+        self.matched += other.matched;
+        self.affected += other.affected;
+        self.tail_dropped += other.tail_dropped;
+        self.overflow += other.overflow;
+    }
+}
+
 /// What a fault did to DNS queries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -143,13 +153,9 @@ pub struct FaultReport {
 impl FaultReport {
     /// Both directions.
     pub fn total(&self) -> Count {
-        Count {
-            seen: self.ingress.seen + self.egress.seen,
-            matched: self.ingress.matched + self.egress.matched,
-            affected: self.ingress.affected + self.egress.affected,
-            tail_dropped: self.ingress.tail_dropped + self.egress.tail_dropped,
-            overflow: self.ingress.overflow + self.egress.overflow,
-        }
+        let mut total = self.ingress;
+        total += self.egress;
+        total
     }
 }
 
@@ -177,12 +183,35 @@ pub struct RunReport {
     pub seed: u64,
     /// Milliseconds from the request to the armed fault.
     pub arm_ms: f64,
-    /// Its faults.
+    /// Its faults. Of a run on several, all that came of each.
     pub faults: Vec<FaultReport>,
+    /// Of a run on those that answer to a name: each of them, a restarted one once for each life.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberReport>,
     /// What went wrong: with how to put it right by hand.
     pub problems: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
+}
+
+/// One of those that a run is on.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct MemberReport {
+    /// Names what is done to it: can be reverted alone.
+    pub id: RunId,
+    /// Who it is.
+    pub target: String,
+    /// Which runtime knows it.
+    pub runtime: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it is over.
+    pub ended: Option<Ended>,
+    /// Milliseconds from the decision to the armed fault.
+    pub arm_ms: f64,
+    /// What the faults did to it.
+    pub faults: Vec<FaultReport>,
 }
 
 /// `chaosd status -o json`

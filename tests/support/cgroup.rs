@@ -139,6 +139,8 @@ impl Member {
     /// Starts it.
     pub fn start(cgroup: &Cgroup, node: &Node) -> Result<Self> {
         let mut command = Command::new("bash");
+        // Its cgroup stands in its command line, by which it can be told from others.
+        command.args(["-s", cgroup.path()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = node
             .enter(|| command.spawn())?

@@ -167,7 +167,7 @@ pub(super) async fn revert(
 pub(super) async fn plan(
     State(runs): Shared,
     Document(request): Document<RunRequest>,
-) -> Reply<crate::plan::Plan> {
+) -> Reply<crate::plan::Plans> {
     Ok(Json(runs.plan(request).await?))
 }
 
@@ -210,8 +210,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let Path(id) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|error| ApiError::request(StatusCode::BAD_REQUEST, error.body_text()))?;
-        let digits = id.strip_prefix("r-").unwrap_or_default();
-        if digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        // One of several that a run is on: r-0123abcd.2.
+        let (run, member) = id.split_once('.').unwrap_or((&id, "1"));
+        let digits = run.strip_prefix("r-").unwrap_or_default();
+        let is_run = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_run && member.parse::<u32>().is_ok() {
             return Ok(Self(id));
         }
         Err(ApiError::new(

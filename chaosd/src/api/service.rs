@@ -2,7 +2,7 @@
 //!
 //! The daemon and a foreground run go the same way: request, profile, plan, armed run.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin};
 
 use super::{
     examine::{HOST, examine},
@@ -14,7 +14,7 @@ use crate::{
     engine::{EngineError, Handle},
     host::Doctor,
     instance::StateDir,
-    plan::Plan,
+    plan::{Limits, Plans},
     profile::{self, Profile},
     report::{Daemon, Ended, RunId, RunReport, Status},
 };
@@ -25,7 +25,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What the API speaks to.
 pub trait Runs: Send + Sync + 'static {
     /// What would be done; changes nothing.
-    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plan, Refusal>>;
+    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plans, Refusal>>;
     /// Arms a run.
     fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>>;
     /// Runs alive, then the last ones that are over, newest first.
@@ -66,40 +66,41 @@ pub trait Runs: Send + Sync + 'static {
 pub struct Service {
     /// The engine.
     pub engine: Handle,
-    /// The cap on a run's time.
-    pub max_for: Duration,
+    /// What the host's configuration allows.
+    pub limits: Limits,
     /// Whose neighbours and left-overs `doctor` tells.
     pub state: StateDir,
 }
 
 /// Binds a profile to this host, or names everything the host lacks for it. Reads the machine,
 /// changes nothing; may block.
-pub fn bind(name: &str, profile: &Profile) -> Result<Plan, Refusal> {
+pub fn bind(name: &str, profile: &Profile, limits: Limits) -> Result<Plans, Refusal> {
     HOST.require_packet_faults()?;
-    let plan = Plan::make(name, profile)?;
-    if plan.faults.iter().any(|fault| fault.detour) {
+    let plans = Plans::make(name, profile, limits)?;
+    let faults = || plans.iter().flat_map(|plan| &plan.faults);
+    if faults().any(|fault| fault.detour) {
         HOST.require_detour()?;
     }
-    let mut matchers = plan.faults.iter().map(|fault| &fault.rule.matcher);
-    if matchers.clone().any(|m| m.holds) {
+    if faults().any(|fault| fault.rule.matcher.holds) {
         HOST.require_hold()?;
     }
-    if matchers.any(|m| m.netem) {
+    if faults().any(|fault| fault.rule.matcher.netem) {
         HOST.require_netem()?;
     }
-    Ok(plan)
+    Ok(plans)
 }
 
 /// Reads and checks a request, and binds it to this host.
-fn plan(request: &RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
-    let profile = profile::load(request.name(), &request.text(), &request.overrides(max_for))
-        .map_err(Refusal::Invalid)?;
-    bind(request.name(), &profile)
+fn plan(request: &RunRequest, limits: Limits) -> Result<Plans, Refusal> {
+    let overrides = request.overrides(limits.max_for);
+    let profile =
+        profile::load(request.name(), &request.text(), &overrides).map_err(Refusal::Invalid)?;
+    bind(request.name(), &profile, limits)
 }
 
 /// Planning walks /proc and asks netlink: off the runtime's thread.
-async fn plan_aside(request: RunRequest, max_for: Duration) -> Result<Plan, Refusal> {
-    aside(move || plan(&request, max_for)).await?
+async fn plan_aside(request: RunRequest, limits: Limits) -> Result<Plans, Refusal> {
+    aside(move || plan(&request, limits)).await?
 }
 
 async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
@@ -109,13 +110,13 @@ async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Res
 }
 
 impl Runs for Service {
-    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plan, Refusal>> {
-        Box::pin(plan_aside(request, self.max_for))
+    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plans, Refusal>> {
+        Box::pin(plan_aside(request, self.limits))
     }
 
     fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>> {
         Box::pin(async {
-            let plan = plan_aside(request, self.max_for).await?;
+            let plan = plan_aside(request, self.limits).await?;
             Ok(self.engine.arm(plan).await?)
         })
     }

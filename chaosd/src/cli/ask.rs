@@ -7,7 +7,7 @@ use clap::Args;
 use super::failure::CliError;
 use crate::{
     api::{Refusal, RunRequest, bind},
-    plan::Plan,
+    plan::{Limits, Plans},
     profile::{
         self, Problems, Profile,
         flags::{InjectFlags, TargetFlags},
@@ -80,9 +80,9 @@ impl Ask {
     }
 
     /// What would be done here; changes nothing.
-    pub(super) fn plan(&self, max_for: Duration) -> Result<Plan, CliError> {
-        let profile = self.check(max_for).map_err(Refusal::Invalid)?;
-        Ok(bind(self.request.name(), &profile)?)
+    pub(super) fn plan(&self, limits: Limits) -> Result<Plans, CliError> {
+        let profile = self.check(limits.max_for).map_err(Refusal::Invalid)?;
+        Ok(bind(self.request.name(), &profile, limits)?)
     }
 }
 

@@ -104,6 +104,7 @@ mod tests {
                     effect: None,
                 })
                 .collect(),
+            members: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
         }

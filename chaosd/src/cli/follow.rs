@@ -13,7 +13,7 @@ use crate::{
     api::{Client, Service},
     engine::{Engine, Options},
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
-    profile::Overrides,
+    plan::Limits,
     report::{Ended, Phase, RunReport},
 };
 
@@ -39,7 +39,7 @@ struct Over {
     interrupted: bool,
     command: Option<u8>,
     /// Notes that were told when it began.
-    told: usize,
+    told: Vec<String>,
 }
 
 /// Runs what is asked, to its end.
@@ -101,9 +101,9 @@ async fn here(
             global.socket().display()
         )));
     }
-    let max_for = Overrides::default().max_for;
+    let limits = Limits::default();
     // Bad input and a missing target are told before anything is started.
-    ask.plan(max_for)?;
+    ask.plan(limits)?;
     let state = global.state();
     let left = revert_abandoned(&state, &machine());
     render::reverted(&left).into_iter().for_each(out::tell);
@@ -117,7 +117,7 @@ async fn here(
     })?;
     let side = Side::Here(Service {
         engine: engine.handle(),
-        max_for,
+        limits,
         state,
     });
     let over = follow(&side, ask, how, signals).await;
@@ -158,7 +158,7 @@ async fn follow(
     let mut live = Live::new(child.is_none());
     let mut over = watch(side, &armed.id, child.as_mut(), signals, &mut live).await?;
     live.clear();
-    over.told = armed.notes.len();
+    over.told = armed.notes;
     if let (Some(child), None) = (&mut child, over.command) {
         over.command = Some(if over.interrupted {
             child.end().await
@@ -221,7 +221,7 @@ async fn watch(
         report,
         interrupted,
         command,
-        told: 0,
+        told: Vec::new(),
     })
 }
 
@@ -262,7 +262,9 @@ fn finish(over: Over, how: &How) -> Exit {
     } else {
         out::say(render::faults(&report));
     }
-    render::ended(&report, told).into_iter().for_each(out::tell);
+    render::ended(&report, &told)
+        .into_iter()
+        .for_each(out::tell);
     if let Some(code) = command.filter(|code| *code != 0) {
         out::tell(format_args!("the command ended with code {code}"));
     }

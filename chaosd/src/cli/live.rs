@@ -187,6 +187,7 @@ mod tests {
             seed: 0,
             arm_ms: 1.0,
             faults: vec![fault("lossy"), fault("another-fault-with-a-long-name")],
+            members: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
         }

@@ -8,7 +8,7 @@ use super::{
     failure::CliError,
     out, render,
 };
-use crate::profile::{Overrides, flags::InjectFlags};
+use crate::{plan::Limits, profile::flags::InjectFlags};
 
 #[derive(Args, Debug)]
 #[command(
@@ -44,11 +44,11 @@ impl Plan {
                 return Err(CliError::Usage(text.to_owned()));
             }
         };
-        let plan = ask.plan(Overrides::default().max_for)?;
+        let plan = ask.plan(Limits::default())?;
         if self.output.is_json() {
             out::json(&plan);
         } else {
-            out::say(render::plan(&plan));
+            out::say(render::plans(&plan));
         }
         Ok(Exit::Done)
     }

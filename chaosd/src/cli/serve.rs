@@ -13,6 +13,8 @@ use crate::{
     api::{self, Runs, Service, Socket},
     engine::{Engine, Options},
     instance::{DaemonLock, Instance, Kind, revert_abandoned},
+    plan::Limits,
+    profile::units::Percent,
     report::Ended,
 };
 
@@ -24,6 +26,9 @@ pub(super) struct Serve {
     /// No run lasts longer
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
     max_for: Duration,
+    /// No run hits a larger share of those that answer to a name, of which at least one
+    #[arg(long, value_name = "SHARE", default_value = "100%", value_parser = share)]
+    max_share: Percent,
     /// Stay attached, inert, for this long after the last fault, so that the next one is in force
     /// in milliseconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -58,7 +63,10 @@ impl Serve {
             })?;
             let service = Arc::new(Service {
                 engine: engine.handle(),
-                max_for: self.max_for,
+                limits: Limits {
+                    max_for: self.max_for,
+                    max_share: self.max_share,
+                },
                 state,
             });
             tracing::info!(socket = %socket.path().display(), "serving");
@@ -77,6 +85,14 @@ impl Serve {
         });
         drop(lock);
         exit
+    }
+}
+
+fn share(text: &str) -> Result<Percent, String> {
+    match text.parse::<Percent>() {
+        Ok(share) if share.get() > 0.0 => Ok(share),
+        Ok(_) => Err("0% allows no run on those that answer to a name".to_owned()),
+        Err(mistake) => Err(mistake.to_string()),
     }
 }
 

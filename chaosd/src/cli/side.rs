@@ -18,7 +18,7 @@ impl Side {
         match self {
             Self::Daemon(client) => Ok(client.start(&ask.request).await?),
             Self::Here(service) => {
-                let plan = ask.plan(service.max_for)?;
+                let plan = ask.plan(service.limits)?;
                 let report = service.engine.arm(plan).await;
                 Ok(report.map_err(Refusal::from)?)
             }

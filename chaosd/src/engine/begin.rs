@@ -10,7 +10,12 @@ use crate::{
 };
 
 use super::{
-    EngineError, machine::Machine, packets::Packets, planes::Ready, run::Run, worker::Worker,
+    EngineError,
+    machine::Machine,
+    packets::Packets,
+    planes::Ready,
+    run::{Run, Span},
+    worker::Worker,
 };
 
 /// For so long after a run was armed, no programs are loaded for the next plane: the verifier's work
@@ -19,13 +24,23 @@ const QUIET: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub(super) fn arm(&mut self, plan: Plan) -> Result<RunReport, EngineError> {
-        let since = Instant::now();
+        let id = self.new_id();
+        self.arm_as(id, plan, None)
+    }
+
+    /// `span`: of the group that it joins.
+    pub(super) fn arm_as(
+        &mut self,
+        id: RunId,
+        plan: Plan,
+        span: Option<Span>,
+    ) -> Result<RunReport, EngineError> {
+        let when = (span, Instant::now());
         if !self.guarded() {
             return Err(EngineError::Refused(
                 "the watchdog is gone and no other could be started".into(),
             ));
         }
-        let id = self.new_id();
         let ready = if plan.faults.is_empty() {
             None
         } else {
@@ -35,7 +50,7 @@ impl Worker {
             Some(prepared.map_err(|e| EngineError::Refused(e.to_string()))?)
         };
         let result = match self.watched(&id, &plan) {
-            Ok(machine) => self.begin(id, plan, ready, machine, since),
+            Ok(machine) => self.begin(id, plan, ready, machine, when),
             Err(e) => {
                 self.drop_ready(ready);
                 Err(e)
@@ -70,11 +85,11 @@ impl Worker {
         plan: Plan,
         ready: Option<Ready>,
         machine: Machine,
-        since: Instant,
+        when: (Option<Span>, Instant),
     ) -> Result<RunReport, EngineError> {
         let run = match ready {
-            None => Run::begin(id, plan, None, None, machine, since),
-            Some(ready) => self.begin_in(id, plan, ready, machine, since)?,
+            None => Run::begin(id, plan, None, None, machine, when),
+            Some(ready) => self.begin_in(id, plan, ready, machine, when)?,
         };
         tracing::info!(
             run = run.id,
@@ -99,7 +114,7 @@ impl Worker {
         plan: Plan,
         ready: Ready,
         mut machine: Machine,
-        since: Instant,
+        when: (Option<Span>, Instant),
     ) -> Result<Run, EngineError> {
         let Ready { number, netems } = ready;
         // Out of the list meanwhile, for the others have to be vouched for too.
@@ -133,7 +148,7 @@ impl Worker {
             Some(packets),
             Some(&mut held.plane),
             machine,
-            since,
+            when,
         );
         self.planes.put_back(held);
         Ok(run)

@@ -11,7 +11,7 @@ use crate::{
     undo::RevertReport,
 };
 
-use super::{Reply, leaving::Leaving, queue::LOOK, run::Run, worker::Worker};
+use super::{Reply, group::group_of, leaving::Leaving, queue::LOOK, run::Run, worker::Worker};
 
 /// Runs that are over and still told of.
 const REMEMBERED: usize = 100;
@@ -52,8 +52,13 @@ impl Worker {
                 run.disarm(&mut held.plane);
             }
         }
-        let ids: Vec<RunId> = self.runs.iter().map(|r| r.id.clone()).collect();
-        let reports = ids.iter().filter_map(|id| self.end(id, why)).collect();
+        let groups: Vec<RunId> = self.groups.iter().map(|group| group.id.clone()).collect();
+        let mut reports: Vec<RunReport> = groups
+            .iter()
+            .filter_map(|id| self.end_group(id, why))
+            .collect();
+        let alone = self.ids(|run| group_of(&run.id).is_none());
+        reports.extend(alone.iter().filter_map(|id| self.end(id, why)));
         for held in self.planes.iter_mut() {
             held.closing = true;
         }
@@ -77,7 +82,12 @@ impl Worker {
         let (planes, leaving) = (&self.planes, &self.leaving);
         let done = |all: &mut RevertingAll| {
             let closes = |n: &u32| planes.get(*n).is_some_and(|held| held.closing);
-            let leaves = |report: &RunReport| leaving.iter().any(|l| l.report.id == report.id);
+            let leaves = |report: &RunReport| {
+                let id = |l: &Leaving| {
+                    l.report.id == report.id || group_of(&l.report.id) == Some(&report.id)
+                };
+                leaving.iter().any(id)
+            };
             !all.planes.iter().any(closes) && !all.reports.iter().any(leaves)
         };
         for all in self.reverting_all.extract_if(.., done) {
@@ -136,6 +146,19 @@ impl Worker {
             leaving.conclude();
         }
         let report = leaving.report;
+        match group_of(&report.id).map(str::to_owned) {
+            Some(id) => {
+                if let Some(group) = self.group_mut(&id) {
+                    group.done.push(report);
+                }
+                self.look_at_groups();
+            }
+            None => self.remember(report),
+        }
+    }
+
+    /// It is over, and still told of for a while.
+    pub(super) fn remember(&mut self, report: RunReport) {
         for all in &mut self.reverting_all {
             let mut reports = all.reports.iter_mut();
             if let Some(told) = reports.find(|r| r.id == report.id) {

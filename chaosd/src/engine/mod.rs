@@ -7,6 +7,9 @@
 mod begin;
 mod dns;
 mod endings;
+mod follow;
+mod group;
+mod groups;
 mod hooks;
 mod leaving;
 mod loopback;
@@ -35,11 +38,13 @@ use tokio::sync::oneshot;
 use crate::{
     bpf::{Mechanism, PeerSet},
     instance::Instance,
-    plan::Plan,
+    plan::{GroupPlan, MemberPlan, Plan, Plans},
     report::{Ended, RunId, RunReport},
-    resource::ActError,
     undo::System,
 };
+
+use follow::Follower;
+use groups::Seated;
 
 /// How often the engine renews leases and looks around while something is armed.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -99,6 +104,17 @@ type Reply<T> = oneshot::Sender<T>;
 
 enum Command {
     Arm(Box<Plan>, Reply<Result<RunReport, EngineError>>),
+    ArmGroup(Box<GroupPlan>, Reply<Result<RunReport, EngineError>>),
+    /// One that answers to a group's name has come, or is back.
+    Join(
+        RunId,
+        Box<MemberPlan>,
+        mpsc::Sender<Result<(), EngineError>>,
+    ),
+    /// Who of a group's is there: asked by its follower. `None`: it is over.
+    Seated(RunId, mpsc::Sender<Option<Seated>>),
+    /// Nobody answers to a group's name any more.
+    GroupGone(RunId, String),
     Reports(Reply<Vec<RunReport>>),
     Report(RunId, Reply<Result<RunReport, EngineError>>),
     Wait(RunId, Reply<Result<RunReport, EngineError>>),
@@ -160,11 +176,17 @@ impl Handle {
         answer.await.map_err(|_| EngineError::Stopped)
     }
 
-    /// Arms a plan and returns its run.
-    pub async fn arm(&self, plan: Plan) -> Result<RunReport, EngineError> {
-        let plan = prepare(plan).await?;
-        self.ask(|reply| Command::Arm(Box::new(plan), reply))
-            .await?
+    /// Arms plans and returns their run.
+    pub async fn arm(&self, plans: Plans) -> Result<RunReport, EngineError> {
+        let plans = prepare(plans).await?;
+        let group = match plans {
+            Plans::One(plan) => return self.ask(|reply| Command::Arm(plan, reply)).await?,
+            Plans::Group(group) => group,
+        };
+        let follower = Follower::of(&group);
+        let report = self.ask(|reply| Command::ArmGroup(group, reply)).await??;
+        follower.start(&report.id, &self.commands);
+        Ok(report)
     }
 
     /// Runs alive, then the last ones that are over, newest first.
@@ -206,19 +228,22 @@ impl Handle {
 }
 
 /// What takes long is done aside: the engine has to tell others that it lives meanwhile.
-async fn prepare(plan: Plan) -> Result<Plan, EngineError> {
-    if plan.resources.is_empty() {
-        return Ok(plan);
+async fn prepare(plans: Plans) -> Result<Plans, EngineError> {
+    if plans.iter().all(|plan| plan.resources.is_empty()) {
+        return Ok(plans);
     }
     let aside = tokio::task::spawn_blocking(move || {
-        for planned in &plan.resources {
-            planned.bound.prepare()?;
-        }
-        Ok(plan)
+        plans.iter().try_for_each(make_ready)?;
+        Ok(plans)
     });
-    let refused = |e: ActError| EngineError::Refused(e.to_string());
-    aside
-        .await
-        .map_err(|_| EngineError::Stopped)?
-        .map_err(refused)
+    aside.await.map_err(|_| EngineError::Stopped)?
+}
+
+/// May take long.
+fn make_ready(plan: &Plan) -> Result<(), EngineError> {
+    for planned in &plan.resources {
+        let ready = planned.bound.prepare();
+        ready.map_err(|e| EngineError::Refused(e.to_string()))?;
+    }
+    Ok(())
 }

@@ -70,7 +70,7 @@ impl Packets {
         netems: &[NetemOf],
         mut vouch: impl FnMut(&mut Plane),
     ) -> Result<(), PlaneError> {
-        if let Some(cgroup) = &plan.scope.cgroup {
+        if let Some(cgroup) = plan.scope.sockets() {
             plane.attach_cgroup(cgroup)?;
             self.cgroup = Some(cgroup.id);
         }

@@ -17,6 +17,25 @@ use crate::{
 
 use super::{EngineError, leaving::Leaving, machine::Machine, packets::Packets};
 
+/// From when to when a run acts, by the clock of the programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub start_ns: u64,
+    pub deadline_ns: u64,
+}
+
+impl Span {
+    /// From now on, for so long.
+    pub fn of(length: Duration) -> Self {
+        let start_ns = now_ns();
+        let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            start_ns,
+            deadline_ns: start_ns.saturating_add(length),
+        }
+    }
+}
+
 /// A run that is armed.
 pub(super) struct Run {
     pub id: RunId,
@@ -38,18 +57,20 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Arms what was made ready, and lets it act. `since`: when it was asked for.
+    /// Arms what was made ready, and lets it act. `span`: of the group that it joins, which may have
+    /// begun before it. `since`: when it was asked for.
     pub fn begin(
         id: RunId,
         plan: Plan,
         mut packets: Option<Packets>,
         plane: Option<&mut Plane>,
         machine: Machine,
-        since: Instant,
+        (span, since): (Option<Span>, Instant),
     ) -> Self {
-        let start_ns = now_ns();
-        let length = u64::try_from(plan.run_for.as_nanos()).unwrap_or(u64::MAX);
-        let deadline_ns = start_ns.saturating_add(length);
+        let Span {
+            start_ns,
+            deadline_ns,
+        } = span.unwrap_or_else(|| Span::of(plan.run_for));
         if let (Some(packets), Some(plane)) = (&mut packets, plane) {
             packets.arm(plane, start_ns, deadline_ns);
         }
@@ -69,7 +90,8 @@ impl Run {
             problems: Vec::new(),
             refused: Vec::new(),
         };
-        run.refused = run.machine.get_mut().act(Duration::ZERO);
+        let begun = run.since();
+        run.refused = run.machine.get_mut().act(begun);
         run.arm_ms = since.elapsed().as_secs_f64() * 1e3;
         run
     }
@@ -162,6 +184,7 @@ impl Run {
             seed: self.plan.seed,
             arm_ms: self.arm_ms,
             faults,
+            members: Vec::new(),
             problems: self.problems.clone(),
             notes: self.plan.notes.clone(),
         }

@@ -22,6 +22,7 @@ use crate::{
 use super::{
     Command, EngineError, Options, StartError, TICK,
     endings::RevertingAll,
+    group::{Group, group_of},
     leaving::Leaving,
     names::{RESOLVE_EVERY, resolve_again},
     planes::Planes,
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     /// Over, and not yet reverted.
     pub(super) leaving: Vec<Leaving>,
     pub(super) over: VecDeque<RunReport>,
+    /// Runs on those that answer to a name; their members' are among `runs` and `leaving`.
+    pub(super) groups: Vec<Group>,
     /// Who waits for the end of everything.
     pub(super) reverting_all: Vec<RevertingAll>,
     pub(super) problems: Vec<String>,
@@ -73,6 +76,7 @@ impl Worker {
             leaving: Vec::new(),
             reverting_all: Vec::new(),
             over: VecDeque::new(),
+            groups: Vec::new(),
             problems: Vec::new(),
             instance: Arc::new(options.instance),
             watchdog_pid,
@@ -113,10 +117,11 @@ impl Worker {
         let now = now_ns();
         let armed = !self.runs.is_empty();
         let tick = armed.then(|| self.next_tick.saturating_duration_since(Instant::now()));
-        let deadline = self
-            .runs
-            .iter()
-            .map(|r| Duration::from_nanos(r.deadline_ns.saturating_sub(now)))
+        let runs = self.runs.iter().map(|r| r.deadline_ns);
+        let groups = self.groups.iter().filter(|group| group.ended.is_none());
+        let deadline = runs
+            .chain(groups.map(|group| group.span.deadline_ns))
+            .map(|at| Duration::from_nanos(at.saturating_sub(now)))
             .min();
         let linger = self
             .planes
@@ -149,11 +154,28 @@ impl Worker {
                 let result = self.arm(*plan);
                 reply.send(result).ok();
             }
+            Command::ArmGroup(plan, reply) => {
+                let result = self.arm_group(*plan);
+                reply.send(result).ok();
+            }
+            Command::Join(id, member, reply) => {
+                reply.send(self.join(&id, *member)).ok();
+            }
+            Command::Seated(id, reply) => {
+                reply.send(self.seated(&id)).ok();
+            }
+            Command::GroupGone(id, why) => self.group_gone(&id, &why),
             Command::Reports(reply) => {
-                let alive = self.runs.iter().rev().filter_map(|r| self.report_of(r));
+                let groups = self.groups.iter().rev();
+                let groups = groups.filter_map(|group| self.group_report(group));
+                let alone = |id: &RunId| group_of(id).is_none();
+                let alive = self.runs.iter().rev().filter(|run| alone(&run.id));
+                let alive = alive.filter_map(|r| self.report_of(r));
                 let leaving = self.leaving.iter().rev().map(|l| l.report.clone());
+                let leaving = leaving.filter(|report| alone(&report.id));
                 let over = self.over.iter().cloned();
-                reply.send(alive.chain(leaving).chain(over).collect()).ok();
+                let all = groups.chain(alive).chain(leaving).chain(over);
+                reply.send(all.collect()).ok();
             }
             Command::Report(id, reply) => {
                 reply.send(self.report(&id)).ok();
@@ -161,7 +183,10 @@ impl Worker {
             Command::Wait(id, reply) => {
                 let alive = self.runs.iter_mut().find(|r| r.id == id);
                 let leaving = self.leaving.iter_mut().find(|l| l.report.id == id);
-                if let Some(run) = alive {
+                let group = self.groups.iter_mut().find(|group| group.id == id);
+                if let Some(group) = group {
+                    group.waiting.push(reply);
+                } else if let Some(run) = alive {
                     run.waiting.push(reply);
                 } else if let Some(run) = leaving {
                     run.waiting.push(reply);
@@ -170,11 +195,14 @@ impl Worker {
                 }
             }
             Command::Revert(id, why, reply) => {
-                let result = match self.end(&id, why) {
-                    Some(report) => Ok(report),
-                    None => self.report(&id),
+                let group = self.groups.iter().any(|group| group.id == id);
+                let ended = if group {
+                    self.end_group(&id, why)
+                } else {
+                    self.dismiss(&id);
+                    self.end(&id, why)
                 };
-                reply.send(result).ok();
+                reply.send(ended.map_or_else(|| self.report(&id), Ok)).ok();
             }
             Command::RevertAll(why, reply) => {
                 self.revert_all(why, reply);
@@ -245,6 +273,17 @@ impl Worker {
                 leaving.find(|r| r.id == *id).cloned()
             })
             .or_else(|| self.over.iter().find(|r| r.id == *id).cloned())
+            .or_else(|| {
+                let group = self.groups.iter().find(|group| group.id == *id)?;
+                self.group_report(group)
+            })
+            .or_else(|| {
+                let group = self
+                    .groups
+                    .iter()
+                    .find(|group| group_of(id) == Some(&group.id))?;
+                group.done.iter().find(|r| r.id == *id).cloned()
+            })
             .ok_or_else(|| EngineError::NoSuchRun(id.clone()))
     }
 
@@ -263,6 +302,7 @@ impl Worker {
             held.closing |= held.idle.is_some_and(|i| i.elapsed() >= self.linger);
         }
         self.look_at_leaving();
+        self.look_at_groups();
         self.close_planes();
         if self.load_ahead.is_some_and(|at| at <= Instant::now()) {
             self.load_ahead = None;
@@ -270,7 +310,7 @@ impl Worker {
         }
     }
 
-    fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
+    pub(super) fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
         self.runs
             .iter()
             .filter(|r| which(r))

@@ -50,7 +50,7 @@ pub(super) fn matcher(
             .chain(kind.by_peer().into_iter().flat_map(BTreeMap::keys))
             .any(|net| net.addr().is_loopback()),
         peers,
-        cgroup: scope.cgroup.as_ref().map(|c| (c.id, c.level)),
+        cgroup: scope.sockets().map(|c| (c.id, c.level)),
         unprotected: false,
         steering: kind.steering(),
         holds: kind.holds(),

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     plan::Cgroup,
     profile::{self, Overrides, Profile},
+    target::Reach,
 };
 
 fn load(fault: &str) -> Profile {
@@ -26,6 +27,7 @@ fn compile(fault: &str) -> Rule {
     };
     let scope = Scope {
         cgroup: Some(cgroup),
+        reach: Reach::Sockets,
         ..scope
     };
     let profile = load(fault);

@@ -8,7 +8,10 @@ use crate::{
     bpf::PeerSet,
     fault::Rule,
     profile::{Dns, FaultSpec, Kind, Profile, Target, units::DomainName},
-    target::resolver::{self, Resolver, Server},
+    target::{
+        Reach,
+        resolver::{self, Resolver, Server},
+    },
 };
 
 use super::Scope;
@@ -17,10 +20,10 @@ use super::Scope;
 const NAMES_SHOWN: usize = 3;
 
 /// How the target resolves, when the profile has a fault that asks for it.
-pub(super) fn resolver(profile: &Profile, scope: &Scope) -> Option<Resolver> {
+pub(super) fn resolver(profile: &Profile, target: &Target, scope: &Scope) -> Option<Resolver> {
     let mut faults = profile.faults.iter();
     let wanted = faults.any(|fault| matches!(fault.kind, Kind::Dns(_)));
-    wanted.then(|| resolver::of(&profile.target, scope))
+    wanted.then(|| resolver::of(target, scope))
 }
 
 /// Puts a fault on `lo` too when queries of the target go there: unless it names its interfaces.
@@ -34,20 +37,20 @@ pub(super) fn notes(
     spec: &FaultSpec,
     dns: &Dns,
     rule: &Rule,
-    target: &Target,
+    reach: Reach,
     resolver: &Resolver,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if !dns.sees_names() {
         return notes;
     }
-    notes.extend(beside_the_path(rule, target, resolver));
+    notes.extend(beside_the_path(rule, reach, resolver));
     notes.extend(resolver.servers.iter().find(|s| s.is_docker()).map(|_| {
         "does not see what this container asks Docker's own resolver at 127.0.0.11: those queries change their port before they pass lo; what dockerd passes on leaves from a socket of dockerd's, in the container's namespace, or in the host's when the host's server is a loopback address: target that --netns (/proc/PID/ns/net), or the host"
             .to_owned()
     }));
-    notes.extend(twice(rule, target, resolver));
-    notes.extend(caches(target, resolver));
+    notes.extend(twice(rule, reach, resolver));
+    notes.extend(caches(reach, resolver));
     if resolver.tcp && dns.answer.is_some() {
         notes.push(format!(
             "meets queries over TCP only (options use-vc in {}): they are reset rather than answered",
@@ -77,12 +80,12 @@ pub fn way(server: &Server) -> String {
 }
 
 /// The target's queries go where the fault does not act.
-fn beside_the_path(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<String> {
+fn beside_the_path(rule: &Rule, reach: Reach, resolver: &Resolver) -> Option<String> {
     let servers = &resolver.servers;
     let named = &rule.matcher.interfaces;
     if !servers.iter().any(|server| is_hit(server, rule)) {
         let whom: Vec<String> = servers.iter().map(way).collect();
-        let from = if servers.iter().any(|s| s.over_lo) && of_cgroup(target) {
+        let from = if servers.iter().any(|s| s.over_lo) && reach == Reach::Sockets {
             "; what a resolver of this machine passes on is its own, not the target's: leave peers out, or target the resolver's cgroup"
         } else {
             ""
@@ -104,12 +107,12 @@ fn beside_the_path(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<
 }
 
 /// What a resolver of this machine passes on leaves the same target.
-fn twice(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<String> {
+fn twice(rule: &Rule, reach: Reach, resolver: &Resolver) -> Option<String> {
     let stub = resolver.servers.iter().find(|s| s.over_lo)?;
     let matcher = &rule.matcher;
     let beside = matcher.interfaces.iter().any(|name| name != "lo");
     let both = matcher.wants("lo", false, true) && (beside || matcher.interfaces.is_empty());
-    (both && !of_cgroup(target) && rule.matcher.peers.is_none()).then(|| {
+    (both && reach != Reach::Sockets && rule.matcher.peers.is_none()).then(|| {
         format!(
             "meets a query twice, on its way to {0} and when that passes it on: a rate and a delay count twice; --peer {0} meets it once",
             stub.address
@@ -118,8 +121,8 @@ fn twice(rule: &Rule, target: &Target, resolver: &Resolver) -> Option<String> {
 }
 
 /// Who answers names in the place of the name servers.
-fn caches(target: &Target, resolver: &Resolver) -> impl Iterator<Item = String> {
-    let cgroup = of_cgroup(target);
+fn caches(reach: Reach, resolver: &Resolver) -> impl Iterator<Item = String> {
+    let cgroup = reach == Reach::Sockets;
     resolver.caches.iter().map(move |cache| {
         let (name, its) = (cache.name(), cache.cgroup());
         if cgroup {
@@ -177,10 +180,6 @@ fn short(dns: &Dns, resolver: &Resolver) -> Option<String> {
         "meets {name} as it is, and it is asked for as {name}.{domain} first (search in {}): name that too",
         resolver.file.display()
     ))
-}
-
-fn of_cgroup(target: &Target) -> bool {
-    matches!(target, Target::Cgroup(_) | Target::Pid(_))
 }
 
 /// True when queries to this server have a peer of the fault's.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     CorruptMode, Direction, FaultSpec, Kind, Loss, Match, Profile, Pulse, ResetEnd, Resource,
-    Target, Timeline,
+    Target, Timeline, Whom,
     units::{Percent, PortSet},
 };
 
@@ -22,7 +22,11 @@ impl Profile {
         if let Some(seed) = self.seed {
             out.insert("seed".into(), json!(seed));
         }
-        out.insert("target".into(), target(&self.target));
+        let target = match &self.target {
+            Whom::At(place) => target(place),
+            Whom::Named(named) => written(named),
+        };
+        out.insert("target".into(), target);
         out.insert("faults".into(), self.faults.iter().map(fault).collect());
         Value::Object(out)
     }

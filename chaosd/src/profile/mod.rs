@@ -12,6 +12,7 @@ mod find;
 pub mod flags;
 mod holding;
 mod model;
+mod named;
 mod netem;
 mod parameters;
 mod problem;
@@ -34,8 +35,9 @@ pub use holding::{
 };
 pub use model::{
     Corrupt, CorruptMode, Direction, Drop, FaultSpec, GilbertElliott, Kind, Loss, Match, Peer,
-    Profile, Protocol, Pulse, Reset, ResetEnd, Target, Timeline,
+    Profile, Protocol, Pulse, Reset, ResetEnd, Target, Timeline, Whom,
 };
+pub use named::{Asked, Choice, Labels, Named, Part};
 pub use netem::{
     Correlated, FourStates, Gemodel, Interval, Netem, NetemDelay, NetemLoss, NetemRate,
     NetemReorder, Slot,

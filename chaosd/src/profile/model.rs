@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     dns::Dns,
     holding::{Bandwidth, Delay, Duplicate, Reorder},
+    named::Named,
     netem::Netem,
     resource::Resource,
     units::{Percent, PortSet, TcpFlags},
@@ -25,12 +26,12 @@ pub struct Profile {
     /// Makes decisions repeatable.
     pub seed: Option<u64>,
     /// Who suffers, unless a fault says otherwise.
-    pub target: Target,
+    pub target: Whom,
     /// At least one, at most 256.
     pub faults: Vec<FaultSpec>,
 }
 
-/// Who suffers.
+/// One place on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
@@ -42,6 +43,27 @@ pub enum Target {
     Pid(i32),
     /// A network namespace: a name under /run/netns or a path.
     Netns(PathBuf),
+}
+
+/// Whom a profile names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Whom {
+    /// One place.
+    At(Target),
+    /// Those that answer to a name.
+    Named(Named),
+}
+
+impl FaultSpec {
+    /// True when it acts once, at its beginning, and what it did stays done: a target that is back
+    /// because of that is not to suffer it again.
+    pub fn is_once(&self) -> bool {
+        match &self.kind {
+            Kind::Resource(Resource::Process(process)) => process.is_once(),
+            _ => false,
+        }
+    }
 }
 
 /// One fault.

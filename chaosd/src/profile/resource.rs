@@ -278,6 +278,13 @@ pub struct Process {
     pub count: Option<NonZeroU32>,
 }
 
+impl Process {
+    /// Sends one signal for good: neither again and again, nor one that is taken back.
+    pub fn is_once(&self) -> bool {
+        self.every.is_none() && self.signal != Signal::SIGSTOP
+    }
+}
+
 /// Some of a target's processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -297,6 +304,11 @@ pub enum Which {
 pub struct Pattern(pub(super) String);
 
 impl Pattern {
+    /// True when several names may fit.
+    pub fn is_open(&self) -> bool {
+        self.0.contains('*')
+    }
+
     /// True when all of the name fits.
     pub fn fits(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');

@@ -4,12 +4,16 @@
 //! can keep a revert from reaching it. Changes nothing.
 
 mod alive;
+mod choice;
+mod named;
 mod netns;
 mod process;
 pub mod protected;
 pub mod resolver;
 
 pub use alive::Gone;
+pub use choice::{Chosen, Seats, Spared, Why};
+pub use named::{again, choose, place};
 pub use netns::own as own_netns;
 
 use std::{
@@ -19,12 +23,14 @@ use std::{
 };
 
 use chaosd_ebpf::FlowKey;
+use serde::Serialize;
 
 use crate::{
     cgroup::{self, CgroupError},
     netlink::{self, NetlinkError},
     plan::{Cgroup, Netns, Scope},
     profile::Target,
+    runtime::RuntimeError,
 };
 
 /// Why a target cannot be hit: each says what to type instead.
@@ -73,6 +79,48 @@ pub enum TargetError {
     /// The cgroup cannot be used.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// Nobody answers to a name, or nobody can be asked.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// All that answer are spared.
+    #[error("nobody is left to hit of {asked}: {}", spared.join(", "))]
+    AllSpared {
+        /// What was asked for.
+        asked: String,
+        /// Who answers, and why it is spared.
+        spared: Vec<String>,
+    },
+    /// It exists, and nothing of it runs.
+    #[error("{0} does not run: start it first")]
+    NotRunning(String),
+    /// A blast radius beyond what the host allows.
+    #[error(
+        "it would hit {hit} of {of} that answer to {asked}, and this host allows {most}% \
+         (`--max-share` of `chaosd serve`): write `count: {allowed}` (--target-count {allowed}), or less"
+    )]
+    TooMany {
+        /// What was asked for.
+        asked: String,
+        /// How many would be hit.
+        hit: usize,
+        /// Of how many.
+        of: usize,
+        /// The share that is allowed, in percent.
+        most: f64,
+        /// How many that is.
+        allowed: usize,
+    },
+    /// A pod in the host's network.
+    #[error(
+        "{label} uses the host's network, all of which such a fault would hit: name its cgroup \
+         (--cgroup {}), whose sockets alone are hit then", cgroup.display()
+    )]
+    HostNetwork {
+        /// Who.
+        label: String,
+        /// Its cgroup.
+        cgroup: PathBuf,
+    },
     /// The interfaces cannot be listed.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
@@ -97,6 +145,18 @@ pub enum Needs {
     Network,
     /// And its flows that are to be protected.
     Protection,
+}
+
+/// How far faults on packets reach in a target's namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// To all packets: the namespace is the target's own.
+    Namespace,
+    /// To those of its cgroup's sockets.
+    Sockets,
+    /// To none: they would hit others.
+    Nobody,
 }
 
 /// Finds a target and holds it open.
@@ -124,6 +184,10 @@ pub fn resolve(target: &Target, needs: Needs) -> Result<Scope, TargetError> {
         pid,
         process: process.map(Into::into),
         notes: found.notes,
+        reach: match target {
+            Target::Host | Target::Netns(_) => Reach::Namespace,
+            Target::Cgroup(_) | Target::Pid(_) => Reach::Sockets,
+        },
         protected,
     })
 }

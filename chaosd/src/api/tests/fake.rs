@@ -9,7 +9,7 @@ use crate::{
     api::{Answer, Refusal, RunRequest, Runs},
     engine::EngineError,
     host::{Doctor, Missing},
-    plan::Plan,
+    plan::Plans,
     profile,
     report::{Count, DnsQuery, DnsReport, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
     target::TargetError,
@@ -39,7 +39,7 @@ impl Fake {
         let over = request.overrides(Duration::from_hours(1));
         let profile =
             profile::load(request.name(), &request.text(), &over).map_err(Refusal::Invalid)?;
-        if profile.target == profile::Target::Pid(1) {
+        if profile.target == profile::Whom::At(profile::Target::Pid(1)) {
             return Err(Refusal::Target(TargetError::NoProcess(1).into()));
         }
         let report = |spec: &profile::FaultSpec| FaultReport {
@@ -81,6 +81,7 @@ impl Fake {
                 seed: profile.seed.unwrap_or_default(),
                 arm_ms: 1.0,
                 faults: profile.faults.iter().map(report).collect(),
+                members: Vec::new(),
                 problems: Vec::new(),
                 notes: Vec::new(),
             };
@@ -91,7 +92,7 @@ impl Fake {
 }
 
 impl Runs for Fake {
-    fn plan(&self, _: RunRequest) -> Answer<'_, Result<Plan, Refusal>> {
+    fn plan(&self, _: RunRequest) -> Answer<'_, Result<Plans, Refusal>> {
         Box::pin(async { Err(Refusal::Host(Missing(Vec::new()))) })
     }
 

@@ -11,7 +11,7 @@ mod table;
 
 pub(super) use doctor::doctor;
 pub(super) use number::{grouped, seconds};
-pub(super) use plan::plan;
+pub(super) use plan::plans;
 pub(super) use profiles::{profile, profiles};
 pub(super) use report::{ended, faults, started};
 pub(super) use revert::{revert, reverted};

@@ -1,37 +1,31 @@
 //! The dry run: who is hit, by what, how, and how it would be undone.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use crate::{
     cli::out::{BOLD, DIM, WARN, paint},
-    plan::{Interface, Plan, way},
+    plan::{GroupPlan, Interface, Plan, Plans, way},
     profile::{FaultSpec, Timeline},
     target::protected,
 };
 
+/// Members whose place is written out.
+const MEMBERS_SHOWN: usize = 8;
 /// Connections of the protected set that are listed; the rest are counted.
 const PROTECTED_SHOWN: usize = 5;
 
-/// A plan in full.
-pub(in crate::cli) fn plan(plan: &Plan) -> String {
+/// Plans in full.
+pub(in crate::cli) fn plans(plans: &Plans) -> String {
     let mut text = Text::default();
-    text.line(format_args!("{}", paint(BOLD, &plan.profile)));
-    if !plan.about.is_empty() {
-        text.line(format_args!("{}", plan.about));
-    }
-    let seed = if plan.seeded { "as asked" } else { "drawn now" };
-    text.item("for", humantime::format_duration(plan.run_for));
-    text.item("seed", format_args!("{} ({seed})", plan.seed));
-    text.scope(plan);
-    for fault in &plan.faults {
-        text.fault(&fault.spec, &fault.what, &fault.mechanism, &fault.undo);
-    }
-    for fault in &plan.resources {
-        text.fault(&fault.spec, &fault.what, &fault.mechanism, &fault.undo);
-    }
-    text.line(format_args!(""));
-    for note in &plan.notes {
-        text.line(format_args!("{} {note}", paint(WARN, "note:")));
+    match plans {
+        Plans::One(plan) => {
+            text.head(&plan.profile, &plan.about);
+            text.time(plan.run_for, plan.seed, plan.seeded);
+            text.scope(plan);
+            text.faults(plan);
+            text.notes(plan.notes.iter().cloned());
+        }
+        Plans::Group(group) => text.group(group),
     }
     text.line(format_args!("{}", paint(DIM, "nothing was changed")));
     text.0.trim_end().to_owned()
@@ -51,6 +45,72 @@ impl Text {
             "  {}{value}",
             paint(DIM, format_args!("{name:<11}"))
         ));
+    }
+
+    fn head(&mut self, profile: &str, about: &str) {
+        self.line(paint(BOLD, profile));
+        if !about.is_empty() {
+            self.line(about);
+        }
+    }
+
+    fn time(&mut self, run_for: Duration, seed: u64, seeded: bool) {
+        let drawn = if seeded { "as asked" } else { "drawn now" };
+        self.item("for", humantime::format_duration(run_for));
+        self.item("seed", format_args!("{seed} ({drawn})"));
+    }
+
+    /// Who is hit and who is not; where each is; and what is done to the first, as to all.
+    fn group(&mut self, group: &GroupPlan) {
+        self.head(&group.profile, &group.about);
+        self.time(group.run_for, group.seed, group.seeded);
+        let (hit, spared) = (group.members.len(), group.spared.len());
+        self.item(
+            "target",
+            format_args!("{}: {hit} hit, {spared} spared", group.target),
+        );
+        for member in &group.members {
+            let label = &member.plan.scope.label;
+            self.item("hit", format_args!("{label}, says {}", member.runtime));
+        }
+        for spared in &group.spared {
+            self.item("spared", format_args!("{}, {}", spared.label, spared.why));
+        }
+        for member in group.members.iter().take(MEMBERS_SHOWN) {
+            self.line("");
+            self.scope(&member.plan);
+        }
+        let Some((first, others)) = group.members.split_first() else {
+            return;
+        };
+        self.faults(&first.plan);
+        let mut notes = first.plan.notes.clone();
+        for member in others {
+            let new = member
+                .plan
+                .notes
+                .iter()
+                .filter(|note| !notes.contains(note));
+            let new: Vec<String> = new.cloned().collect();
+            notes.extend(new);
+        }
+        self.notes(notes.into_iter());
+    }
+
+    fn faults(&mut self, plan: &Plan) {
+        for fault in &plan.faults {
+            self.fault(&fault.spec, &fault.what, &fault.mechanism, &fault.undo);
+        }
+        for fault in &plan.resources {
+            self.fault(&fault.spec, &fault.what, &fault.mechanism, &fault.undo);
+        }
+    }
+
+    fn notes(&mut self, notes: impl Iterator<Item = String>) {
+        self.line("");
+        for note in notes {
+            self.line(format_args!("{} {note}", paint(WARN, "note:")));
+        }
     }
 
     fn scope(&mut self, plan: &Plan) {

@@ -32,11 +32,39 @@ pub(in crate::cli) fn faults(report: &RunReport) -> String {
         table.add_row(row);
     }
     let mut text = table::text(&table);
+    if report.members.len() > 1 {
+        text.push('\n');
+        text.push_str(&table::text(&members(report)));
+    }
     for line in report.faults.iter().filter_map(told) {
         text.push('\n');
         text.push_str(&line);
     }
     text
+}
+
+/// What came of each of those that a run is on.
+fn members(report: &RunReport) -> comfy_table::Table {
+    let mut table = table::table(&[
+        "RUN", "TARGET", "FAULT", "SEEN", "MATCHED", "AFFECTED", "VERDICT",
+    ]);
+    for member in &report.members {
+        for (n, fault) in member.faults.iter().enumerate() {
+            let who = |text: &str| {
+                if n == 0 {
+                    text.to_owned()
+                } else {
+                    String::new()
+                }
+            };
+            let mut row = vec![who(&member.id).into(), who(&member.target).into()];
+            row.push(fault.name.as_str().into());
+            row.extend(table::counts(fault));
+            row.push(table::verdict(fault.verdict));
+            table.add_row(row);
+        }
+    }
+    table
 }
 
 /// Names that are written out.
@@ -92,8 +120,8 @@ pub(in crate::cli) fn told(fault: &FaultReport) -> Option<String> {
 }
 
 /// Said when a run is over: why, what had no effect and why, what is not as before, and the notes
-/// after the first `told`.
-pub(in crate::cli) fn ended(report: &RunReport, told: usize) -> Vec<String> {
+/// that were not `told` before.
+pub(in crate::cli) fn ended(report: &RunReport, told: &[String]) -> Vec<String> {
     let why = report.ended.map_or("it is over", reason);
     let mut lines = vec![if report.phase == Phase::Failed {
         let head = format!(
@@ -106,7 +134,8 @@ pub(in crate::cli) fn ended(report: &RunReport, told: usize) -> Vec<String> {
     }];
     lines.extend(report.problems.iter().map(|problem| format!("  {problem}")));
     lines.extend(report.faults.iter().filter_map(verdict));
-    lines.extend(report.notes.iter().skip(told).map(|n| note_line(n)));
+    let new = report.notes.iter().filter(|note| !told.contains(note));
+    lines.extend(new.map(|n| note_line(n)));
     lines
 }
 

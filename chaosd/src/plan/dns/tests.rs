@@ -27,7 +27,7 @@ fn asking(servers: &[&str]) -> Resolver {
 }
 
 /// Of a fault on a target: what is said of it, and whether it takes lo in.
-fn said(fault: &str, target: &Target, resolver: &Resolver) -> (String, bool) {
+fn said(fault: &str, reach: Reach, resolver: &Resolver) -> (String, bool) {
     let text = format!("version: 1\nfaults:\n  - {fault}\n");
     let profile = profile::load("test", &text, &Overrides::default()).unwrap();
     let spec = &profile.faults[0];
@@ -37,54 +37,53 @@ fn said(fault: &str, target: &Target, resolver: &Resolver) -> (String, bool) {
     let rule = fault::rule(spec, &Scope::of_a_test(), 1, false, 0).unwrap();
     let mut rule = rule.unwrap();
     steer(&mut rule, resolver);
-    let notes = notes(spec, dns, &rule, target, resolver).join("\n");
+    let notes = notes(spec, dns, &rule, reach, resolver).join("\n");
     (notes, rule.matcher.loopback)
 }
 
-fn cgroup() -> Target {
-    Target::Cgroup("/shop".into())
-}
+const HOST: Reach = Reach::Namespace;
+const CGROUP: Reach = Reach::Sockets;
 
 #[test]
 fn a_fault_takes_lo_in_where_queries_go_there() {
     let far = asking(&["10.0.0.53"]);
     let near = asking(&["10.0.0.53", "127.0.0.53"]);
-    for target in [Target::Host, cgroup()] {
-        assert_eq!(said("dns: drop", &target, &far), (String::new(), false));
-        assert!(said("dns: drop", &target, &near).1);
+    for target in [HOST, CGROUP] {
+        assert_eq!(said("dns: drop", target, &far), (String::new(), false));
+        assert!(said("dns: drop", target, &near).1);
     }
     // A resolver at an address of the machine's own.
     let mut own = asking(&["169.254.20.10"]);
     own.servers[0].over_lo = true;
-    assert!(said("dns: drop", &Target::Host, &own).1);
+    assert!(said("dns: drop", HOST, &own).1);
 }
 
 #[test]
 fn a_query_that_leaves_the_target_twice_is_told_with_the_peer_that_meets_it_once() {
     let near = asking(&["10.0.0.53", "127.0.0.53"]);
-    let (told, _) = said("dns: drop", &Target::Host, &near);
+    let (told, _) = said("dns: drop", HOST, &near);
     assert!(told.contains("--peer 127.0.0.53 meets it once"), "{told}");
     for (fault, target) in [
-        ("dns: drop", cgroup()),
-        ("{dns: drop, match: {peers: 127.0.0.53}}", Target::Host),
+        ("dns: drop", CGROUP),
+        ("{dns: drop, match: {peers: 127.0.0.53}}", HOST),
     ] {
-        assert_eq!(said(fault, &target, &near).0, "", "{fault}");
+        assert_eq!(said(fault, target, &near).0, "", "{fault}");
     }
 }
 
 #[test]
 fn peers_and_interfaces_that_no_query_takes_are_told() {
-    let target = Target::Host;
+    let target = HOST;
     let near = asking(&["127.0.0.53"]);
-    let (told, lo) = said("{dns: drop, match: {peers: 10.0.0.53}}", &target, &near);
+    let (told, lo) = said("{dns: drop, match: {peers: 10.0.0.53}}", target, &near);
     assert_eq!(
         told,
         "fault `dns` names peers that /etc/resolv.conf does not: its queries go to 127.0.0.53 (over lo, systemd-resolved's stub)"
     );
     assert!(!lo);
-    let (told, _) = said("{dns: drop, match: {peers: 10.0.0.53}}", &cgroup(), &near);
+    let (told, _) = said("{dns: drop, match: {peers: 10.0.0.53}}", CGROUP, &near);
     assert!(told.contains("target the resolver's cgroup"), "{told}");
-    let (told, _) = said("{dns: drop, match: {interfaces: eth0}}", &cgroup(), &near);
+    let (told, _) = said("{dns: drop, match: {interfaces: eth0}}", CGROUP, &near);
     assert!(
         told.ends_with("go over lo: add lo to them (--interface lo)"),
         "{told}"
@@ -94,10 +93,10 @@ fn peers_and_interfaces_that_no_query_takes_are_told() {
         "{dns: drop, match: {not-peers: 10.0.0.53}}",
         "dns: {encrypted: drop}",
     ] {
-        assert_eq!(said(fine, &target, &near).0, "", "{fine}");
+        assert_eq!(said(fine, target, &near).0, "", "{fine}");
     }
     let except = "{dns: drop, match: {not-peers: 127.0.0.53}}";
-    assert!(said(except, &target, &near).0.contains("its queries go to"));
+    assert!(said(except, target, &near).0.contains("its queries go to"));
 }
 
 #[test]
@@ -113,13 +112,13 @@ fn a_cache_that_answers_over_a_socket_is_told_with_what_to_target_instead() {
             caches: vec![cache],
             ..asking(&["10.0.0.53"])
         };
-        let (told, _) = said("dns: drop", &cgroup(), &resolver);
+        let (told, _) = said("dns: drop", CGROUP, &resolver);
         assert!(told.contains(cgroup_of), "{told}");
-        let (told, _) = said("dns: drop", &Target::Host, &resolver);
+        let (told, _) = said("dns: drop", HOST, &resolver);
         assert!(told.contains("may be hidden by"), "{told}");
         assert!(told.contains(cache.name()), "{told}");
     }
-    let (told, _) = said("dns: drop", &Target::Host, &asking(&["127.0.0.11"]));
+    let (told, _) = said("dns: drop", HOST, &asking(&["127.0.0.11"]));
     assert!(told.contains("dockerd"), "{told}");
 }
 
@@ -128,17 +127,17 @@ fn names_that_nobody_asks_for_as_they_are_are_told() {
     let mut resolver = asking(&["10.0.0.53"]);
     resolver.hosts = ["db.internal", "localhost"].map(str::to_owned).into();
     resolver.search = vec!["corp.example".to_owned()];
-    let target = Target::Host;
+    let target = HOST;
     let (told, _) = said(
         "dns: {answer: drop, names: [DB.internal, '*.x']}",
-        &target,
+        target,
         &resolver,
     );
     assert_eq!(
         told,
         "fault `dns` meets no query for db.internal, which the target's /etc/hosts answers"
     );
-    let (told, _) = said("dns: {answer: drop, names: db}", &target, &resolver);
+    let (told, _) = said("dns: {answer: drop, names: db}", target, &resolver);
     assert_eq!(
         told,
         "fault `dns` meets db as it is, and it is asked for as db.corp.example first (search in /etc/resolv.conf): name that too"
@@ -149,19 +148,19 @@ fn names_that_nobody_asks_for_as_they_are_are_told() {
         "dns: {answer: drop, names: [db, '*.corp.example']}",
         "dns: {answer: drop, names: a.b}",
     ] {
-        assert_eq!(said(fine, &target, &resolver).0, "", "{fine}");
+        assert_eq!(said(fine, target, &resolver).0, "", "{fine}");
     }
     resolver.ndots = 5;
     assert!(
-        said("dns: {answer: drop, names: a.b}", &target, &resolver)
+        said("dns: {answer: drop, names: a.b}", target, &resolver)
             .0
             .contains("a.b.corp.example")
     );
     resolver.tcp = true;
     assert!(
-        said("dns: nxdomain", &target, &resolver)
+        said("dns: nxdomain", target, &resolver)
             .0
             .contains("use-vc")
     );
-    assert_eq!(said("dns: {delay: 1s}", &target, &resolver).0, "");
+    assert_eq!(said("dns: {delay: 1s}", target, &resolver).0, "");
 }

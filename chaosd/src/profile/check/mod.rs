@@ -12,6 +12,7 @@ mod latency;
 mod limit;
 mod load;
 mod matching;
+mod named;
 mod netem;
 mod process;
 mod read;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use read::Fields;
 
 use super::{
-    FaultSpec, Profile, Target,
+    FaultSpec, Profile, Target, Whom,
     flags::TargetFlags,
     parameters,
     problem::{Found, Mistake, Place, Problems, quote},
@@ -189,7 +190,7 @@ impl Found {
         };
         let target = match top.get("target") {
             Some(node) => self.target(node),
-            None => Some(Target::Host),
+            None => Some(Whom::At(Target::Host)),
         };
         let target = match over.target.as_ref().and_then(TargetFlags::node) {
             Some(node) => self.target(&node),

@@ -2,20 +2,45 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::named::BESIDE;
 use crate::profile::{
-    Target,
+    Target, Whom,
     problem::{Found, Mistake, quote},
     tree::{Node, Value},
     words,
 };
 
-const TARGETS: &[&str] = &["host", "cgroup", "pid", "netns"];
+const TARGETS: &[&str] = &[
+    "host",
+    "cgroup",
+    "pid",
+    "netns",
+    "container",
+    "pod",
+    "unit",
+    "process",
+];
+/// Keys of a target: one of those above, and what goes beside a name.
+const KEYS: &[&str] = &[
+    "host",
+    "cgroup",
+    "pid",
+    "netns",
+    "container",
+    "pod",
+    "unit",
+    "process",
+    "count",
+    "percent",
+    "exclude",
+    "runtime",
+];
 
 impl Found {
-    pub(super) fn target(&mut self, node: &Node) -> Option<Target> {
+    pub(super) fn target(&mut self, node: &Node) -> Option<Whom> {
         if let Value::Text(text) = &node.value {
             if text.trim() == "host" {
-                return Some(Target::Host);
+                return Some(Whom::At(Target::Host));
             }
             let mistake = Mistake::new(format!("{} is not a target", quote(text)));
             self.add(
@@ -25,14 +50,15 @@ impl Found {
                     Some(near) => mistake.instead(format!("{{{near}: ...}}")),
                     None if text.starts_with('/') => mistake.instead(format!("{{cgroup: {text}}}")),
                     None => Mistake::new(format!(
-                        "{}: write host, {{cgroup: PATH}}, {{pid: N}} or {{netns: NAME}}",
+                        "{}: write host, {{cgroup: PATH}}, {{pid: N}}, {{netns: NAME}}, {{container: NAME}}, \
+                         {{pod: NAMESPACE/NAME}}, {{unit: NAME}} or {{process: NAME}}",
                         mistake.what
                     )),
                 },
             );
             return None;
         }
-        let fields = self.fields(node, "target", TARGETS)?;
+        let fields = self.fields(node, "target", KEYS)?;
         let given: Vec<_> = TARGETS
             .iter()
             .filter_map(|name| fields.entry(name))
@@ -44,6 +70,14 @@ impl Found {
                     && entries.is_empty()
                 {
                     self.say(&node.at, "an empty target: leave it out to mean the host");
+                } else if let Some((key, _)) = BESIDE.iter().find_map(|name| fields.entry(name)) {
+                    self.say(
+                        &key.at,
+                        format!(
+                            "{} without a container, pod, unit or process to choose from",
+                            key.name
+                        ),
+                    );
                 }
                 return None;
             }
@@ -58,7 +92,21 @@ impl Found {
                 return None;
             }
         };
-        match key.name.as_str() {
+        let by_name = ["container", "pod", "unit", "process"];
+        if by_name.contains(&key.name.as_str()) {
+            return self.named(key, value, &fields);
+        }
+        if let Some((beside, _)) = BESIDE.iter().find_map(|name| fields.entry(name)) {
+            self.say(
+                &beside.at,
+                format!(
+                    "{} beside {}: it goes with container, pod, unit or process",
+                    beside.name, key.name
+                ),
+            );
+            return None;
+        }
+        let place = match key.name.as_str() {
             "host" => match &value.value {
                 Value::Empty => Some(Target::Host),
                 Value::Map(entries) if entries.is_empty() => Some(Target::Host),
@@ -77,7 +125,8 @@ impl Found {
                 .map(Target::Pid),
             "cgroup" => self.path(value, "cgroup").map(Target::Cgroup),
             _ => self.path(value, "network namespace").map(Target::Netns),
-        }
+        };
+        place.map(Whom::At)
     }
 
     fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {

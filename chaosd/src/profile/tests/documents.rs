@@ -112,6 +112,19 @@ fn a_document_reads_back_to_an_equal_profile() {
         ("{cgroup: /a b}", "x: y # z"),
         ("{netns: '$${x}'}", "'$${x} $ $$$${'"),
         ("{pid: 1}", "'null'"),
+        ("{container: shop, runtime: podman}", "a"),
+        (
+            "{container: {labels: {app: 'a b', tier: ''}}, percent: 12.5%, exclude: ['x*', y]}",
+            "b",
+        ),
+        ("{pod: shop/web-0}", "c"),
+        (
+            "{pod: {namespace: shop, labels: {app: web}}, count: 2}",
+            "d",
+        ),
+        ("{pod: {labels: {app: web}}}", "e"),
+        ("{unit: 'shop@*.service', count: 1}", "f"),
+        ("{process: {name: 'a*', args: '--worker $${x}'}}", "g"),
     ] {
         profiles.push(read(&format!(
             "version: 1\nabout: \"{about}\"\nseed: 18446744073709551615\nfor: 1h\ntarget: {target}\nfaults: [{{drop: 1%}}, {{drop: 2%}}]\n"

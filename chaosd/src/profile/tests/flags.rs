@@ -51,6 +51,30 @@ fn flags_say_what_a_profile_says() {
             "version: 1\nfaults: [{delay: {by-peer: {10.1.0.0/16: 2ms, 10.2.0.0/16: 80ms, 'fd00:2::/64': 80ms}, jitter: 5ms}, match: {not-peers: 10.1.0.1}}]",
         ),
         (
+            "inject drop --rate 5% --container shop --runtime podman",
+            "version: 1\ntarget: {container: shop, runtime: podman}\nfaults: [{drop: 5%}]",
+        ),
+        (
+            "inject drop --rate 5% --container-label app=web --container-label tier=a --target-percent 50% --target-exclude x --target-exclude y*",
+            "version: 1\ntarget: {container: {labels: {app: web, tier: a}}, percent: 50%, exclude: [x, 'y*']}\nfaults: [{drop: 5%}]",
+        ),
+        (
+            "inject drop --rate 5% --pod shop/web-0",
+            "version: 1\ntarget: {pod: shop/web-0}\nfaults: [{drop: 5%}]",
+        ),
+        (
+            "inject drop --rate 5% --pod-label app=web --pod-namespace shop --target-count 2",
+            "version: 1\ntarget: {pod: {namespace: shop, labels: {app: web}}, count: 2}\nfaults: [{drop: 5%}]",
+        ),
+        (
+            "inject drop --rate 5% --unit shop@*.service",
+            "version: 1\ntarget: {unit: 'shop@*.service'}\nfaults: [{drop: 5%}]",
+        ),
+        (
+            "inject drop --rate 5% --process nginx --process-args worker",
+            "version: 1\ntarget: {process: {name: nginx, args: worker}}\nfaults: [{drop: 5%}]",
+        ),
+        (
             "inject reorder --rate 5% --by 20ms --netns x",
             "version: 1\ntarget: {netns: x}\nfaults: [{reorder: {rate: 5%, by: 20ms}}]",
         ),

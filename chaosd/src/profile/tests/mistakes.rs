@@ -71,7 +71,7 @@ fn a_wrong_target_says_what_to_type() {
         hsot => 3:9: `hsot` is not a target; did you mean `host`?
         cgroup => 3:9: `cgroup` is not a target; did you mean `{cgroup: ...}`?
         /shop => 3:9: `/shop` is not a target; did you mean `{cgroup: /shop}`?
-        xyzzy => 3:9: `xyzzy` is not a target: write host, {cgroup: PATH}, {pid: N} or {netns: NAME}
+        xyzzy => 3:9: `xyzzy` is not a target: write host, {cgroup: PATH}, {pid: N}, {netns: NAME}, {container: NAME}, {pod: NAMESPACE/NAME}, {unit: NAME} or {process: NAME}
         {cgruop: /x} => 3:10: unknown key `cgruop` in target; did you mean `cgroup`?
         {pid: 0} => 3:15: `0` is not a process id (from 1)
         {pid: 99999999999} => 3:15: `99999999999` is not a process id (from 1)
@@ -79,7 +79,34 @@ fn a_wrong_target_says_what_to_type() {
         {cgroup: ../x} => 3:18: `../x` is not a path of a cgroup: no `..`, no control characters
         {netns: ''} => 3:17: nothing between the quotes: give a value or leave the key out
         {host: 10.0.0.1} => 3:16: host takes no value; did you mean `target: host`?
-        [host] => 3:9: expected target as a map of host, cgroup, pid, netns, found a list
+        [host] => 3:9: expected target as a map of host, cgroup, pid, netns, container, pod, unit, process, count, percent, exclude, runtime, found a list
+    ",
+    );
+}
+
+#[test]
+fn a_wrong_name_says_what_to_type() {
+    table(
+        |target| format!("version: 1\nfaults: [drop: 1%]\ntarget: {target}\n"),
+        "
+        container => 3:9: `container` is not a target; did you mean `{container: ...}`?
+        {container: shop db} => 3:21: `shop db` is not the name of a container
+        {container: {}} => 3:21: a container by its name, or by labels
+        {container: {name: a, labels: {b: c}}} => 3:31: labels beside name: a name is one container's
+        {container: {label: {b: c}}} => 3:22: unknown key `label` in container; did you mean `labels`?
+        {container: {labels: {}}} => 3:30: no labels: everything would be hit; name one
+        {container: {labels: app}} => 3:30: `app` is not a label; did you mean `app=VALUE`?
+        {pod: web-0} => 3:15: `web-0` is not NAMESPACE/NAME of a pod; did you mean `default/web-0`?
+        {pod: a/b/c} => 3:15: `a/b/c` is not NAMESPACE/NAME of a pod; did you mean `default/c`?
+        {pod: {namespace: shop}} => 3:15: a pod by its name, or by labels
+        {unit: shop} => 3:16: `shop` does not say what kind of unit it is; did you mean `shop.service`?
+        {process: {}} => 3:19: a process by its name, or by a part of its args
+        {process: a, runtime: docker} => 3:22: runtime says which container runtime to ask, and none is asked here: leave it out
+        {process: a, count: 0} => 3:29: `0` is not how many are hit (from 1)
+        {process: a, percent: 0%} => 3:31: 0% of them is nobody: give more, or leave the key out
+        {process: a, count: 1, percent: 1%} => 3:32: percent beside count: one of them says how many are hit
+        {cgroup: /a, count: 1} => 3:22: count beside cgroup: it goes with container, pod, unit or process
+        {count: 1} => 3:10: count without a container, pod, unit or process to choose from
     ",
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{fault, one, percent, problems, read, required};
 use crate::profile::{
     Corrupt, CorruptMode, Direction, Drop, GilbertElliott, Kind, Loss, Overrides, Peer, Protocol,
-    Target, about, find, flags::TargetFlags, load, parameters, shipped, units::Percent,
+    Target, Whom, about, find, flags::TargetFlags, load, parameters, shipped, units::Percent,
 };
 
 #[test]
@@ -39,7 +39,7 @@ faults:
     assert_eq!(profile.seed, Some(42));
     assert_eq!(
         profile.target,
-        Target::Cgroup("/system.slice/shop.service".into())
+        Whom::At(Target::Cgroup("/system.slice/shop.service".into()))
     );
     let names: Vec<_> = profile.faults.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["lossy", "corrupt", "reset", "partition", "reset-2"]);
@@ -117,7 +117,7 @@ fn shorthands_mean_the_same() {
     }
     assert_eq!(
         read(&format!("{host}target: {{pid: 42}}")).target,
-        Target::Pid(42)
+        Whom::At(Target::Pid(42))
     );
 }
 
@@ -145,14 +145,17 @@ fn overrides_win_and_are_checked_too() {
     };
     let profile = load("t.yaml", text, &over).unwrap();
     assert_eq!(profile.run_for, Duration::from_secs(30));
-    assert_eq!((profile.seed, profile.target), (Some(7), Target::Pid(1)));
+    assert_eq!(
+        (profile.seed, profile.target),
+        (Some(7), Whom::At(Target::Pid(1)))
+    );
     let none = Overrides {
         target: Some(TargetFlags::default()),
         ..Overrides::default()
     };
     assert_eq!(
         load("t.yaml", text, &none).unwrap().target,
-        Target::Netns("a".into())
+        Whom::At(Target::Netns("a".into()))
     );
     let bad = Overrides {
         run_for: Some("90".into()),

@@ -1,0 +1,129 @@
+//! Looks who answers to a group's name while it is armed: a restarted member is hit again, a new one
+//! takes a seat that is free.
+//!
+//! In a thread of its own: a runtime may take its time, and the engine has none.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        mpsc::{self, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    plan::{GroupPlan, Maker},
+    report::RunId,
+    runtime::Member,
+    target::Seats,
+};
+
+use super::{Command, groups::Seated, make_ready};
+
+/// How soon it is looked again while somebody is missing: a restart is to be noticed within a second.
+const SOON: Duration = Duration::from_millis(200);
+/// How soon while nobody is.
+const SELDOM: Duration = Duration::from_secs(1);
+/// Nobody has answered for so long: nobody will.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What it takes to look again.
+pub(super) struct Follower {
+    maker: Arc<Maker>,
+    /// How many seats there are.
+    seats: usize,
+    spared: HashSet<String>,
+}
+
+impl Follower {
+    pub fn of(plan: &GroupPlan) -> Self {
+        Self {
+            maker: Arc::clone(&plan.maker),
+            seats: plan.members.len(),
+            spared: plan.spared.iter().map(|spared| spared.id.clone()).collect(),
+        }
+    }
+
+    /// Ends with the group.
+    pub fn start(self, id: &RunId, commands: &Sender<Command>) {
+        let (of, commands) = (id.clone(), commands.clone());
+        let work = move || self.follow(&of, &commands);
+        let thread = std::thread::Builder::new().name("follower".into());
+        if let Err(error) = thread.spawn(work) {
+            tracing::warn!(run = id, "nobody looks for restarted targets: {error}");
+        }
+    }
+
+    fn follow(&self, id: &RunId, commands: &Sender<Command>) {
+        let mut answered = Instant::now();
+        let mut told = false;
+        let mut looked = Instant::now();
+        loop {
+            std::thread::sleep(SOON);
+            let Some(seated) = ask(commands, |reply| Command::Seated(id.clone(), reply)).flatten()
+            else {
+                return;
+            };
+            let vacant = seated.alive.len() < self.seats;
+            if !vacant && looked.elapsed() < SELDOM {
+                continue;
+            }
+            looked = Instant::now();
+            let seats = Seats {
+                drawn: seated.members.clone(),
+                spared: self.spared.clone(),
+            };
+            match self.maker.again(&seats) {
+                Ok(members) => {
+                    answered = Instant::now();
+                    self.join(id, &seated, &members, commands);
+                }
+                Err(why) => {
+                    if !told {
+                        tracing::warn!(run = id, "{why}");
+                        told = true;
+                    }
+                    if seated.alive.is_empty() && answered.elapsed() >= PATIENCE {
+                        let gone = Command::GroupGone(id.clone(), why.to_string());
+                        commands.send(gone).ok();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn join(&self, id: &RunId, seated: &Seated, members: &[Member], commands: &Sender<Command>) {
+        for member in members {
+            let life = self.maker.incarnation(member);
+            let seated = life.is_none_or(|life| seated.alive.contains(&life))
+                || seated.dismissed.contains(&member.id);
+            if seated {
+                continue;
+            }
+            // What has just started may lack a process or an address yet: it is looked again.
+            let joined = match self.maker.plan_again(member) {
+                Ok(None) => continue,
+                Ok(Some(plan)) => make_ready(&plan.plan).and_then(|()| {
+                    let join = |reply| Command::Join(id.clone(), Box::new(plan), reply);
+                    ask(commands, join).unwrap_or(Ok(()))
+                }),
+                Err(error) => {
+                    tracing::debug!(run = id, "{}: {error}", member.label);
+                    continue;
+                }
+            };
+            if let Err(error) = joined {
+                tracing::warn!(run = id, "{}: {error}", member.label);
+            }
+        }
+    }
+}
+
+/// `None`: there is no engine any more.
+fn ask<T>(commands: &Sender<Command>, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
+    let (reply, answer) = mpsc::channel();
+    commands.send(command(reply)).ok()?;
+    answer.recv().ok()
+}

@@ -1,0 +1,273 @@
+//! Whom of those that answer to a name a run hits: the blast radius.
+//!
+//! Invariant: the same seed draws the same ones, whoever else has come or gone meanwhile.
+
+use std::collections::HashSet;
+
+use chaosd_ebpf::{STEP, mix};
+
+use crate::{
+    profile::{Choice, Part, units::Percent},
+    runtime::Member,
+};
+
+use super::TargetError;
+
+/// Those that answer, parted.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    /// Who is hit.
+    pub hit: Vec<Member>,
+    /// Who is not, and why.
+    pub spared: Vec<Spared>,
+}
+
+/// One that answers and is not hit.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Spared {
+    /// Who.
+    pub label: String,
+    /// What stays the same through a restart.
+    #[serde(skip)]
+    pub id: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why one is spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// `exclude` names it.
+    Excluded,
+    /// `count` or `percent` is less than all, and others were drawn.
+    NotDrawn,
+    /// It shares its cgroup with one that is hit, so that both are.
+    HitWithAnother,
+    /// No fault hits it, and why.
+    #[serde(untagged)]
+    Vital(&'static str),
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Excluded => "excluded",
+            Self::NotDrawn => "not drawn",
+            Self::HitWithAnother => "hit with another of its cgroup",
+            Self::Vital(why) => why,
+        })
+    }
+}
+
+impl Chosen {
+    /// Adds one that is spared.
+    pub fn spare(&mut self, member: Member, why: Why) {
+        self.spared.push(Spared {
+            label: member.label,
+            id: member.id,
+            why,
+        });
+    }
+}
+
+/// Draws, by the seed. Of all that answer, at least one is hit, unless all are excluded.
+pub(super) fn choose(all: Vec<Member>, choice: &Choice, seed: u64) -> Chosen {
+    let mut chosen = Chosen::default();
+    let mut drawn = Vec::new();
+    for member in all {
+        if is_excluded(&member, choice) {
+            chosen.spare(member, Why::Excluded);
+        } else {
+            drawn.push(member);
+        }
+    }
+    let wanted = match choice.some {
+        None => drawn.len(),
+        Some(Part::Count(count)) => usize::try_from(count.get()).unwrap_or(usize::MAX),
+        Some(Part::Percent(percent)) => share(percent, drawn.len()),
+    };
+    drawn.sort_by_cached_key(|member| (lot(&member.id, seed), member.id.clone()));
+    let mut rest = drawn.split_off(wanted.min(drawn.len()));
+    drawn.sort_by(|a, b| a.label.cmp(&b.label));
+    rest.sort_by(|a, b| a.label.cmp(&b.label));
+    chosen.hit = drawn;
+    for member in rest {
+        chosen.spare(member, Why::NotDrawn);
+    }
+    chosen
+}
+
+/// Who was told apart when it was chosen, by the ids of members.
+#[derive(Clone, Debug, Default)]
+pub struct Seats {
+    /// Those that are hit, or were.
+    pub drawn: HashSet<String>,
+    /// Those that are never to be.
+    pub spared: HashSet<String>,
+}
+
+/// Who takes the seats when it is looked again: those that were drawn, each as it is now; those that
+/// are new, where all are hit, or where one that was drawn answers no more. Never one that was spared.
+pub(super) fn again(all: Vec<Member>, choice: &Choice, seats: &Seats) -> Vec<Member> {
+    let Seats { drawn, spared } = seats;
+    let (mut seated, new): (Vec<Member>, Vec<Member>) = all
+        .into_iter()
+        .filter(|member| !spared.contains(&member.id) && !is_excluded(member, choice))
+        .partition(|member| drawn.contains(&member.id));
+    let vacant = match choice.some {
+        None => new.len(),
+        Some(_) => drawn.len().saturating_sub(seated.len()),
+    };
+    seated.extend(new.into_iter().take(vacant));
+    seated
+}
+
+/// Refuses to hit a larger share of those that answer than the host's configuration allows.
+pub(super) fn check_share(
+    asked: &impl std::fmt::Display,
+    hit: usize,
+    of: usize,
+    most: Percent,
+) -> Result<(), TargetError> {
+    let allowed = share(most, of);
+    if hit <= allowed || of <= 1 {
+        return Ok(());
+    }
+    Err(TargetError::TooMany {
+        asked: asked.to_string(),
+        hit,
+        of,
+        most: most.get(),
+        allowed,
+    })
+}
+
+/// Rounded down, but at least one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of a few thousand, from 0 to all of them"
+)]
+fn share(percent: Percent, of: usize) -> usize {
+    ((percent.get() / 100.0 * of as f64 + 1e-9) as usize).clamp(1, of.max(1))
+}
+
+/// By any of its names.
+fn is_excluded(member: &Member, choice: &Choice) -> bool {
+    let mut patterns = choice.exclude.iter();
+    patterns.any(|pattern| member.names().any(|name| pattern.fits(name)))
+}
+
+/// A number that a seed gives to an id, alike for ever.
+fn lot(id: &str, seed: u64) -> u64 {
+    id.bytes().fold(mix(seed.wrapping_add(STEP)), |lot, byte| {
+        mix((lot ^ u64::from(byte)).wrapping_add(STEP))
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn members(count: usize) -> Vec<Member> {
+        (0..count)
+            .map(|n| Member::of_a_test(&format!("web-{n}")))
+            .collect()
+    }
+
+    fn choice(text: &str) -> Choice {
+        let profile =
+            format!("version: 1\nfaults: [drop: 1%]\ntarget: {{process: {{name: web}}, {text}}}");
+        let profile =
+            crate::profile::load("a", &profile, &crate::profile::Overrides::default()).unwrap();
+        let crate::profile::Whom::Named(named) = profile.target else {
+            panic!("not named");
+        };
+        named.choice
+    }
+
+    fn hit(count: usize, text: &str, seed: u64) -> Vec<String> {
+        let chosen = choose(members(count), &choice(text), seed);
+        assert_eq!(chosen.hit.len() + chosen.spared.len(), count);
+        chosen.hit.into_iter().map(|member| member.id).collect()
+    }
+
+    #[test]
+    fn so_many_are_hit_and_at_least_one() {
+        let asked = [
+            ("count: 3", 3),
+            ("count: 99", 10),
+            ("percent: 25%", 2),
+            ("percent: 1%", 1),
+        ];
+        for (text, wanted) in asked {
+            assert_eq!(hit(10, text, 7).len(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_seed_draws_alike_though_others_come_and_go() {
+        let first = hit(10, "count: 3", 7);
+        assert_eq!(first, hit(10, "count: 3", 7));
+        assert_ne!(first, hit(10, "count: 3", 8));
+        let more = hit(11, "count: 3", 7);
+        assert!(first.iter().filter(|id| more.contains(id)).count() >= 2);
+    }
+
+    #[test]
+    fn every_one_is_drawn_by_some_seed_alike_often() {
+        let mut times = [0_u32; 5];
+        for seed in 0..5000 {
+            let id = hit(5, "count: 1", seed).remove(0);
+            let n: usize = id.trim_start_matches("web-").parse().unwrap();
+            times[n] += 1;
+        }
+        // 1,000 each, and four standard deviations of 28.
+        assert!(times.iter().all(|n| n.abs_diff(1000) < 113), "{times:?}");
+    }
+
+    #[test]
+    fn the_excluded_are_never_drawn() {
+        let ids = hit(3, "exclude: ['web-1', 'x*']", 7);
+        assert_eq!(ids, ["web-0", "web-2"]);
+        assert!(hit(3, "exclude: 'web-*'", 7).is_empty());
+    }
+
+    #[test]
+    fn who_was_drawn_keeps_its_seat_and_who_was_spared_never_gets_one() {
+        let ids = |ids: &[&str]| -> HashSet<String> { ids.iter().map(|id| (*id).into()).collect() };
+        let seated = |text: &str, drawn: &[&str], spared: &[&str]| -> Vec<String> {
+            let seats = Seats {
+                drawn: ids(drawn),
+                spared: ids(spared),
+            };
+            let seated = again(members(4), &choice(text), &seats);
+            seated.into_iter().map(|member| member.id).collect()
+        };
+        let (one, others) = (["web-1"], ["web-0", "web-2"]);
+        assert_eq!(seated("count: 1", &one, &others), ["web-1"]);
+        assert_eq!(seated("count: 1", &["web-9"], &others), ["web-1"], "gone");
+        assert_eq!(
+            seated("exclude: x", &one, &others),
+            ["web-1", "web-3"],
+            "all"
+        );
+        assert_eq!(seated("exclude: web-3", &one, &others), ["web-1"]);
+    }
+
+    #[test]
+    fn more_than_the_host_allows_is_refused_with_what_is_allowed() {
+        let half: Percent = "50%".parse().unwrap();
+        let check = |hit, of| check_share(&"pods with app=web", hit, of, half);
+        assert!(check(2, 4).is_ok() && check(1, 1).is_ok() && check(1, 3).is_ok());
+        let told = check(3, 4).unwrap_err().to_string();
+        assert!(
+            told.contains("3 of 4") && told.contains("count: 2"),
+            "{told}"
+        );
+    }
+}
