@@ -34,7 +34,7 @@ const NAME_REFUSED: [u16; 4] = [400, 404, 409, 500];
 /// health, who looks at it.
 const NO_CHANGES: [&str; 6] = ["exec", "health_status", "attach", "top", "resize", "update"];
 /// How long nothing may happen: podman answers at the first event.
-const FOR_EVENTS: Duration = Duration::from_secs(24 * 3600);
+const FOR_EVENTS: Duration = Duration::from_hours(24);
 
 /// A connection, which asks anew each time: a daemon that was started again is the same to it.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Docker {
 }
 
 /// Fails with the words of `runtime` at `socket`.
-fn failed(name: &str, socket: &Socket, message: impl ToString) -> RuntimeError {
+fn failed(name: &str, socket: &Socket, message: &impl ToString) -> RuntimeError {
     RuntimeError::Ask {
         runtime: name.to_owned(),
         socket: socket.path.clone(),
@@ -61,7 +61,7 @@ impl Docker {
         let path = socket.path.to_string_lossy();
         // The client's own time-out is one of whole seconds; what is waited for has `within`.
         let seconds = within.as_secs() + 1;
-        let wrong = |error: Error| failed(&kind, socket, error);
+        let wrong = |error: Error| failed(&kind, socket, &error);
         let client = bollard::Docker::connect_with_unix(&path, seconds, API_DEFAULT_VERSION)
             .map_err(wrong)?;
         let meet = async {
@@ -132,11 +132,7 @@ impl Docker {
         if !is_name(typed) {
             return Ok(Heard::Nobody(Vec::new()));
         }
-        let options = None::<InspectContainerOptions>;
-        match self
-            .ask(self.client.inspect_container(typed, options))
-            .await
-        {
+        match self.inspect(typed).await {
             Ok(answer) => Ok(Heard::One(Box::new(self.found(typed, answer).await))),
             Err(Refused::Failed(error)) => Err(error),
             Err(Refused::Name) => {
@@ -169,8 +165,7 @@ impl Docker {
         let mut found = Vec::new();
         for one in self.list(&filters, false).await? {
             let Some(id) = one.id else { continue };
-            let options = None::<InspectContainerOptions>;
-            match self.ask(self.client.inspect_container(&id, options)).await {
+            match self.inspect(&id).await {
                 Ok(answer) => found.push(self.found(&id, answer).await),
                 // It is gone already.
                 Err(Refused::Name) => {}
@@ -178,6 +173,14 @@ impl Docker {
             }
         }
         Ok(found)
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Inspected, Refused> {
+        let options = None::<InspectContainerOptions>;
+        // The answer has hundreds of fields, which would lie in every future around this one.
+        Box::pin(self.ask(self.client.inspect_container(name, options)))
+            .await
+            .map(Inspected::of)
     }
 
     /// All there are. A state that the client does not know makes a list unreadable: then those that run.
@@ -229,43 +232,30 @@ impl Docker {
         Ended::Lost
     }
 
-    async fn found(&self, typed: &str, answer: ContainerInspectResponse) -> Found {
-        let id = answer.id.clone().unwrap_or_default();
-        let name = plain(answer.name.as_deref().unwrap_or_default()).to_owned();
+    async fn found(&self, typed: &str, one: Inspected) -> Found {
         Found {
-            named: typed == name || typed == id,
-            member: self.member(&id, &name, answer).await,
-            id,
+            named: typed == one.name || typed == one.id,
+            id: one.id.clone(),
+            member: self.member(one).await,
         }
     }
 
-    async fn member(
-        &self,
-        id: &str,
-        name: &str,
-        answer: ContainerInspectResponse,
-    ) -> Result<Member, RuntimeError> {
-        let label = self.label(id, &[name.to_owned()]);
-        let state = answer.state.unwrap_or_default();
-        let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
-        let Some(pid) = pid.filter(|pid| *pid > 0) else {
-            let word = state.status.map(|status| status.to_string());
+    async fn member(&self, one: Inspected) -> Result<Member, RuntimeError> {
+        let label = self.label(&one.id, std::slice::from_ref(&one.name));
+        let Some(pid) = one.pid else {
             return Err(RuntimeError::NotRunning {
                 label,
-                state: word
-                    .filter(|word| !word.is_empty())
-                    .unwrap_or("stopped".to_owned()),
+                state: one.state,
             });
         };
-        let labels = answer.config.and_then(|config| config.labels);
         let mut member = Member {
             label: label.clone(),
-            id: name.to_owned(),
+            id: one.name,
             runtime: self.name.clone(),
-            labels: labels.unwrap_or_default().into_iter().collect(),
+            labels: one.labels,
             ..Member::default()
         };
-        if !placing::place(&mut member, pid, id)? {
+        if !placing::place(&mut member, pid, &one.id)? {
             return Err(RuntimeError::Ended { label });
         }
         member.shares_network_with = self.neighbours(&member).await;
@@ -289,6 +279,34 @@ impl Docker {
     fn label(&self, id: &str, names: &[String]) -> String {
         let name = names.first().map_or_else(|| short(id), String::as_str);
         format!("container {name} ({} {})", self.name, short(id))
+    }
+}
+
+/// What is wanted of a container's inspection.
+struct Inspected {
+    id: String,
+    name: String,
+    /// `None`: it does not run.
+    pid: Option<i32>,
+    state: String,
+    labels: BTreeMap<String, String>,
+}
+
+impl Inspected {
+    fn of(answer: ContainerInspectResponse) -> Self {
+        let state = answer.state.unwrap_or_default();
+        let word = state.status.map(|status| status.to_string());
+        let labels = answer.config.and_then(|config| config.labels);
+        let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
+        Self {
+            id: answer.id.unwrap_or_default(),
+            name: plain(&answer.name.unwrap_or_default()).to_owned(),
+            pid: pid.filter(|pid| *pid > 0),
+            state: word
+                .filter(|word| !word.is_empty())
+                .unwrap_or_else(|| "stopped".to_owned()),
+            labels: labels.unwrap_or_default().into_iter().collect(),
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Api {
 
     pub(super) async fn container(&self, name: &str) -> Result<Heard, RuntimeError> {
         match self {
-            Self::Docker(docker) => docker.container(name).await,
+            Self::Docker(docker) => Box::pin(docker.container(name)).await,
             Self::Cri(cri) => cri.container(name).await,
         }
     }
@@ -65,7 +65,7 @@ impl Api {
         labels: &BTreeMap<String, String>,
     ) -> Result<Vec<Found>, RuntimeError> {
         match self {
-            Self::Docker(docker) => docker.labelled(labels).await,
+            Self::Docker(docker) => Box::pin(docker.labelled(labels)).await,
             Self::Cri(cri) => cri.labelled(labels).await,
         }
     }
@@ -206,14 +206,14 @@ impl Hub {
     }
 }
 
-fn get<T: Clone>(map: &Mutex<HashMap<PathBuf, T>>, key: &PathBuf) -> Option<T> {
+fn get<T: Clone>(map: &Mutex<HashMap<PathBuf, T>>, key: &Path) -> Option<T> {
     let map = map.lock().unwrap_or_else(PoisonError::into_inner);
     map.get(key).cloned()
 }
 
-fn put<T>(map: &Mutex<HashMap<PathBuf, T>>, key: &PathBuf, value: T) {
+fn put<T>(map: &Mutex<HashMap<PathBuf, T>>, key: &Path, value: T) {
     let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-    map.insert(key.clone(), value);
+    map.insert(key.to_owned(), value);
 }
 
 fn kind_by_name(path: &Path) -> RuntimeKind {

@@ -1,8 +1,8 @@
 //! The containers of crun and runc, by the files that these keep of them: whoever started them, and also
 //! while the daemon that did is dead.
 //!
-//! crun keeps `ROOT/ID/status` (src/libcrun/status.c), runc `ROOT/ID/state.json`
-//! (libcontainer/container_linux.go).
+//! crun keeps `ROOT/ID/status` (`src/libcrun/status.c`), runc `ROOT/ID/state.json`
+//! (`libcontainer/container_linux.go`).
 
 use std::{
     collections::BTreeMap,

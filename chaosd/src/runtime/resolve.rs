@@ -89,7 +89,8 @@ impl Hub {
                 Err(error) => trouble.push(error),
             }
         }
-        if let Some(kind) = oci_of(picked) {
+        let (looks, kind) = oci_of(picked);
+        if looks {
             let roots = self.places.oci_roots();
             let known: Vec<String> = found.iter().map(|one| one.id.clone()).collect();
             let more = oci::containers(&roots, name, kind);
@@ -101,7 +102,7 @@ impl Hub {
             );
             names.extend(oci::names(&roots, kind));
         }
-        decide(name, found, several, &names, trouble)
+        decide(name, found, several, &names, &trouble)
     }
 
     async fn containers(
@@ -120,7 +121,8 @@ impl Hub {
                 Err(error) => trouble.push(error),
             }
         }
-        if let Some(kind) = oci_of(picked) {
+        let (looks, kind) = oci_of(picked);
+        if looks {
             let known: Vec<String> = found.iter().map(|one| one.id.clone()).collect();
             let more = oci::labelled(&self.places.oci_roots(), labels, kind);
             found.extend(more.into_iter().filter(|one| !known.contains(&one.id)));
@@ -198,11 +200,12 @@ fn words(trouble: &[RuntimeError]) -> Vec<String> {
     trouble.iter().map(ToString::to_string).collect()
 }
 
-fn oci_of(picked: &Picked) -> Option<Option<&'static str>> {
+/// Whether files of crun and runc are looked at, and whose alone.
+fn oci_of(picked: &Picked) -> (bool, Option<&'static str>) {
     match picked {
-        Picked::All => Some(None),
-        Picked::Oci(kind) => Some(*kind),
-        _ => None,
+        Picked::All => (true, None),
+        Picked::Oci(kind) => (true, *kind),
+        _ => (false, None),
     }
 }
 
@@ -234,19 +237,19 @@ fn decide(
     found: Vec<Found>,
     several: Vec<String>,
     names: &[String],
-    trouble: Vec<RuntimeError>,
+    trouble: &[RuntimeError],
 ) -> Answer {
-    let named = found.iter().any(|one| one.named);
+    let by_name = found.iter().any(|one| one.named);
     let found: Vec<Found> = found
         .into_iter()
-        .filter(|one| one.named || !named)
+        .filter(|one| one.named || !by_name)
         .collect();
     let (running, not): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.member.is_ok());
     let mut members: Vec<Member> = running
         .into_iter()
         .filter_map(|one| one.member.ok())
         .collect();
-    if members.len() == 1 && (named || several.is_empty()) {
+    if members.len() == 1 && (by_name || several.is_empty()) {
         return Ok(members);
     }
     let mut candidates = several;
@@ -263,6 +266,6 @@ fn decide(
     Err(RuntimeError::NoContainer {
         name: name.to_owned(),
         nearest: nearest(name, names.iter().map(String::as_str)),
-        silent: words(&trouble),
+        silent: words(trouble),
     })
 }

@@ -148,8 +148,13 @@ impl Systemd {
         }
         let units: zbus::Result<Vec<Listed>> = self.wait(self.manager("ListUnits", &())).await?;
         let units = units.unwrap_or_default();
-        let names = units.iter().map(|unit| unit.0.as_str());
-        let nearest = nearest(&name, names.filter(|other| interface_of(other).is_some()));
+        // Their common suffix makes all units alike.
+        let (stem, suffix) = name.rsplit_once('.').unwrap_or((&name, ""));
+        let stems = units
+            .iter()
+            .filter_map(|unit| unit.0.strip_suffix(suffix)?.strip_suffix('.'));
+        let nearest = nearest(stem, stems).into_iter();
+        let nearest = nearest.map(|stem| format!("{stem}.{suffix}")).collect();
         Ok(RuntimeError::NoUnit { name, nearest })
     }
 
@@ -166,12 +171,11 @@ impl Systemd {
                 .interface(interface)
                 .build()
         };
-        let changes = signals(PROPERTIES).map_err(wrong)?.to_owned();
+        let states = signals(PROPERTIES).map_err(wrong)?.to_owned();
         let comings = signals(MANAGER).map_err(wrong)?.to_owned();
-        let changes = MessageStream::for_match_rule(changes, &self.bus, None).await;
+        let states = MessageStream::for_match_rule(states, &self.bus, None).await;
         let comings = MessageStream::for_match_rule(comings, &self.bus, None).await;
-        let mut all =
-            futures_util::stream::select(changes.map_err(wrong)?, comings.map_err(wrong)?);
+        let mut all = futures_util::stream::select(states.map_err(wrong)?, comings.map_err(wrong)?);
         while let Some(message) = all.next().await {
             if message
                 .map_err(wrong)?

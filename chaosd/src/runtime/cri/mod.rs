@@ -125,7 +125,7 @@ impl Cri {
         &self,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, RuntimeError> {
-        Ok(self.ask_of(answer).await?.ok_or_else(|| self.gone())?)
+        self.ask_of(answer).await?.ok_or_else(|| self.gone())
     }
 
     /// `None`: there is no such thing, any more.
@@ -380,7 +380,7 @@ fn is_on_host(status: Option<&PodSandboxStatus>) -> bool {
 }
 
 /// The cgroup of a pod, of which `pid` is a process: the directory whose name has the pod's uid, which
-/// kubelet puts there for either driver (pkg/kubelet/cm/pod_container_manager_linux.go).
+/// kubelet puts there for either driver (`pkg/kubelet/cm/pod_container_manager_linux.go`).
 fn own_dir(pid: i32, uid: &str) -> Option<PathBuf> {
     let line = placing::unified_line(pid)?;
     let dir = cgroup::unified().ok()?.join(pod_dir(&line, uid)?);

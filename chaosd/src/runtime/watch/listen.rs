@@ -103,7 +103,7 @@ async fn to_containers(hub: &Hub, picked: &Picked, bell: &Weak<EventFd>) {
         }
     });
     join_all(talking).await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Lets a runtime that stopped talking alone. What happened since it did is not known.

@@ -121,9 +121,12 @@ impl Watch {
             return false;
         }
         let now = Instant::now();
-        if let Some(last) = self.last.filter(|last| now - *last < APART) {
-            self.wake_in(APART - (now - last));
-            return false;
+        if let Some(last) = self.last {
+            let left = APART.saturating_sub(now - last);
+            if !left.is_zero() {
+                self.wake_in(left);
+                return false;
+            }
         }
         self.last = Some(now);
         if let Some(next) = AFTERWARDS_MS.get(self.said_again) {
