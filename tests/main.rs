@@ -47,6 +47,8 @@ mod profiles_machine;
 mod protected;
 mod reorder;
 mod reset;
+mod runtimes;
+mod runtimes_pods;
 mod timeline;
 
 mod api;

@@ -44,6 +44,8 @@ pub mod profile;
 pub mod report;
 /// Faults that act on a machine rather than on packets: one file per kind.
 pub mod resource;
+/// Who answers for names of containers, pods, units and processes.
+pub mod runtime;
 /// The unsafe corner.
 pub mod sys;
 /// Finds what a target names: its cgroup, its network namespace, its interfaces, its protected flows.

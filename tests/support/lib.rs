@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
 //! [`Stream`] and [`Timed`] (traffic through it), [`dns`] (a server and its clients), [`queue`] (what the kernel has), [`counters`] and [`statistics`] (what it came to),
-//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Mount`] and [`Opener`] (files, and who waits for them), [`Snapshot`] (the machine before and after).
+//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Mount`] and [`Opener`] (files, and who waits for them), [`Snapshot`] (the machine before and after), [`runtime`] (containers and pods).
 
 mod lab;
 mod namespace;
@@ -48,6 +48,7 @@ pub use snapshot::Snapshot;
 
 mod pin;
 mod run;
+pub mod runtime;
 mod skip;
 mod sweep;
 mod sys;

@@ -1,0 +1,441 @@
+//! Kubernetes' interface of container runtimes (CRI), which containerd and CRI-O serve at their sockets:
+//! pods, and the containers in them.
+
+mod info;
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    unreachable_pub,
+    dead_code,
+    reason = "generated"
+)]
+mod interface;
+mod listing;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::future::{join, join_all};
+use tonic::{Code, Response, Status, transport::Channel, transport::Endpoint};
+
+use crate::cgroup;
+
+use super::{
+    Member, RuntimeError,
+    choose::{Choice, Found, Heard, choose, nearest, short},
+    places::Socket,
+    placing,
+    watch::Ended,
+};
+use info::Info;
+use interface::{
+    ContainerStatusRequest, GetEventsRequest, ListContainersRequest, ListPodSandboxRequest,
+    NamespaceMode, PodSandboxStatus, PodSandboxStatusRequest, VersionRequest,
+    runtime_service_client::RuntimeServiceClient,
+};
+use listing::{InPod, Pod};
+
+/// The largest answer taken: a list of a thousand containers with long annotations is a few MiB.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// A connection, which is made again by itself when the runtime was started again.
+#[derive(Clone, Debug)]
+pub(super) struct Cri {
+    client: RuntimeServiceClient<Channel>,
+    name: String,
+    socket: PathBuf,
+    within: Duration,
+}
+
+impl Cri {
+    /// Learns who it is. `None`: it speaks another language, as containerd does without its CRI plug-in.
+    pub(super) async fn connect(
+        socket: &Socket,
+        within: Duration,
+    ) -> Result<Option<Self>, RuntimeError> {
+        let address = format!("unix://{}", socket.path.display());
+        let endpoint = Endpoint::from_shared(address).map_err(|error| RuntimeError::Ask {
+            runtime: socket.kind.to_string(),
+            socket: socket.path.clone(),
+            message: error.to_string(),
+        })?;
+        let channel = endpoint.connect_timeout(within).connect_lazy();
+        let mut cri = Self {
+            client: RuntimeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            name: socket.kind.to_string(),
+            socket: socket.path.clone(),
+            within,
+        };
+        let mut client = cri.client.clone();
+        let request = VersionRequest {
+            version: "v1".to_owned(),
+        };
+        match tokio::time::timeout(within, client.version(request)).await {
+            Ok(Ok(version)) => {
+                cri.name = version.into_inner().runtime_name;
+                Ok(Some(cri))
+            }
+            Ok(Err(status)) if status.code() == Code::Unimplemented => Ok(None),
+            Ok(Err(status)) => Err(cri.failed(&status)),
+            Err(_) => Err(cri.silent()),
+        }
+    }
+
+    /// The same, with another patience.
+    pub(super) fn within(&self, within: Duration) -> Self {
+        Self {
+            within,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn silent(&self) -> RuntimeError {
+        RuntimeError::Silent {
+            runtime: self.name.clone(),
+            socket: self.socket.clone(),
+            after: self.within,
+        }
+    }
+
+    fn failed(&self, status: &Status) -> RuntimeError {
+        // The cause of a lost connection is below a word such as "transport error".
+        let mut message = status.message().to_owned();
+        let mut cause = std::error::Error::source(status);
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        RuntimeError::Ask {
+            runtime: self.name.clone(),
+            socket: self.socket.clone(),
+            message,
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, RuntimeError> {
+        self.ask_of(answer).await?.ok_or_else(|| self.gone())
+    }
+
+    /// `None`: there is no such thing, any more.
+    async fn ask_of<T>(
+        &self,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Option<T>, RuntimeError> {
+        match tokio::time::timeout(self.within, answer).await {
+            Err(_) => Err(self.silent()),
+            Ok(Err(status)) if status.code() == Code::NotFound => Ok(None),
+            Ok(Err(status)) => Err(self.failed(&status)),
+            Ok(Ok(answer)) => Ok(Some(answer.into_inner())),
+        }
+    }
+
+    fn gone(&self) -> RuntimeError {
+        self.failed(&Status::not_found("it has none of that"))
+    }
+
+    /// Everything there is, in two requests at a time.
+    async fn list(&self) -> Result<(Vec<Pod>, Vec<InPod>), RuntimeError> {
+        let (mut one, mut other) = (self.client.clone(), self.client.clone());
+        let (pods, containers) = join(
+            self.ask(one.list_pod_sandbox(ListPodSandboxRequest {})),
+            self.ask(other.list_containers(ListContainersRequest { filter: None })),
+        )
+        .await;
+        let pods = listing::pods(pods?.items);
+        let containers = listing::containers(containers?.containers, &pods);
+        Ok((pods, containers))
+    }
+
+    /// The container of a name, `POD/NAME`, `NAMESPACE/POD/NAME`, or a prefix of its id.
+    pub(super) async fn container(&self, typed: &str) -> Result<Heard, RuntimeError> {
+        let (_, containers) = self.list().await?;
+        let listed: Vec<_> = containers.iter().map(InPod::listed).collect();
+        Ok(match choose(typed, &listed) {
+            Choice::One(chosen) => {
+                let Some(one) = containers.iter().find(|one| one.id == chosen.id) else {
+                    return Ok(Heard::Nobody(Vec::new()));
+                };
+                Heard::One(Box::new(Found {
+                    id: one.id.clone(),
+                    named: !one.id.starts_with(typed),
+                    member: self.container_member(one, &containers).await,
+                }))
+            }
+            Choice::Several(several) => {
+                let fits = |one: &&InPod| several.iter().any(|fit| fit.id == one.id);
+                let several = containers.iter().filter(fits);
+                Heard::Several(several.map(|one| self.container_label(one)).collect())
+            }
+            Choice::None => {
+                let named = listed.into_iter().flat_map(|one| one.names);
+                Heard::Nobody(named.collect())
+            }
+        })
+    }
+
+    /// Every running container with these labels, which may be its pod's.
+    pub(super) async fn labelled(
+        &self,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Vec<Found>, RuntimeError> {
+        let (_, containers) = self.list().await?;
+        let fit = containers
+            .iter()
+            .filter(|one| one.runs() && one.has(labels));
+        let found = fit.map(async |one| Found {
+            id: one.id.clone(),
+            named: true,
+            member: self.container_member(one, &containers).await,
+        });
+        Ok(join_all(found).await)
+    }
+
+    /// The pod of a name, or the names of those that there are.
+    pub(super) async fn pod(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Result<Member, Vec<String>>, RuntimeError> {
+        let (pods, containers) = self.list().await?;
+        let named = |pod: &&Pod| pod.namespace == namespace && pod.name == name;
+        match pods.iter().find(named) {
+            Some(pod) => Ok(Ok(self.pod_member(pod, &containers).await?)),
+            None => Ok(Err(nearest(
+                &format!("{namespace}/{name}"),
+                pods.iter()
+                    .map(Pod::full_name)
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .map(String::as_str),
+            ))),
+        }
+    }
+
+    /// Every ready pod with these labels. One that ends meanwhile is left out.
+    pub(super) async fn pods(
+        &self,
+        namespace: Option<&str>,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Vec<Member>, RuntimeError> {
+        let (pods, containers) = self.list().await?;
+        let fit = pods.iter().filter(|pod| {
+            pod.ready && pod.has(labels) && namespace.is_none_or(|wanted| pod.namespace == wanted)
+        });
+        let found = join_all(fit.map(|pod| self.pod_member(pod, &containers))).await;
+        found
+            .into_iter()
+            .filter(|member| {
+                let left = matches!(
+                    member,
+                    Err(RuntimeError::NotReady { .. } | RuntimeError::Ended { .. })
+                );
+                !left
+            })
+            .collect()
+    }
+
+    fn container_label(&self, one: &InPod) -> String {
+        format!(
+            "container {} ({} {})",
+            one.full_name,
+            self.name,
+            short(&one.id)
+        )
+    }
+
+    async fn info_of_container(&self, id: &str) -> Result<Option<Info>, RuntimeError> {
+        let request = ContainerStatusRequest {
+            container_id: id.to_owned(),
+            verbose: true,
+        };
+        let mut client = self.client.clone();
+        let answer = self.ask_of(client.container_status(request)).await?;
+        Ok(answer.map(|answer| Info::read(&answer.info)))
+    }
+
+    async fn container_member(&self, one: &InPod, all: &[InPod]) -> Result<Member, RuntimeError> {
+        let label = self.container_label(one);
+        if !one.runs() {
+            return Err(RuntimeError::NotRunning {
+                label,
+                state: one.state().to_owned(),
+            });
+        }
+        let info = self.info_of_container(&one.id).await?;
+        let Some(pid) = info.and_then(|info| info.pid) else {
+            return Err(RuntimeError::Ended { label });
+        };
+        let mut member = Member {
+            label: label.clone(),
+            id: one.full_name.clone(),
+            runtime: self.name.clone(),
+            labels: one.labels.clone(),
+            ..Member::default()
+        };
+        if !placing::place(&mut member, pid, &one.id)? {
+            return Err(RuntimeError::Ended { label });
+        }
+        if !member.host_network {
+            let sibling =
+                |other: &&InPod| other.sandbox == one.sandbox && other.id != one.id && other.runs();
+            let siblings = all.iter().filter(sibling);
+            member.shares_network_with = siblings.map(|other| other.full_name.clone()).collect();
+        }
+        Ok(member)
+    }
+
+    async fn pod_member(&self, pod: &Pod, all: &[InPod]) -> Result<Member, RuntimeError> {
+        let label = format!("pod {} ({})", pod.full_name(), self.name);
+        if !pod.ready {
+            return Err(RuntimeError::NotReady { label });
+        }
+        let request = PodSandboxStatusRequest {
+            pod_sandbox_id: pod.sandbox.clone(),
+            verbose: true,
+        };
+        let mut client = self.client.clone();
+        let answer = self.ask_of(client.pod_sandbox_status(request)).await?;
+        let Some(answer) = answer else {
+            return Err(RuntimeError::NotReady { label });
+        };
+        let info = Info::read(&answer.info);
+        let mut member = Member {
+            label,
+            id: pod.full_name(),
+            runtime: self.name.clone(),
+            labels: pod.labels.clone(),
+            ..Member::default()
+        };
+        let within = all
+            .iter()
+            .filter(|one| one.sandbox == pod.sandbox && one.runs());
+        // CRI-O may keep no process for a pod itself.
+        let mut known: Vec<(i32, String)> = Vec::new();
+        known.extend(info.pid.map(|pid| (pid, pod.sandbox.clone())));
+        let mut dir = known.first().and_then(|(pid, _)| own_dir(*pid, &pod.uid));
+        if dir.is_none() {
+            for one in within {
+                let info = self.info_of_container(&one.id).await?;
+                known.extend(
+                    info.and_then(|info| info.pid)
+                        .map(|pid| (pid, one.id.clone())),
+                );
+            }
+            dir = known.iter().find_map(|(pid, _)| own_dir(*pid, &pod.uid));
+        }
+        if let Some((pid, _)) = known.first() {
+            placing::network(&mut member, *pid);
+        }
+        member.cgroups = match dir {
+            Some(dir) => vec![dir],
+            None => cgroups_of_each(&known)?,
+        };
+        if member.cgroups.is_empty() {
+            member.notes.push(
+                "it has no cgroup of its own in the unified hierarchy, so it is told apart by its \
+                 network namespace alone"
+                    .to_owned(),
+            );
+        }
+        if member.netns.is_none() {
+            member.netns = info.netns;
+        }
+        member.host_network |= is_on_host(answer.status.as_ref());
+        Ok(member)
+    }
+
+    /// Says so each time a container of it changes. containerd has such events from 1.7 on.
+    pub(super) async fn events(&self, mut changed: impl FnMut()) -> Ended {
+        let mut client = self.client.clone();
+        let asking = client.get_container_events(GetEventsRequest {});
+        let mut events = match asking.await {
+            Ok(events) => events.into_inner(),
+            Err(status) if status.code() == Code::Unimplemented => return Ended::NeverWas,
+            Err(_) => return Ended::Lost,
+        };
+        while let Ok(Some(_)) = events.message().await {
+            changed();
+        }
+        Ended::Lost
+    }
+}
+
+/// `hostNetwork: true`.
+fn is_on_host(status: Option<&PodSandboxStatus>) -> bool {
+    status
+        .and_then(|status| status.linux.as_ref()?.namespaces.as_ref()?.options.as_ref())
+        .is_some_and(|options| options.network == i32::from(NamespaceMode::Node))
+}
+
+/// The cgroup of a pod, of which `pid` is a process: the directory whose name has the pod's uid, which
+/// kubelet puts there for either driver (`pkg/kubelet/cm/pod_container_manager_linux.go`).
+fn own_dir(pid: i32, uid: &str) -> Option<PathBuf> {
+    let line = placing::unified_line(pid)?;
+    let dir = cgroup::unified().ok()?.join(pod_dir(&line, uid)?);
+    dir.is_dir().then_some(dir)
+}
+
+fn pod_dir(line: &str, uid: &str) -> Option<PathBuf> {
+    // In the name of a slice a dash would be a level.
+    let (plain, escaped) = (format!("pod{uid}"), format!("pod{}", uid.replace('-', "_")));
+    let mut dir = PathBuf::new();
+    for part in Path::new(line).iter().skip(1) {
+        dir.push(part);
+        let part = part.to_string_lossy();
+        let name = part.strip_suffix(".slice").unwrap_or(&part);
+        if !uid.is_empty() && (name.ends_with(&plain) || name.ends_with(&escaped)) {
+            return Some(dir);
+        }
+    }
+    None
+}
+
+/// Where a pod has none: those of its sandbox and of its containers.
+fn cgroups_of_each(known: &[(i32, String)]) -> Result<Vec<PathBuf>, RuntimeError> {
+    let mut found = Vec::new();
+    for (pid, id) in known {
+        let mut one = Member::default();
+        placing::place(&mut one, *pid, id)?;
+        found.extend(one.cgroups);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_s_cgroup_is_known_by_its_uid_with_either_driver() {
+        for (line, expected) in [
+            (
+                "/kubepods/burstable/pod1a-2b/0123",
+                Some("kubepods/burstable/pod1a-2b"),
+            ),
+            (
+                "/kubepods.slice/kubepods-pod1a_2b.slice/cri-containerd-0123.scope",
+                Some("kubepods.slice/kubepods-pod1a_2b.slice"),
+            ),
+            ("/k8s.io/0123", None),
+            ("/kubepods/pod1a-2b9/0123", None),
+        ] {
+            let found = pod_dir(line, "1a-2b");
+            assert_eq!(found, expected.map(PathBuf::from), "{line}");
+        }
+        assert_eq!(pod_dir("/kubepods/pod/0123", ""), None);
+    }
+}

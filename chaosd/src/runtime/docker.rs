@@ -1,0 +1,360 @@
+//! Docker's API at its socket, and at podman's.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    path::PathBuf,
+    pin::pin,
+    time::Duration,
+};
+
+use bollard::{
+    API_DEFAULT_VERSION,
+    errors::Error,
+    models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum},
+    query_parameters::{
+        EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    },
+};
+use futures_util::StreamExt as _;
+
+use super::{
+    Member, RuntimeError,
+    choose::{Choice, Found, Heard, Listed, choose, short},
+    places::Socket,
+    placing,
+    watch::Ended,
+};
+
+/// An answer that says that there is no such container, or that several fit: the API's own refusals of a
+/// name (404, 409, 400), and podman's (500).
+const NAME_REFUSED: [u16; 4] = [400, 404, 409, 500];
+
+/// Events that leave a container what and where it is, by how they begin: commands in it, checks of its
+/// health, who looks at it.
+const NO_CHANGES: [&str; 6] = ["exec", "health_status", "attach", "top", "resize", "update"];
+/// How long nothing may happen: podman answers at the first event.
+const FOR_EVENTS: Duration = Duration::from_hours(24);
+
+/// A connection, which asks anew each time: a daemon that was started again is the same to it.
+#[derive(Clone, Debug)]
+pub(super) struct Docker {
+    client: bollard::Docker,
+    name: String,
+    socket: PathBuf,
+    within: Duration,
+}
+
+/// Fails with the words of `runtime` at `socket`.
+fn failed(name: &str, socket: &Socket, message: &impl ToString) -> RuntimeError {
+    RuntimeError::Ask {
+        runtime: name.to_owned(),
+        socket: socket.path.clone(),
+        message: message.to_string(),
+    }
+}
+
+impl Docker {
+    /// Agrees on a version of the API, and learns who it is.
+    pub(super) async fn connect(socket: &Socket, within: Duration) -> Result<Self, RuntimeError> {
+        let kind = socket.kind.to_string();
+        let path = socket.path.to_string_lossy();
+        // The client's own time-out is one of whole seconds; what is waited for has `within`.
+        let seconds = within.as_secs() + 1;
+        let wrong = |error: Error| failed(&kind, socket, &error);
+        let client = bollard::Docker::connect_with_unix(&path, seconds, API_DEFAULT_VERSION)
+            .map_err(wrong)?;
+        let meet = async {
+            let client = client.negotiate_version().await?;
+            let version = client.version().await?;
+            Ok((client, version))
+        };
+        let (client, version) = tokio::time::timeout(within, meet)
+            .await
+            .map_err(|_| RuntimeError::Silent {
+                runtime: kind.clone(),
+                socket: socket.path.clone(),
+                after: within,
+            })?
+            .map_err(wrong)?;
+        let components = version.components.unwrap_or_default();
+        let is_podman = components.iter().any(|part| part.name.contains("Podman"));
+        Ok(Self {
+            client,
+            name: if is_podman { "podman" } else { "docker" }.to_owned(),
+            socket: socket.path.clone(),
+            within,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same, with another patience.
+    pub(super) fn within(&self, within: Duration) -> Self {
+        let seconds = within.as_secs() + 1;
+        Self {
+            client: self
+                .client
+                .clone()
+                .with_timeout(Duration::from_secs(seconds)),
+            within,
+            ..self.clone()
+        }
+    }
+
+    async fn ask<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Refused> {
+        match tokio::time::timeout(self.within, answer).await {
+            Err(_) | Ok(Err(Error::RequestTimeoutError)) => {
+                Err(Refused::Failed(RuntimeError::Silent {
+                    runtime: self.name.clone(),
+                    socket: self.socket.clone(),
+                    after: self.within,
+                }))
+            }
+            Ok(Err(Error::DockerResponseServerError { status_code, .. }))
+                if NAME_REFUSED.contains(&status_code) =>
+            {
+                Err(Refused::Name)
+            }
+            Ok(Err(error)) => Err(Refused::Failed(RuntimeError::Ask {
+                runtime: self.name.clone(),
+                socket: self.socket.clone(),
+                message: error.to_string(),
+            })),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    /// The container of a name or a prefix of an id.
+    pub(super) async fn container(&self, typed: &str) -> Result<Heard, RuntimeError> {
+        if !is_name(typed) {
+            return Ok(Heard::Nobody(Vec::new()));
+        }
+        match self.inspect(typed).await {
+            Ok(answer) => Ok(Heard::One(Box::new(self.found(typed, answer).await))),
+            Err(Refused::Failed(error)) => Err(error),
+            Err(Refused::Name) => {
+                let listed: Vec<Listed> = self.all().await?.into_iter().map(listed).collect();
+                Ok(match choose(typed, &listed) {
+                    // It appeared just now; asking again finds it.
+                    Choice::One(_) | Choice::None => {
+                        let names = listed.into_iter().flat_map(|one| one.names);
+                        Heard::Nobody(names.collect())
+                    }
+                    Choice::Several(several) => Heard::Several(
+                        several
+                            .iter()
+                            .map(|one| self.label(&one.id, &one.names))
+                            .collect(),
+                    ),
+                })
+            }
+        }
+    }
+
+    /// Every running container with these labels.
+    pub(super) async fn labelled(
+        &self,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Vec<Found>, RuntimeError> {
+        let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let running = vec!["running".to_owned()];
+        let filters = HashMap::from([("label", wanted), ("status", running)]);
+        let mut found = Vec::new();
+        for one in self.list(&filters, false).await? {
+            let Some(id) = one.id else { continue };
+            match self.inspect(&id).await {
+                Ok(answer) => found.push(self.found(&id, answer).await),
+                // It is gone already.
+                Err(Refused::Name) => {}
+                Err(Refused::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Inspected, Refused> {
+        let options = None::<InspectContainerOptions>;
+        // The answer has hundreds of fields, which would lie in every future around this one.
+        Box::pin(self.ask(self.client.inspect_container(name, options)))
+            .await
+            .map(Inspected::of)
+    }
+
+    /// All there are. A state that the client does not know makes a list unreadable: then those that run.
+    async fn all(&self) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        match self.list(&HashMap::new(), true).await {
+            Ok(all) => Ok(all),
+            Err(error @ RuntimeError::Silent { .. }) => Err(error),
+            Err(_) => self.running().await,
+        }
+    }
+
+    async fn running(&self) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        let filters = HashMap::from([("status", vec!["running".to_owned()])]);
+        self.list(&filters, false).await
+    }
+
+    async fn list(
+        &self,
+        filters: &HashMap<&str, Vec<String>>,
+        all: bool,
+    ) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(all)
+            .filters(filters)
+            .build();
+        match self.ask(self.client.list_containers(Some(options))).await {
+            Ok(list) => Ok(list),
+            Err(Refused::Failed(error)) => Err(error),
+            Err(Refused::Name) => Err(RuntimeError::Ask {
+                runtime: self.name.clone(),
+                socket: self.socket.clone(),
+                message: "it refused to list its containers".to_owned(),
+            }),
+        }
+    }
+
+    /// Says so each time a container starts, ends, or gets another name.
+    pub(super) async fn events(&self, mut changed: impl FnMut()) -> Ended {
+        let filters = HashMap::from([("type", vec!["container"])]);
+        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let client = self.client.clone().with_timeout(FOR_EVENTS);
+        let mut events = pin!(client.events(Some(options)));
+        while let Some(Ok(event)) = events.next().await {
+            let action = event.action.unwrap_or_default();
+            if !NO_CHANGES.iter().any(|begin| action.starts_with(begin)) {
+                changed();
+            }
+        }
+        Ended::Lost
+    }
+
+    async fn found(&self, typed: &str, one: Inspected) -> Found {
+        Found {
+            named: typed == one.name || typed == one.id,
+            id: one.id.clone(),
+            member: self.member(one).await,
+        }
+    }
+
+    async fn member(&self, one: Inspected) -> Result<Member, RuntimeError> {
+        let label = self.label(&one.id, std::slice::from_ref(&one.name));
+        let Some(pid) = one.pid else {
+            return Err(RuntimeError::NotRunning {
+                label,
+                state: one.state,
+            });
+        };
+        let mut member = Member {
+            label: label.clone(),
+            id: one.name,
+            runtime: self.name.clone(),
+            labels: one.labels,
+            ..Member::default()
+        };
+        if !placing::place(&mut member, pid, &one.id)? {
+            return Err(RuntimeError::Ended { label });
+        }
+        member.shares_network_with = self.neighbours(&member).await;
+        Ok(member)
+    }
+
+    /// Who else is in its network namespace, by name where this runtime has one.
+    async fn neighbours(&self, member: &Member) -> Vec<String> {
+        let lines = placing::neighbours(member);
+        if lines.is_empty() {
+            return lines;
+        }
+        let known = self.running().await.unwrap_or_default();
+        let known: Vec<Listed> = known.into_iter().map(listed).collect();
+        let mut names: Vec<String> = lines.iter().map(|line| name_of(line, &known)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn label(&self, id: &str, names: &[String]) -> String {
+        let name = names.first().map_or_else(|| short(id), String::as_str);
+        format!("container {name} ({} {})", self.name, short(id))
+    }
+}
+
+/// What is wanted of a container's inspection.
+struct Inspected {
+    id: String,
+    name: String,
+    /// `None`: it does not run.
+    pid: Option<i32>,
+    state: String,
+    labels: BTreeMap<String, String>,
+}
+
+impl Inspected {
+    fn of(answer: ContainerInspectResponse) -> Self {
+        let state = answer.state.unwrap_or_default();
+        let word = state.status.map(|status| status.to_string());
+        let labels = answer.config.and_then(|config| config.labels);
+        let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
+        Self {
+            id: answer.id.unwrap_or_default(),
+            name: plain(&answer.name.unwrap_or_default()).to_owned(),
+            pid: pid.filter(|pid| *pid > 0),
+            state: word
+                .filter(|word| !word.is_empty())
+                .unwrap_or_else(|| "stopped".to_owned()),
+            labels: labels.unwrap_or_default().into_iter().collect(),
+        }
+    }
+}
+
+/// Why an answer is none.
+enum Refused {
+    /// Of the name.
+    Name,
+    Failed(RuntimeError),
+}
+
+/// A name or an id as Docker allows it (`RestrictedNameChars` of daemon/names/names.go); nothing else
+/// may become a part of an address.
+fn is_name(typed: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    typed.bytes().all(plain) && typed.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// Docker puts a slash before names.
+fn plain(name: &str) -> &str {
+    name.strip_prefix('/').unwrap_or(name)
+}
+
+fn listed(one: ContainerSummary) -> Listed {
+    let names = one.names.unwrap_or_default();
+    Listed {
+        id: one.id.unwrap_or_default(),
+        // `/web/db` is a link's name of another container.
+        names: names
+            .iter()
+            .map(|name| plain(name).to_owned())
+            .filter(|name| !name.contains('/'))
+            .collect(),
+        runs: matches!(
+            one.state,
+            Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED)
+        ),
+    }
+}
+
+/// Of a container by its cgroup; else the cgroup.
+fn name_of(line: &str, known: &[Listed]) -> String {
+    placing::id_within(line)
+        .and_then(|id| known.iter().find(|one| one.id == id))
+        .and_then(|one| one.names.first())
+        .cloned()
+        .unwrap_or_else(|| line.to_owned())
+}
+
+#[cfg(test)]
+#[path = "docker_tests.rs"]
+mod tests;

@@ -1,0 +1,272 @@
+//! What Docker and podman answer, from a socket of the tests' own.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::super::{Asked, Places, RuntimeError, RuntimeKind, Runtimes};
+
+const WITHIN: Duration = Duration::from_secs(5);
+const DB: &str = "3f2a4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778a";
+const WEB: &str = "3f2b4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778b";
+
+/// Answers as Docker 20.10 did; ends with the test's process.
+struct Fake {
+    path: PathBuf,
+}
+
+impl Fake {
+    /// Which container `shop-db` is the first process of.
+    fn start(name: &str, pid: u32) -> Self {
+        let file = format!("chaosd-docker-{}-{name}.sock", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        let listener = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(stream, pid));
+            }
+        });
+        Self { path }
+    }
+
+    /// Takes connections and says nothing.
+    fn mute(name: &str) -> Self {
+        let file = format!("chaosd-docker-{}-{name}.sock", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        let listener = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || {
+            let kept: Vec<_> = listener.incoming().flatten().collect();
+            drop(kept);
+        });
+        Self { path }
+    }
+
+    fn places(&self) -> Places {
+        Places {
+            sockets: vec![(RuntimeKind::Docker, self.path.clone())],
+            ..Places::default()
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Vec<super::Member>, RuntimeError> {
+        Runtimes::new(self.places()).find(&Asked::Container(name.to_owned()), None, WITHIN)
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).unwrap();
+    }
+}
+
+fn answer(mut stream: UnixStream, pid: u32) {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut chunk) {
+            Ok(n) if n > 0 => request.extend(&chunk[..n]),
+            _ => return,
+        }
+    }
+    let request = String::from_utf8(request).unwrap();
+    let path = request.split(' ').nth(1).unwrap();
+    let path = path.split('?').next().unwrap();
+    // `/v1.41/...`
+    let path = path.trim_start_matches(|c: char| c != 'c' && c != 'v' && c != 'j');
+    let (status, body) = match path
+        .rsplit("v1.41/")
+        .next()
+        .unwrap()
+        .trim_start_matches('/')
+    {
+        "version" => ("200 OK", VERSION.to_owned()),
+        "containers/shop-db/json" | "containers/3f2a/json" => ("200 OK", inspect("running", pid)),
+        "containers/shop-old/json" => ("200 OK", inspect("exited", 0)),
+        "containers/3f2/json" => ("400 Bad Request", MULTIPLE.to_owned()),
+        "containers/json" => ("200 OK", list()),
+        _ if path.ends_with("version") => ("200 OK", VERSION.to_owned()),
+        _ => (
+            "404 Not Found",
+            r#"{"message":"No such container"}"#.to_owned(),
+        ),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).ok();
+}
+
+const VERSION: &str = r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"20.10.24+dfsg1",
+"Details":{"ApiVersion":"1.41","Os":"linux"}}],"Version":"20.10.24+dfsg1","ApiVersion":"1.41",
+"MinAPIVersion":"1.12","GitCommit":"5d6db84","GoVersion":"go1.19.8","Os":"linux","Arch":"amd64"}"#;
+
+const MULTIPLE: &str = r#"{"message":"Multiple IDs found with provided prefix: 3f2"}"#;
+
+fn inspect(state: &str, pid: u32) -> String {
+    format!(
+        r#"{{"Id":"{DB}","Created":"2026-11-20T10:11:12.13Z","Path":"sleep","Args":["600"],
+"State":{{"Status":"{state}","Running":{},"Paused":false,"Restarting":false,"OOMKilled":false,
+"Dead":false,"Pid":{pid},"ExitCode":0,"Error":"","StartedAt":"2026-11-20T10:11:13Z",
+"FinishedAt":"0001-01-01T00:00:00Z"}},"Name":"/shop-db","RestartCount":0,
+"HostConfig":{{"NetworkMode":"default","CgroupParent":""}},
+"Config":{{"Hostname":"3f2a4b5c6d7e","Labels":{{"app":"shop"}}}},
+"NetworkSettings":{{"SandboxKey":"/var/run/docker/netns/0123456789ab"}}}}"#,
+        state == "running"
+    )
+}
+
+fn list() -> String {
+    let one = |id: &str, name: &str| {
+        format!(
+            r#"{{"Id":"{id}","Names":["/{name}","/shop-lb/{name}"],"Image":"busybox","ImageID":"sha256:1",
+"Command":"sleep 600","Created":1763633472,"Ports":[],"Labels":{{"app":"shop"}},"State":"running",
+"Status":"Up 2 minutes","HostConfig":{{"NetworkMode":"default"}},"Mounts":[]}}"#
+        )
+    };
+    format!("[{},{}]", one(DB, "shop-db"), one(WEB, "shop-web"))
+}
+
+#[test]
+fn a_container_is_found_by_its_name_and_by_a_prefix_of_its_id() {
+    let fake = Fake::start("found", std::process::id());
+    for name in ["shop-db", "3f2a"] {
+        let found = fake.find(name).unwrap();
+        let [member] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(member.label, "container shop-db (docker 3f2a4b5c6d7e)");
+        assert_eq!((&*member.id, &*member.runtime), ("shop-db", "docker"));
+        assert_eq!(member.labels["app"], "shop");
+        assert_eq!(member.pid, i32::try_from(std::process::id()).ok());
+        // This very process is in no container, so nothing may be said to be its cgroup.
+        assert!(
+            member.cgroups.is_empty() && !member.notes.is_empty(),
+            "{member:?}"
+        );
+    }
+}
+
+#[test]
+fn a_typo_is_answered_with_the_nearest_names() {
+    let fake = Fake::start("typo", std::process::id());
+    let error = fake.find("shop-bd").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "there is no container shop-bd; the nearest are shop-db, shop-web"
+    );
+}
+
+#[test]
+fn a_prefix_that_fits_several_lists_them() {
+    let fake = Fake::start("several", std::process::id());
+    let error = fake.find("3f2").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "3f2 may be any of 2: container shop-db (docker 3f2a4b5c6d7e), container shop-web (docker \
+         3f2b4b5c6d7e)"
+    );
+}
+
+#[test]
+fn a_container_that_ended_is_told_to_be_started() {
+    let fake = Fake::start("ended", std::process::id());
+    let error = fake.find("shop-old").unwrap_err();
+    assert!(error.may_pass());
+    assert_eq!(
+        error.to_string(),
+        "container shop-db (docker 3f2a4b5c6d7e) does not run (it is exited): start it, then try again"
+    );
+}
+
+#[test]
+fn what_is_no_name_never_becomes_a_part_of_an_address() {
+    let fake = Fake::start("address", std::process::id());
+    for name in ["../images", "shop-db/json?x=", "", "a b", "-x"] {
+        let error = fake.find(name).unwrap_err();
+        assert!(matches!(error, RuntimeError::NoContainer { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_runtime_that_says_nothing_costs_its_time_and_no_more() {
+    let (mute, fake) = (
+        Fake::mute("mute"),
+        Fake::start("beside", std::process::id()),
+    );
+    let mut places = fake.places();
+    places
+        .sockets
+        .insert(0, (RuntimeKind::Podman, mute.path.clone()));
+    let runtimes = Runtimes::new(places);
+    let within = Duration::from_millis(300);
+    let began = Instant::now();
+    let asked = |name: &str| Asked::Container(name.to_owned());
+    assert_eq!(
+        runtimes
+            .find(&asked("shop-db"), None, within)
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+    let error = runtimes.find(&asked("nobody"), None, within).unwrap_err();
+    assert!(
+        error.to_string().contains("did not answer within 300ms"),
+        "{error}"
+    );
+    let error = runtimes
+        .find(&asked("shop-db"), Some("podman"), within)
+        .unwrap_err();
+    assert!(matches!(error, RuntimeError::Silent { .. }), "{error}");
+}
+
+#[test]
+fn a_runtime_is_picked_by_its_name_or_its_socket() {
+    let fake = Fake::start("picked", std::process::id());
+    let runtimes = Runtimes::new(fake.places());
+    let asked = Asked::Container("shop-db".to_owned());
+    for only in ["docker", fake.path.to_str().unwrap()] {
+        assert_eq!(
+            runtimes.find(&asked, Some(only), WITHIN).unwrap().len(),
+            1,
+            "{only}"
+        );
+    }
+    let error = runtimes
+        .find(&asked, Some("dokcer"), WITHIN)
+        .unwrap_err()
+        .to_string();
+    let found = format!("found: docker ({})", fake.path.display());
+    assert_eq!(error, format!("there is no runtime dokcer here; {found}"));
+    let error = runtimes.find(&asked, Some("systemd"), WITHIN).unwrap_err();
+    assert!(matches!(error, RuntimeError::Unable { .. }), "{error}");
+}
+
+#[test]
+fn where_no_runtime_is_the_places_are_named() {
+    let nowhere = Places {
+        sockets: vec![(RuntimeKind::Docker, "/nonexistent/docker.sock".into())],
+        ..Places::default()
+    };
+    let asked = Asked::Container("x".to_owned());
+    let error = Runtimes::new(nowhere)
+        .find(&asked, None, WITHIN)
+        .unwrap_err();
+    assert!(matches!(error, RuntimeError::NoRuntime { .. }), "{error}");
+    assert!(
+        error.to_string().contains("/nonexistent/docker.sock"),
+        "{error}"
+    );
+}

@@ -1,0 +1,218 @@
+//! Why a name was not resolved: what is wrong, and what to type instead.
+
+use std::{io, path::PathBuf, time::Duration};
+
+/// See the module's page.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// No runtime has a container of that name.
+    #[error("there is no container {name}{}{}", hint(nearest), doubts(silent))]
+    NoContainer {
+        /// As typed.
+        name: String,
+        /// Names that are alike.
+        nearest: Vec<String>,
+        /// Runtimes that did not answer, and might have known it.
+        silent: Vec<String>,
+    },
+    /// Several fit.
+    #[error("{name} may be any of {}: {}", candidates.len(), candidates.join(", "))]
+    Ambiguous {
+        /// As typed.
+        name: String,
+        /// Those that fit, in words that tell them apart.
+        candidates: Vec<String>,
+    },
+    /// It is there and has no process.
+    #[error("{label} does not run (it is {state}): start it, then try again")]
+    NotRunning {
+        /// Which.
+        label: String,
+        /// The runtime's word for it.
+        state: String,
+    },
+    /// No runtime has a pod of that name.
+    #[error("there is no pod {name}{}{}", hint(nearest), doubts(silent))]
+    NoPod {
+        /// Namespace and name.
+        name: String,
+        /// Names that are alike.
+        nearest: Vec<String>,
+        /// Runtimes that did not answer.
+        silent: Vec<String>,
+    },
+    /// A pod that is being made or ends.
+    #[error("{label} is not ready: its network is not set up, or already gone")]
+    NotReady {
+        /// Which.
+        label: String,
+    },
+    /// Nothing has these labels.
+    #[error("there are no {asked}{}", doubts(silent))]
+    NoMatch {
+        /// `pods with app=web in shop`
+        asked: String,
+        /// Runtimes that did not answer.
+        silent: Vec<String>,
+    },
+    /// No such unit.
+    #[error("there is no unit {name}{}", hint(nearest))]
+    NoUnit {
+        /// As typed.
+        name: String,
+        /// Names that are alike.
+        nearest: Vec<String>,
+    },
+    /// A unit without a cgroup.
+    #[error("unit {name} has no cgroup, for it is {state}: `systemctl start {name}` starts it")]
+    UnitNotActive {
+        /// Its name.
+        name: String,
+        /// systemd's word for it.
+        state: String,
+    },
+    /// A unit of a kind that never has a cgroup.
+    #[error(
+        "unit {name} has no processes, for it is a {}: name a service, slice, scope, socket or mount",
+        name.rsplit('.').next().unwrap_or_default()
+    )]
+    UnitWithoutProcesses {
+        /// Its name.
+        name: String,
+    },
+    /// No such process.
+    #[error("there is no {asked}{}", hint(nearest))]
+    NoProcess {
+        /// `process nginx with "worker"`
+        asked: String,
+        /// Names that are alike.
+        nearest: Vec<String>,
+    },
+    /// Nobody to ask.
+    #[error(
+        "no container runtime is here: looked for {}; name another socket with --runtime PATH",
+        list(looked)
+    )]
+    NoRuntime {
+        /// Where.
+        looked: Vec<PathBuf>,
+    },
+    /// `--runtime` with something that is not there.
+    #[error("there is no runtime {name} here; {}", if found.is_empty() {
+        format!("no other was found either: looked for {}", list(looked))
+    } else {
+        format!("found: {}", found.join(", "))
+    })]
+    UnknownRuntime {
+        /// As typed.
+        name: String,
+        /// Those that are there.
+        found: Vec<String>,
+        /// Where they were looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// A runtime that knows no such things.
+    #[error("{runtime} cannot tell of {what}: leave --runtime out, or name one of {}", able.join(", "))]
+    Unable {
+        /// Which.
+        runtime: String,
+        /// `a pod`
+        what: &'static str,
+        /// Kinds of runtimes that can.
+        able: Vec<&'static str>,
+    },
+    /// It takes the connection, and then nothing.
+    #[error(
+        "{runtime} at {} did not answer within {}",
+        socket.display(), humantime::format_duration(*after)
+    )]
+    Silent {
+        /// Which.
+        runtime: String,
+        /// Where.
+        socket: PathBuf,
+        /// How long it had.
+        after: Duration,
+    },
+    /// It cannot be spoken to, or refused.
+    #[error("failed to ask {runtime} at {}: {message}", socket.display())]
+    Ask {
+        /// Which.
+        runtime: String,
+        /// Where.
+        socket: PathBuf,
+        /// What its client or it itself says.
+        message: String,
+    },
+    /// A socket at which nobody speaks an interface that chaosd knows.
+    #[error(
+        "{} speaks neither Docker's API nor Kubernetes' interface of container runtimes", .0.display()
+    )]
+    Tongue(PathBuf),
+    /// The process of a container ended meanwhile.
+    #[error("{label} ended while it was being found")]
+    Ended {
+        /// Which.
+        label: String,
+    },
+    /// The unified hierarchy.
+    #[error(transparent)]
+    Cgroup(#[from] crate::cgroup::CgroupError),
+    /// /proc cannot be listed.
+    #[error("failed to list the processes")]
+    Processes(#[source] io::Error),
+    /// The thread that asks runtimes cannot be started, or is gone.
+    #[error("failed to run the thread that asks runtimes")]
+    Thread(#[source] io::Error),
+    /// Changes cannot be watched for.
+    #[error("failed to watch for changes of {what}")]
+    Watch {
+        /// Of what.
+        what: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn hint(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        [one] => format!("; did you mean {one}?"),
+        several => format!("; the nearest are {}", several.join(", ")),
+    }
+}
+
+fn doubts(silent: &[String]) -> String {
+    if silent.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", silent.join("; "))
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    paths.join(", ")
+}
+
+impl RuntimeError {
+    /// The name is right and nobody answers to it at this moment, so that asking again may help.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::NoContainer { .. }
+                | Self::NotRunning { .. }
+                | Self::NoPod { .. }
+                | Self::NotReady { .. }
+                | Self::NoMatch { .. }
+                | Self::NoUnit { .. }
+                | Self::UnitNotActive { .. }
+                | Self::NoProcess { .. }
+                | Self::NoRuntime { .. }
+                | Self::Silent { .. }
+                | Self::Ask { .. }
+                | Self::Ended { .. }
+        )
+    }
+}

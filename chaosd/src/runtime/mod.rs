@@ -1,0 +1,183 @@
+//! Who answers for names: container runtimes, systemd, and /proc. Turns the name of a container, a pod, a
+//! unit or a process into cgroups, a network namespace and processes, and tells when the answer may have
+//! changed.
+//!
+//! Invariants: it changes nothing, on the machine or in a runtime; what it returns was there a moment ago
+//! and is opened by whoever uses it; a cgroup that it names belongs to the target alone, unless that is a
+//! process; and no runtime keeps a caller waiting for longer than it was given.
+//!
+//! In reading order: [`places`] (where runtimes are), `oci`, `docker`, `cri`, `systemd` and `process` (one
+//! file or folder per kind of runtime), `placing` (from a process to its container's cgroup), `choose`
+//! (which of those that a runtime knows is meant), `hub` (the connections), `resolve` (whom to ask, and
+//! whom to believe), `worker` (the thread that asks), [`watch`].
+
+pub mod places;
+
+mod choose;
+mod cri;
+mod docker;
+mod error;
+mod hub;
+mod oci;
+mod placing;
+mod process;
+mod resolve;
+mod systemd;
+pub mod watch;
+mod worker;
+
+pub use error::RuntimeError;
+pub use places::Places;
+pub use watch::Watch;
+pub use worker::Runtimes;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::OnceLock, time::Duration};
+
+use serde::Serialize;
+
+/// How long a runtime may take to answer, unless told otherwise.
+pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// The kinds of runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// Docker's API at its socket.
+    Docker,
+    /// The same API, spoken by podman.
+    Podman,
+    /// Kubernetes' interface of container runtimes: containerd, CRI-O.
+    Cri,
+    /// What crun and runc write down of their containers, whoever started them.
+    Oci,
+    /// systemd, by D-Bus.
+    Systemd,
+}
+
+impl fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Cri => "cri",
+            Self::Oci => "oci",
+            Self::Systemd => "systemd",
+        })
+    }
+}
+
+/// What a target names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A container, by its name or a prefix of its id. In a pod: `CONTAINER`, `POD/CONTAINER` or
+    /// `NAMESPACE/POD/CONTAINER`.
+    Container(String),
+    /// Every running container with all of these labels, of any runtime that knows labels.
+    Containers {
+        /// Names and values.
+        labels: BTreeMap<String, String>,
+    },
+    /// A pod of Kubernetes.
+    Pod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Every ready pod with all of these labels. Only pods: containers are asked for as such.
+    Pods {
+        /// Its namespace; `None`: whichever.
+        namespace: Option<String>,
+        /// Names and values.
+        labels: BTreeMap<String, String>,
+    },
+    /// A unit of systemd: a service (whose suffix may be left out), slice, scope, socket or mount.
+    Unit(String),
+    /// Every process of a name: that of `proc_pid_comm(5)`, or the file name of what it was started as.
+    Process {
+        /// The whole name.
+        name: String,
+        /// A part of its command line, whose arguments are joined by blanks.
+        args: Option<String>,
+    },
+}
+
+/// One that answers to a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Member {
+    /// `container shop-db (docker 3f2a4b5c6d7e)`, `pod shop/web-0 (containerd)`, `unit shop.service`.
+    pub label: String,
+    /// What names it through a restart, and through being made anew: its name, where it has one.
+    pub id: String,
+    /// Which runtime said so; `only` takes it.
+    pub runtime: String,
+    /// Its cgroups, as directories of the unified hierarchy. Several: a pod without a cgroup of its own.
+    /// None: it has none there that is its alone, and a note says why. Of a process: the one that it is in,
+    /// which others may be in too.
+    pub cgroups: Vec<PathBuf>,
+    /// Its first process; of a pod, that which holds its namespaces.
+    pub pid: Option<i32>,
+    /// A file to open its network namespace by; `None`: it is not known to have one.
+    pub netns: Option<PathBuf>,
+    /// That namespace is the host's.
+    pub host_network: bool,
+    /// Others with processes in that namespace, where it is not the host's: containers of its pod,
+    /// `--network container:`. By name, or by cgroup where nobody has a name for them.
+    pub shares_network_with: Vec<String>,
+    /// As its runtime has them.
+    pub labels: BTreeMap<String, String>,
+    /// What a person has to know of it.
+    pub notes: Vec<String>,
+}
+
+/// Finds whom a name names, with connections that the whole process shares. `only` is a runtime's name
+/// (`docker`, `podman`, `containerd`, `cri-o`, `cri`, `crun`, `runc`, `systemd`) or the path of its socket.
+///
+/// Blocks for at most about `within`, which each runtime has for itself; may be called from any thread.
+///
+/// # Errors
+/// See [`RuntimeError`]; an empty list is never returned.
+pub fn find(
+    asked: &Asked,
+    only: Option<&str>,
+    within: Duration,
+) -> Result<Vec<Member>, RuntimeError> {
+    shared().find(asked, only, within)
+}
+
+/// What [`find`] asks, for those who want a [`Watch`] too.
+pub fn shared() -> &'static Runtimes {
+    static SHARED: OnceLock<Runtimes> = OnceLock::new();
+    SHARED.get_or_init(|| Runtimes::new(Places::of_this_host()))
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, labels: &BTreeMap<String, String>| {
+            let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            f.write_str(&labels.join(","))
+        };
+        match self {
+            Self::Container(name) => write!(f, "container {name}"),
+            Self::Containers { labels } => {
+                f.write_str("containers with ")?;
+                list(f, labels)
+            }
+            Self::Pod { namespace, name } => write!(f, "pod {namespace}/{name}"),
+            Self::Pods { namespace, labels } => {
+                f.write_str("pods with ")?;
+                list(f, labels)?;
+                namespace
+                    .iter()
+                    .try_for_each(|namespace| write!(f, " in {namespace}"))
+            }
+            Self::Unit(name) => write!(f, "unit {name}"),
+            Self::Process { name, args: None } => write!(f, "process {name}"),
+            Self::Process {
+                name,
+                args: Some(args),
+            } => write!(f, "process {name} with {args:?}"),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! From the first process of a container to the container's cgroup and network namespace, as /proc tells
+//! of them: no runtime's own word for them holds for every driver and version.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::cgroup::{self, CgroupError};
+
+use super::Member;
+
+/// Fills in what /proc tells of the container `id` whose first process is `pid`. `false`: that process has
+/// ended.
+pub(super) fn place(member: &mut Member, pid: i32, id: &str) -> Result<bool, CgroupError> {
+    let Some(line) = unified_line(pid) else {
+        return Ok(false);
+    };
+    let tree = cgroup::unified()?;
+    let own = container_dir(&line, id).map(|below| tree.join(below));
+    match own.filter(|dir| dir.is_dir()) {
+        Some(dir) => member.cgroups = vec![dir],
+        None => member.notes.push(format!(
+            "it has no cgroup of its own in the unified hierarchy (its processes are in {line}), so it is \
+             told apart by its network namespace alone"
+        )),
+    }
+    network(member, pid);
+    Ok(true)
+}
+
+/// Fills in the process and its network namespace.
+pub(super) fn network(member: &mut Member, pid: i32) {
+    let netns = netns_of(pid);
+    member.pid = Some(pid);
+    member.host_network = netns.is_some() && netns == host_netns();
+    member.netns = netns.map(|_| PathBuf::from(format!("/proc/{pid}/ns/net")));
+}
+
+/// The number of a process's network namespace.
+pub(super) fn netns_of(pid: i32) -> Option<u64> {
+    inode(&format!("/proc/{pid}/ns/net"))
+}
+
+/// That of the host: of process 1, for chaosd itself may run in a container.
+fn host_netns() -> Option<u64> {
+    inode("/proc/1/ns/net").or_else(|| inode("/proc/self/ns/net"))
+}
+
+fn inode(path: &str) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+/// The path on the `0::` line of /proc/PID/cgroup (cgroups(7)); `/` on a host without the unified
+/// hierarchy. `None`: no such process.
+pub(super) fn unified_line(pid: i32) -> Option<String> {
+    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    // A zombie is in no cgroup of its own any more.
+    if lines.is_empty() {
+        return None;
+    }
+    let path = lines.lines().find_map(|line| line.strip_prefix("0::"));
+    Some(path.unwrap_or("/").to_owned())
+}
+
+/// The cgroup of the container `id`, whose process is in `line`: there or below, for podman puts the
+/// process into a child of the scope, and a container with systemd inside has a whole tree.
+fn container_dir(line: &str, id: &str) -> Option<PathBuf> {
+    let mut dir = PathBuf::new();
+    for part in Path::new(line).iter().skip(1) {
+        dir.push(part);
+        if !id.is_empty() && part.to_string_lossy().contains(id) {
+            return Some(dir);
+        }
+    }
+    None
+}
+
+/// The cgroups, beside that of the member itself, of processes in its network namespace.
+pub(super) fn neighbours(member: &Member) -> Vec<String> {
+    let Some(wanted) = member.pid.and_then(netns_of) else {
+        return Vec::new();
+    };
+    if member.host_network {
+        return Vec::new();
+    }
+    let tree = cgroup::unified().unwrap_or_default();
+    let own: Vec<PathBuf> = member.cgroups.clone();
+    let mut found: Vec<String> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| netns_of(*pid) == Some(wanted))
+        .filter_map(unified_line)
+        .filter(|line| {
+            let dir = tree.join(line.trim_start_matches('/'));
+            !own.iter().any(|own| dir.starts_with(own))
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// A whole id within the path of a cgroup, the outermost first.
+pub(super) fn id_within(line: &str) -> Option<&str> {
+    line.split('/')
+        .flat_map(|part| part.split(['-', '.', ':']))
+        .find(|word| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "3f2a4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778a";
+
+    #[test]
+    fn the_container_s_cgroup_is_found_with_every_driver() {
+        for (line, expected) in [
+            ("/docker/ID", "docker/ID"),
+            (
+                "/system.slice/docker-ID.scope",
+                "system.slice/docker-ID.scope",
+            ),
+            (
+                "/machine.slice/libpod-ID.scope/container",
+                "machine.slice/libpod-ID.scope",
+            ),
+            ("/libpod_parent/libpod-ID", "libpod_parent/libpod-ID"),
+            (
+                "/kubepods/burstable/pod1-2/ID",
+                "kubepods/burstable/pod1-2/ID",
+            ),
+            (
+                "/kubepods.slice/kubepods-pod1_2.slice/cri-containerd-ID.scope",
+                "kubepods.slice/kubepods-pod1_2.slice/cri-containerd-ID.scope",
+            ),
+            ("/docker/ID/docker/other", "docker/ID"),
+        ] {
+            let (line, expected) = (line.replace("ID", ID), expected.replace("ID", ID));
+            assert_eq!(
+                container_dir(&line, ID),
+                Some(PathBuf::from(expected)),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cgroup_that_others_are_in_is_not_the_container_s() {
+        for line in ["/", "/system.slice/containerd.service", "/user.slice"] {
+            assert_eq!(container_dir(line, ID), None, "{line}");
+        }
+        assert_eq!(container_dir("/docker/x", ""), None);
+    }
+
+    #[test]
+    fn an_id_is_read_from_the_names_of_every_driver() {
+        for line in [
+            "/docker/ID",
+            "/m.slice/libpod-ID.scope/container",
+            "/a/cri-containerd-ID.scope",
+        ] {
+            assert_eq!(id_within(&line.replace("ID", ID)), Some(ID), "{line}");
+        }
+        assert_eq!(id_within("/system.slice/ssh.service"), None);
+    }
+
+    #[test]
+    fn this_very_process_has_a_namespace_that_it_shares_with_others_or_with_none() {
+        let pid = i32::try_from(std::process::id()).expect("a number of a process");
+        let mut member = Member::default();
+        network(&mut member, pid);
+        assert_eq!(member.pid, Some(pid));
+        assert!(member.netns.is_some_and(|path| path.exists()));
+        assert_eq!(unified_line(i32::MAX), None);
+    }
+}
