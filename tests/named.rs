@@ -99,7 +99,7 @@ fn so_many_are_hit_and_the_others_not_at_all() -> Result<()> {
         for pid in pids {
             let named = |member: &&serde_json::Value| {
                 let target = member["target"].as_str().unwrap_or_default();
-                target.starts_with(&format!("process {pid} "))
+                target.ends_with(&format!("(pid {pid})"))
             };
             let member = members.iter().find(named).context("not told")?;
             assert_eq!(member["faults"][0]["verdict"], "effective", "{member}");

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    os::fd::AsFd,
     sync::{
         Arc,
         mpsc::{self, Sender},
@@ -15,7 +16,8 @@ use std::{
 use crate::{
     plan::{GroupPlan, Maker},
     report::RunId,
-    runtime::Member,
+    runtime::{Member, Watch},
+    sys::process::wait_readable,
     target::Seats,
 };
 
@@ -23,8 +25,10 @@ use super::{Command, groups::Seated, make_ready};
 
 /// How soon it is looked again while somebody is missing: a restart is to be noticed within a second.
 const SOON: Duration = Duration::from_millis(200);
-/// How soon while nobody is.
-const SELDOM: Duration = Duration::from_secs(1);
+/// How soon when somebody has been missing for long.
+const OFTEN: Duration = Duration::from_secs(1);
+/// How soon when nobody is, and nothing tells of a change.
+const SELDOM: Duration = Duration::from_secs(5);
 /// Nobody has answered for so long: nobody will.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,17 +60,28 @@ impl Follower {
     }
 
     fn follow(&self, id: &RunId, commands: &Sender<Command>) {
-        let mut answered = Instant::now();
-        let mut told = false;
-        let mut looked = Instant::now();
+        let mut watch = self
+            .maker
+            .watch()
+            .inspect_err(|error| tracing::warn!(run = id, "looks once a second: {error}"))
+            .ok();
+        let (mut answered, mut looked, mut vacant_since) = (Instant::now(), Instant::now(), None);
         loop {
-            std::thread::sleep(SOON);
+            wait(watch.as_ref());
+            let changed = watch.as_mut().is_some_and(Watch::changed);
             let Some(seated) = ask(commands, |reply| Command::Seated(id.clone(), reply)).flatten()
             else {
                 return;
             };
             let vacant = seated.alive.len() < self.seats;
-            if !vacant && looked.elapsed() < SELDOM {
+            let since = vacant_since.filter(|_| vacant);
+            vacant_since = vacant.then(|| since.unwrap_or_else(Instant::now));
+            let pause = match vacant_since {
+                Some(since) if since.elapsed() < PATIENCE => SOON,
+                Some(_) => OFTEN,
+                None => SELDOM,
+            };
+            if !changed && looked.elapsed() < pause {
                 continue;
             }
             looked = Instant::now();
@@ -77,13 +92,17 @@ impl Follower {
             match self.maker.again(&seats) {
                 Ok(members) => {
                     answered = Instant::now();
+                    if let Some(watch) = &mut watch {
+                        // Without it, it is looked once in a while.
+                        let _limits = watch.follow(&members);
+                    }
                     self.join(id, &seated, &members, commands);
                 }
+                Err(why) if !why.is_gone() => {
+                    tracing::debug!(run = id, "{why}");
+                    answered = Instant::now();
+                }
                 Err(why) => {
-                    if !told {
-                        tracing::warn!(run = id, "{why}");
-                        told = true;
-                    }
                     if seated.alive.is_empty() && answered.elapsed() >= PATIENCE {
                         let gone = Command::GroupGone(id.clone(), why.to_string());
                         commands.send(gone).ok();
@@ -118,6 +137,16 @@ impl Follower {
                 tracing::warn!(run = id, "{}: {error}", member.label);
             }
         }
+    }
+}
+
+/// Until something tells of a change, or for as long as a look may wait.
+fn wait(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => {
+            wait_readable(watch.as_fd(), SOON);
+        }
+        None => std::thread::sleep(SOON),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     profile::{Named, Overrides, Profile, Target, Whom, units::Percent},
-    runtime::Member,
+    runtime::{Member, Watch},
     target::{self, Chosen, Reach, Seats, Spared, TargetError, Why},
 };
 
@@ -166,12 +166,20 @@ impl Maker {
         target::again(&self.named, seats)
     }
 
+    /// Tells when [`Maker::again`] may answer otherwise.
+    pub fn watch(&self) -> Result<Watch, TargetError> {
+        target::watch(&self.named)
+    }
+
     /// What one of them is while it does not restart: the same as that of its plan's scope.
     pub fn incarnation(&self, member: &Member) -> Option<Incarnation> {
         match target::place(&self.named.asked, member).ok()? {
             (Target::Pid(pid), _) => Some(Incarnation::Process(pid)),
             (Target::Cgroup(path), _) => Some(Incarnation::Cgroup(fs::metadata(path).ok()?.ino())),
-            (Target::Host | Target::Netns(_), _) => None,
+            (Target::Netns(path), _) => {
+                Some(Incarnation::Namespace(fs::metadata(path).ok()?.ino()))
+            }
+            (Target::Host, _) => None,
         }
     }
 
@@ -193,10 +201,12 @@ impl Maker {
             seed: self.seed,
             member: Some((member.label.clone(), reach)),
         };
+        let mut plan = Plan::make(&self.name, profile, aim)?;
+        plan.notes.extend(member.notes.iter().cloned());
         Ok(MemberPlan {
             id: member.id.clone(),
             runtime: member.runtime.clone(),
-            plan: Plan::make(&self.name, profile, aim)?,
+            plan,
         })
     }
 }
@@ -208,6 +218,8 @@ pub enum Incarnation {
     Cgroup(u64),
     /// Told by its process id.
     Process(i32),
+    /// Told by the inode of its network namespace.
+    Namespace(u64),
 }
 
 impl Scope {
@@ -216,7 +228,7 @@ impl Scope {
         match (self.pid, &self.cgroup) {
             (Some(pid), _) => Some(Incarnation::Process(pid)),
             (None, Some(cgroup)) => Some(Incarnation::Cgroup(cgroup.id)),
-            (None, None) => None,
+            (None, None) => Some(Incarnation::Namespace(self.netns.ino)),
         }
     }
 }

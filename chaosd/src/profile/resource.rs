@@ -304,6 +304,11 @@ pub enum Which {
 pub struct Pattern(pub(super) String);
 
 impl Pattern {
+    /// Of a name, or of many.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// True when several names may fit.
     pub fn is_open(&self) -> bool {
         self.0.contains('*')

@@ -5,6 +5,7 @@ use std::fs;
 use crate::{
     cgroup,
     process::{self, Stat},
+    profile::Pattern,
 };
 
 use super::{Asked, Member, RuntimeError, choose::nearest, placing};
@@ -14,13 +15,14 @@ use super::{Asked, Member, RuntimeError, choose::nearest, placing};
 pub(super) fn find(name: &str, args: Option<&str>) -> Result<Vec<Member>, RuntimeError> {
     let all = process::all().map_err(RuntimeError::Processes)?;
     let own = std::process::id();
+    let pattern = Pattern::new(name);
     let candidates: Vec<Stat> = all
         .into_iter()
         .filter(|stat| !stat.kernel && stat.who.pid != own)
         .collect();
     let found: Vec<Member> = candidates
         .iter()
-        .filter(|stat| is_called(stat, name))
+        .filter(|stat| is_called(stat, &pattern))
         .filter(|stat| args.is_none_or(|args| command_line(stat.who.pid).contains(args)))
         .filter_map(member)
         .collect();
@@ -40,8 +42,9 @@ pub(super) fn find(name: &str, args: Option<&str>) -> Result<Vec<Member>, Runtim
     })
 }
 
-fn is_called(stat: &Stat, name: &str) -> bool {
-    stat.who.name == name || process::program(stat.who.pid).is_some_and(|program| program == name)
+fn is_called(stat: &Stat, name: &Pattern) -> bool {
+    let program = || process::program(stat.who.pid);
+    name.fits(&stat.who.name) || program().is_some_and(|program| name.fits(&program))
 }
 
 /// Its arguments, joined by blanks.

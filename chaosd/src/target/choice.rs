@@ -158,7 +158,16 @@ fn share(percent: Percent, of: usize) -> usize {
 /// By any of its names.
 fn is_excluded(member: &Member, choice: &Choice) -> bool {
     let mut patterns = choice.exclude.iter();
-    patterns.any(|pattern| member.names().any(|name| pattern.fits(name)))
+    patterns.any(|pattern| names(member).any(|name| pattern.fits(name)))
+}
+
+/// What people may call it: its name, and the last part of that.
+fn names(member: &Member) -> impl Iterator<Item = &str> {
+    let last = member.id.rsplit('/').next();
+    let called = member.label.split(' ').nth(1);
+    [Some(member.id.as_str()), last, called]
+        .into_iter()
+        .flatten()
 }
 
 /// A number that a seed gives to an id, alike for ever.
@@ -175,7 +184,11 @@ mod tests {
 
     fn members(count: usize) -> Vec<Member> {
         (0..count)
-            .map(|n| Member::of_a_test(&format!("web-{n}")))
+            .map(|n| Member {
+                id: format!("web-{n}"),
+                label: format!("process web-{n}"),
+                ..Member::default()
+            })
             .collect()
     }
 

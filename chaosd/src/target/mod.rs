@@ -13,7 +13,7 @@ pub mod resolver;
 
 pub use alive::Gone;
 pub use choice::{Chosen, Seats, Spared, Why};
-pub use named::{again, choose, place};
+pub use named::{again, choose, place, watch};
 pub use netns::own as own_netns;
 
 use std::{
@@ -127,6 +127,22 @@ pub enum TargetError {
     /// The connections cannot be listed.
     #[error("failed to list the TCP connections to protect")]
     Flows(#[source] io::Error),
+}
+
+impl TargetError {
+    /// True when those who know say that nobody answers to the name: not when one that exists does not
+    /// run, and not when somebody who might know did not answer.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Runtime(
+                RuntimeError::NoContainer { silent, .. }
+                | RuntimeError::NoPod { silent, .. }
+                | RuntimeError::NoMatch { silent, .. },
+            ) => silent.is_empty(),
+            Self::Runtime(RuntimeError::NoUnit { .. } | RuntimeError::NoProcess { .. }) => true,
+            _ => false,
+        }
+    }
 }
 
 fn known(nearest: Option<&str>) -> String {

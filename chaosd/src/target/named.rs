@@ -3,7 +3,7 @@
 use crate::{
     process,
     profile::{Asked, Named, Target, units::Percent},
-    runtime::{self, Member},
+    runtime::{self, ANSWERS_WITHIN, Member, Watch},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 /// Asks, and draws. `most`: the largest share of those that answer which may be hit, where several
 /// may. Every one that is hit runs.
 pub fn choose(named: &Named, seed: u64, most: Percent) -> Result<Chosen, TargetError> {
-    let mut all = runtime::find(&named.asked, named.runtime.as_deref())?;
+    let mut all = find(named)?;
     let vital = match named.asked {
         Asked::Process { .. } => take_vital(&mut all),
         _ => Vec::new(),
@@ -42,7 +42,7 @@ pub fn choose(named: &Named, seed: u64, most: Percent) -> Result<Chosen, TargetE
 
 /// Looks again, who of them takes which seat: see [`choice::again`].
 pub fn again(named: &Named, seats: &Seats) -> Result<Vec<Member>, TargetError> {
-    let mut all = runtime::find(&named.asked, named.runtime.as_deref())?;
+    let mut all = find(named)?;
     if matches!(named.asked, Asked::Process { .. }) {
         take_vital(&mut all);
     }
@@ -51,6 +51,41 @@ pub fn again(named: &Named, seats: &Seats) -> Result<Vec<Member>, TargetError> {
         .into_iter()
         .filter(|member| member.pid.is_some())
         .collect())
+}
+
+/// Tells when [`again`] may answer otherwise.
+pub fn watch(named: &Named) -> Result<Watch, TargetError> {
+    let asked = of(&named.asked);
+    let members = find(named).unwrap_or_default();
+    Ok(runtime::shared().watch(&asked, named.runtime.as_deref(), &members)?)
+}
+
+fn find(named: &Named) -> Result<Vec<Member>, TargetError> {
+    let only = named.runtime.as_deref();
+    Ok(runtime::find(&of(&named.asked), only, ANSWERS_WITHIN)?)
+}
+
+/// In the runtimes' terms.
+fn of(asked: &Asked) -> runtime::Asked {
+    match asked {
+        Asked::Container(name) => runtime::Asked::Container(name.clone()),
+        Asked::Containers { labels } => runtime::Asked::Containers {
+            labels: labels.clone(),
+        },
+        Asked::Pod { namespace, name } => runtime::Asked::Pod {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        },
+        Asked::Pods { namespace, labels } => runtime::Asked::Pods {
+            namespace: namespace.clone(),
+            labels: labels.clone(),
+        },
+        Asked::Unit(name) => runtime::Asked::Unit(name.to_string()),
+        Asked::Process { name, args } => runtime::Asked::Process {
+            name: name.to_string(),
+            args: args.clone(),
+        },
+    }
 }
 
 /// Takes out those that no fault may hit.
@@ -74,6 +109,14 @@ pub fn place(asked: &Asked, member: &Member) -> Result<(Target, Reach), TargetEr
     let (target, reach) = match (asked, member.cgroups.first()) {
         (Asked::Process { .. }, _) | (_, None) => (Target::Pid(pid), Reach::Sockets),
         (Asked::Unit(_), Some(cgroup)) => (Target::Cgroup(cgroup.clone()), Reach::Sockets),
+        // Without a cgroup of its own, it is its namespace alone.
+        (Asked::Pod { .. } | Asked::Pods { .. }, Some(_))
+            if own_network && member.cgroups.len() > 1 =>
+        {
+            let netns = member.netns.clone();
+            let netns = netns.unwrap_or_else(|| format!("/proc/{pid}/ns/net").into());
+            (Target::Netns(netns), Reach::Namespace)
+        }
         (Asked::Pod { .. } | Asked::Pods { .. }, Some(cgroup)) if own_network => {
             (Target::Cgroup(cgroup.clone()), Reach::Namespace)
         }

@@ -163,8 +163,8 @@ impl Found {
 
     fn one_name(&mut self, node: &Node, of: &str) -> Option<String> {
         let text = self.text(node)?.trim();
-        // A slash parts namespace and name of a pod.
-        let slash = of != "pod" && text.contains('/');
+        // A slash parts the namespace, the pod and the container.
+        let slash = !matches!(of, "pod" | "container") && text.contains('/');
         if slash || text.contains(char::is_whitespace) || text.contains(char::is_control) {
             self.say(
                 &node.at,
