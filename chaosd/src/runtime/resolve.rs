@@ -55,7 +55,7 @@ impl Hub {
                         Err(error) => trouble.push(error),
                     }
                 }
-                some(asked, found, trouble)
+                some(asked, found, &trouble)
             }
             Asked::Unit(name) => match picked {
                 Picked::All | Picked::Systemd => {
@@ -66,7 +66,7 @@ impl Hub {
             },
             Asked::Process { name, args } => match picked {
                 Picked::All => process::find(name, args.as_deref()),
-                _ => Err(unable(only, "a process", &["none"])),
+                _ => Err(unable(only, "a process", &[])),
             },
         }
     }
@@ -129,7 +129,7 @@ impl Hub {
         }
         // What ended meanwhile is no match any more.
         let members = found.into_iter().filter_map(|one| one.member.ok());
-        some(asked, members.collect(), trouble)
+        some(asked, members.collect(), &trouble)
     }
 
     /// Those that know containers, and why others do not say.
@@ -209,16 +209,13 @@ fn oci_of(picked: &Picked) -> (bool, Option<&'static str>) {
     }
 }
 
-fn some(asked: &Asked, found: Vec<Member>, mut trouble: Vec<RuntimeError>) -> Answer {
+fn some(asked: &Asked, found: Vec<Member>, trouble: &[RuntimeError]) -> Answer {
     if !found.is_empty() {
         return Ok(found);
     }
-    if trouble.len() == 1 {
-        return Err(trouble.remove(0));
-    }
     Err(RuntimeError::NoMatch {
         asked: asked.to_string(),
-        silent: words(&trouble),
+        silent: words(trouble),
     })
 }
 

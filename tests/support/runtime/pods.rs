@@ -153,7 +153,8 @@ impl Pods {
         use chaosd::runtime::{Places, RuntimeKind};
         Places {
             sockets: vec![(RuntimeKind::Cri, self.socket())],
-            oci_namespaced: vec![self.place.path().join("state/runc")],
+            // Where its shim has runc write, whatever its own directories are.
+            oci_namespaced: vec!["/run/containerd/runc".into()],
             ..Places::default()
         }
     }
