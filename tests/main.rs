@@ -49,6 +49,7 @@ mod reorder;
 mod reset;
 mod runtimes;
 mod runtimes_pods;
+mod runtimes_units;
 mod timeline;
 
 mod api;

@@ -263,3 +263,24 @@ pub fn follow(
     watch.follow(std::slice::from_ref(&next))?;
     Ok(next)
 }
+
+#[test]
+fn one_of_two_hundred_containers_is_found_as_fast_as_one_of_two() -> Result<()> {
+    const OTHERS: usize = 199;
+    let kind = Kind::Crun;
+    if let Some(reason) = kind.missing() {
+        skip!(Ok(()), "{reason}");
+    }
+    let engine = Engine::start(kind)?;
+    let runtimes = Runtimes::new(engine.places());
+    for number in 0..OTHERS {
+        engine.start_container(&format!("other-{number}"), Network::Own)?;
+    }
+    engine.start_container("shop-db", Network::Own)?;
+    takes_at_most(Duration::from_millis(200), "crun: one of 200", || {
+        is_in_place(&only(&runtimes, &container("shop-db"))?)
+    })?;
+    // A name is no prefix of others that begin with it.
+    assert_eq!(only(&runtimes, &container("other-1"))?.id, "other-1");
+    Ok(())
+}

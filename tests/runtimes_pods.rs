@@ -9,7 +9,7 @@ use support::skip;
 
 use crate::runtimes::{follow, is_in_place, only, takes_at_most};
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 fn pod(name: &str) -> Asked {
     Asked::Pod {

@@ -137,19 +137,22 @@ impl Docker {
             Err(Refused::Failed(error)) => Err(error),
             Err(Refused::Name) => {
                 let listed: Vec<Listed> = self.all().await?.into_iter().map(listed).collect();
-                Ok(match choose(typed, &listed) {
-                    // It appeared just now; asking again finds it.
-                    Choice::One(_) | Choice::None => {
+                match choose(typed, &listed) {
+                    // It appeared just now, or the prefix is shorter than this runtime takes.
+                    Choice::One(one) => match self.inspect(&one.id).await {
+                        Ok(answer) => Ok(Heard::One(Box::new(self.found(typed, answer).await))),
+                        Err(Refused::Name) => Ok(Heard::Nobody(Vec::new())),
+                        Err(Refused::Failed(error)) => Err(error),
+                    },
+                    Choice::None => {
                         let names = listed.into_iter().flat_map(|one| one.names);
-                        Heard::Nobody(names.collect())
+                        Ok(Heard::Nobody(names.collect()))
                     }
-                    Choice::Several(several) => Heard::Several(
-                        several
-                            .iter()
-                            .map(|one| self.label(&one.id, &one.names))
-                            .collect(),
-                    ),
-                })
+                    Choice::Several(several) => {
+                        let labels = several.iter().map(|one| self.label(&one.id, &one.names));
+                        Ok(Heard::Several(labels.collect()))
+                    }
+                }
             }
         }
     }

@@ -112,7 +112,11 @@ pub enum RuntimeError {
         looked: Vec<PathBuf>,
     },
     /// A runtime that knows no such things.
-    #[error("{runtime} cannot tell of {what}: leave --runtime out, or name one of {}", able.join(", "))]
+    #[error("{runtime} cannot tell of {what}: leave --runtime out{}", if able.is_empty() {
+        String::new()
+    } else {
+        format!(", or name one of {}", able.join(", "))
+    })]
     Unable {
         /// Which.
         runtime: String,

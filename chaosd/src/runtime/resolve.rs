@@ -26,16 +26,20 @@ impl Hub {
             }
             Asked::Pod { namespace, name } => {
                 let (cris, silent) = self.cris(&picked, only, within).await?;
-                let mut near = Vec::new();
-                let mut trouble = silent;
+                let (mut near, mut answered, mut trouble) = (Vec::new(), false, silent);
                 for cri in cris {
                     match cri.pod(namespace, name).await {
                         Ok(Ok(member)) => return Ok(vec![member]),
-                        Ok(Err(nearest)) => near.extend(nearest),
-                        Err(error) if only.is_some() => return Err(error),
+                        Ok(Err(nearest)) => {
+                            answered = true;
+                            near.extend(nearest);
+                        }
                         Err(error @ RuntimeError::NotReady { .. }) => return Err(error),
                         Err(error) => trouble.push(error),
                     }
+                }
+                if !answered && trouble.len() == 1 {
+                    return Err(trouble.swap_remove(0));
                 }
                 Err(RuntimeError::NoPod {
                     name: format!("{namespace}/{name}"),
@@ -55,7 +59,7 @@ impl Hub {
                         Err(error) => trouble.push(error),
                     }
                 }
-                some(asked, found, trouble)
+                some(asked, found, &trouble)
             }
             Asked::Unit(name) => match picked {
                 Picked::All | Picked::Systemd => {
@@ -66,7 +70,7 @@ impl Hub {
             },
             Asked::Process { name, args } => match picked {
                 Picked::All => process::find(name, args.as_deref()),
-                _ => Err(unable(only, "a process", &["none"])),
+                _ => Err(unable(only, "a process", &[])),
             },
         }
     }
@@ -102,7 +106,7 @@ impl Hub {
             );
             names.extend(oci::names(&roots, kind));
         }
-        decide(name, found, several, &names, &trouble)
+        decide(name, found, several, &names, trouble)
     }
 
     async fn containers(
@@ -129,7 +133,7 @@ impl Hub {
         }
         // What ended meanwhile is no match any more.
         let members = found.into_iter().filter_map(|one| one.member.ok());
-        some(asked, members.collect(), trouble)
+        some(asked, members.collect(), &trouble)
     }
 
     /// Those that know containers, and why others do not say.
@@ -209,16 +213,13 @@ fn oci_of(picked: &Picked) -> (bool, Option<&'static str>) {
     }
 }
 
-fn some(asked: &Asked, found: Vec<Member>, mut trouble: Vec<RuntimeError>) -> Answer {
+fn some(asked: &Asked, found: Vec<Member>, trouble: &[RuntimeError]) -> Answer {
     if !found.is_empty() {
         return Ok(found);
     }
-    if trouble.len() == 1 {
-        return Err(trouble.remove(0));
-    }
     Err(RuntimeError::NoMatch {
         asked: asked.to_string(),
-        silent: words(&trouble),
+        silent: words(trouble),
     })
 }
 
@@ -237,7 +238,7 @@ fn decide(
     found: Vec<Found>,
     several: Vec<String>,
     names: &[String],
-    trouble: &[RuntimeError],
+    mut trouble: Vec<RuntimeError>,
 ) -> Answer {
     let by_name = found.iter().any(|one| one.named);
     let found: Vec<Found> = found
@@ -263,9 +264,13 @@ fn decide(
     if let Some(error) = not.into_iter().find_map(|one| one.member.err()) {
         return Err(error);
     }
+    // Nobody who answered knows any container.
+    if names.is_empty() && trouble.len() == 1 {
+        return Err(trouble.swap_remove(0));
+    }
     Err(RuntimeError::NoContainer {
         name: name.to_owned(),
         nearest: nearest(name, names.iter().map(String::as_str)),
-        silent: words(trouble),
+        silent: words(&trouble),
     })
 }

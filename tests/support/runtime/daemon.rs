@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use crate::wait_until;
 
 /// Starting one takes ten seconds on a processor that is computed, and several times that on a busy one.
-const STARTS: Duration = Duration::from_secs(180);
-const ENDS: Duration = Duration::from_secs(60);
+const STARTS: Duration = Duration::from_mins(3);
+const ENDS: Duration = Duration::from_mins(1);
 
 /// A process that listens at a socket. Dropped, it is told to end.
 #[derive(Debug)]

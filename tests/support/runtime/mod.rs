@@ -267,7 +267,8 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        for name in std::mem::take(&mut *self.known()) {
+        let names = std::mem::take(&mut *self.known());
+        for name in names {
             // A test may have ended it, or the daemon.
             if self.daemon.is_some() || !self.kind.has_daemon() {
                 self.remove(&name).ok();

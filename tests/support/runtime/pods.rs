@@ -22,7 +22,7 @@ use crate::{Mount, wait_until};
 /// Where Debian keeps CNI's plug-ins.
 const PLUGINS: &str = "/usr/lib/cni";
 /// How long its plug-ins take to be ready.
-const READY: std::time::Duration = std::time::Duration::from_secs(120);
+const READY: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// A pod to be.
 #[derive(Clone, Debug)]
@@ -82,8 +82,8 @@ impl PodSpec {
 pub struct Pods {
     runtime: tokio::runtime::Runtime,
     client: RuntimeServiceClient<Channel>,
-    /// By sandbox.
-    pods: Vec<(String, PodSpec)>,
+    /// What was made, by sandbox.
+    made: Vec<(String, PodSpec)>,
     daemon: Option<Daemon>,
     // Last: everything above has files there.
     place: Mount,
@@ -126,7 +126,7 @@ impl Pods {
         let pods = Self {
             runtime,
             client: RuntimeServiceClient::new(channel),
-            pods: Vec::new(),
+            made: Vec::new(),
             daemon: Some(daemon),
             place,
         };
@@ -153,7 +153,8 @@ impl Pods {
         use chaosd::runtime::{Places, RuntimeKind};
         Places {
             sockets: vec![(RuntimeKind::Cri, self.socket())],
-            oci_namespaced: vec![self.place.path().join("state/runc")],
+            // Where its shim has runc write, whatever its own directories are.
+            oci_namespaced: vec!["/run/containerd/runc".into()],
             ..Places::default()
         }
     }
@@ -168,13 +169,13 @@ impl Pods {
             .with_context(|| self.daemon.as_ref().map(Daemon::said).unwrap_or_default())?
             .into_inner()
             .pod_sandbox_id;
-        self.pods.push((sandbox.clone(), pod));
+        self.made.push((sandbox.clone(), pod));
         Ok(sandbox)
     }
 
     /// Starts a container that sleeps in a pod; returns its id.
     pub fn start_container(&mut self, sandbox: &str, name: &str, attempt: u32) -> Result<String> {
-        let pod = self.pods.iter().find(|(id, _)| id == sandbox);
+        let pod = self.made.iter().find(|(id, _)| id == sandbox);
         let (_, pod) = pod.context("no such pod")?;
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata {
@@ -242,7 +243,7 @@ impl Pods {
         };
         self.runtime
             .block_on(self.client.remove_pod_sandbox(request))?;
-        self.pods.retain(|(id, _)| id != sandbox);
+        self.made.retain(|(id, _)| id != sandbox);
         Ok(())
     }
 
@@ -255,7 +256,7 @@ impl Pods {
 impl Drop for Pods {
     fn drop(&mut self) {
         if self.daemon.is_some() {
-            for (sandbox, _) in std::mem::take(&mut self.pods) {
+            for (sandbox, _) in std::mem::take(&mut self.made) {
                 if let Err(error) = self.remove(&sandbox) {
                     eprintln!("pod {sandbox} is left over: {error:#}");
                 }

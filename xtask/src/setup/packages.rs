@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::is_root;
 use crate::step;
@@ -92,6 +92,56 @@ const DISKS: [Package; 4] = [
     },
 ];
 
+/// The container runtimes whose names the tests resolve, in guests of the laboratory. They are skipped,
+/// saying so, where one is not there.
+const RUNTIMES: [Package; 9] = [
+    Package {
+        program: "crun",
+        package: "crun",
+    },
+    Package {
+        program: "runc",
+        package: "runc",
+    },
+    Package {
+        program: "conmon",
+        package: "conmon",
+    },
+    Package {
+        program: "podman",
+        package: "podman",
+    },
+    // podman's networks, which it does without their names.
+    Package {
+        program: "/usr/lib/podman/netavark",
+        package: "netavark",
+    },
+    Package {
+        program: "containerd",
+        package: "containerd",
+    },
+    // The networks of pods.
+    Package {
+        program: "/usr/lib/cni/bridge",
+        package: "containernetworking-plugins",
+    },
+    Package {
+        program: "dockerd",
+        package: "docker.io",
+    },
+    // dockerd and netavark do not start without it.
+    Package {
+        program: "iptables",
+        package: "iptables",
+    },
+];
+
+/// A bus, for a systemd of the tests' own.
+const BUS: [Package; 1] = [Package {
+    program: "dbus-daemon",
+    package: "dbus-daemon",
+}];
+
 /// What `bench resources` measures by, and beside.
 const RESOURCES: [Package; 2] = [
     Package {
@@ -149,12 +199,55 @@ pub fn for_tests() -> Result<()> {
         ("DNS packages", "the tests of DNS faults need", &DNS[..]),
         ("disk packages", "the tests of disks need", &DISKS),
         ("load generators", "bench resources needs", &RESOURCES),
+        ("D-Bus", "the tests of units need", &BUS),
     ] {
         if let Err(error) = ensure(label, who, packages) {
             step::nothing_to_do(label, &format!("not all there: {error:#}"));
         }
     }
+    let without_services = NoServices::here();
+    let runtimes = without_services
+        .and_then(|_kept| ensure("container runtimes", "the tests of names need", &RUNTIMES));
+    if let Err(error) = runtimes {
+        step::nothing_to_do("container runtimes", &format!("not all there: {error:#}"));
+    }
     Ok(())
+}
+
+/// What every package asks before it starts its service (invoke-rc.d(8), deb-systemd-invoke(1p)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While it lives, no package that is installed starts its service: dockerd would change this machine's
+/// network, and is wanted in guests alone.
+struct NoServices {
+    /// It was we who forbade it.
+    ours: bool,
+}
+
+impl NoServices {
+    fn here() -> Result<Self> {
+        let ours = is_root() && !Path::new(POLICY).exists();
+        if ours {
+            use std::os::unix::fs::PermissionsExt as _;
+            // 101: the action is not allowed.
+            std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+                .and_then(|()| {
+                    std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))
+                })
+                .with_context(|| format!("failed to write {POLICY}"))?;
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
+            step::note(&format!("{POLICY} is left over: {error}"));
+        }
+    }
 }
 
 /// Brings what the laboratory of kernels runs.
@@ -167,6 +260,7 @@ pub fn for_laboratory() -> Result<()> {
 pub fn path_of(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // A user's PATH often lacks sbin, where these programs are.
+    // A whole path is where it is.
     std::env::split_paths(&path)
         .chain(ELSEWHERE.map(PathBuf::from))
         .map(|dir| dir.join(program))

@@ -111,7 +111,11 @@ impl Cri {
         let mut message = status.message().to_owned();
         let mut cause = std::error::Error::source(status);
         while let Some(error) = cause {
-            message = format!("{message}: {error}");
+            // Each says what the one below it does.
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
             cause = error.source();
         }
         RuntimeError::Ask {
