@@ -67,6 +67,25 @@ impl Target {
         }
     }
 
+    /// One of v1's freezer alone, below the root of its hierarchy; none where there is no such.
+    pub fn in_v1_s_freezer(name: &str) -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let root = mount::v1(&mounts, Controller::Freezer.v1())?;
+        let unified = Scratch::new(name);
+        let counterpart = Scratch(root.join(unified.name()));
+        fs::create_dir(&counterpart.0).unwrap();
+        Some(Self {
+            cgroup: resolve(unified.name()).unwrap(),
+            files: counterpart.0.clone(),
+            version: Version::V1,
+            children: Vec::new(),
+            below: Vec::new(),
+            _directories: vec![counterpart, unified],
+            _turn: turn,
+        })
+    }
+
     /// Makes a cgroup below, in both hierarchies.
     pub fn make_below(&mut self, name: &str) -> PathBuf {
         let mut directories = vec![self.cgroup.path.join(name)];
