@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use support::{Daemon, Instance, Options, Run, is_emulated, wait_until};
 
 use crate::burners::{burners, lives};
-use crate::disk_fill::Mounted;
-use crate::limits::{LONG, place, refused};
+use crate::limits::{self, LONG, Place, place, refused};
+use crate::mounted::Mounted;
 
 /// A file system on a disk, or the end of a test that cannot have one.
 macro_rules! disk {
@@ -42,6 +42,11 @@ fn account(pid: u32) -> Result<[f64; 2]> {
 #[test]
 fn a_disk_is_read_and_written_at_the_rates_that_were_asked_for() -> Result<()> {
     let (place, disk) = (place!(), disk!());
+    is_busy(&place, &disk)
+}
+
+/// As busy as was asked, past the page cache and through it.
+pub fn is_busy(place: &Place, disk: &Mounted) -> Result<()> {
     let free = disk.free()?;
     let daemon = Daemon::start(&Options::default())?;
     for cache in ["", " --direct false"] {
@@ -49,7 +54,7 @@ fn a_disk_is_read_and_written_at_the_rates_that_were_asked_for() -> Result<()> {
             "--read 4MB/s --write 2MB/s --block 16KiB --cgroup {}{cache}",
             place.path()
         );
-        let run = start(&daemon, &disk, &flags)?;
+        let run = start(&daemon, disk, &flags)?;
         let pids = burners(&daemon);
         ensure!(pids.len() == 2, "{pids:?}");
         for pid in &pids {
@@ -85,6 +90,34 @@ fn a_disk_is_read_and_written_at_the_rates_that_were_asked_for() -> Result<()> {
         let back = || disk.free().is_ok_and(|now| now + 1_000_000 > free);
         ensure!(wait_until(LONG, back), "{} of {free}", disk.free()?);
     }
+    Ok(())
+}
+
+#[test]
+fn nobody_is_late_while_a_burner_comes_up_on_a_slow_disk() -> Result<()> {
+    let (mut place, home, disk) = (place!(), place!(), disk!());
+    place.run("exec sleep 300")?;
+    let before = place.files()?;
+    let daemon = Daemon::start(&Options::default())?;
+    home.take(daemon.pid().as_raw().unsigned_abs())?;
+    let bystander = limits::start(&daemon, &place, "cpu-quota --limit 10%")?;
+    let limited = place.files()?;
+    ensure!(limited != before);
+    // What it reads it writes first, 16 MiB, in the cgroup where it is born.
+    let other = Daemon::start(&Options::default())?;
+    let path = disk.path().display().to_string();
+    let slow = format!("disk --path {path} --write-bps 5MB/s");
+    let slow = limits::start(&other, &home, &slow)?;
+    let since = Instant::now();
+    let run = start(&daemon, &disk, "--read 1MB/s")?;
+    let took = since.elapsed();
+    ensure!(took > Duration::from_secs(2), "it was up after {took:?}");
+    // After a second a watchdog would have taken the daemon for late, and put the quota back.
+    let told = bystander.report()?;
+    ensure!(told.word("/phase") == "armed", "{told:?}");
+    ensure!(place.files()? == limited, "{:?}", place.files()?);
+    drop((run.revert()?, bystander.revert()?, slow.revert()?));
+    ensure!(place.files()? == before, "{:?}", place.files()?);
     Ok(())
 }
 

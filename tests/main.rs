@@ -3,6 +3,7 @@
 mod file_scene;
 mod held;
 mod laboratory;
+mod mounted;
 mod scene;
 
 mod bandwidth;
@@ -19,6 +20,7 @@ mod disk_error;
 mod disk_fill;
 mod disk_latency;
 mod disk_latency_crash;
+mod disks;
 mod dns;
 mod dns_malformed;
 mod dns_names;

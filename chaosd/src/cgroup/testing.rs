@@ -119,6 +119,14 @@ impl Target {
         self.children.last_mut().unwrap()
     }
 
+    /// Starts one that sleeps, in a cgroup that was made below.
+    pub fn sleep_below(&mut self, directory: &Path) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = child.id();
+        self.children.push(child);
+        fs::write(directory.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+
     /// Starts a shell that burns CPU time.
     pub fn spin(&mut self) -> u32 {
         self.start("sh", &["-c", "while :; do :; done"]).id()

@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, Entrances},
+    burners::{Burners, Ordered},
 };
 
 impl ResourceFault for DiskBurn {
@@ -68,11 +68,10 @@ impl ResourceFault for DiskBurn {
             )));
         }
         Ok(Arc::new(Streams {
-            work,
+            burners: Ordered::new(work, scope),
             block: u64::from(self.block_bytes()),
             direct: self.direct,
             directory,
-            into: Entrances::of(scope),
         }))
     }
 }
@@ -101,11 +100,10 @@ impl DiskBurn {
 
 #[derive(Debug)]
 struct Streams {
-    work: Vec<Work>,
+    burners: Ordered,
     block: u64,
     direct: bool,
     directory: PathBuf,
-    into: Entrances,
 }
 
 impl Bound for Streams {
@@ -115,7 +113,7 @@ impl Bound for Streams {
             SPAN >> 20,
             self.directory.display(),
             if self.direct { ", by O_DIRECT" } else { "" },
-            self.into
+            self.burners.entrances()
         )
     }
 
@@ -124,12 +122,16 @@ impl Bound for Streams {
             .into()
     }
 
+    fn prepare(&self) -> Result<(), ActError> {
+        self.burners.prepare()
+    }
+
     fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
-        let burners = Burners::start(&self.work, &self.into)?;
+        let burners = self.burners.take()?;
         let accounts = burners.pids().into_iter().map(Account::of).collect();
         Ok(Box::new(Busy {
             burners,
-            writes: self.work.iter().map(is_write).collect(),
+            writes: self.burners.work().iter().map(is_write).collect(),
             accounts,
             block: self.block,
             since: None,

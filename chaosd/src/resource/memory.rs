@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, Entrances},
+    burners::{Burners, Ordered},
 };
 
 /// What stays free of a limit, in percent.
@@ -64,15 +64,15 @@ impl ResourceFault for Memory {
             guards.extend(limits.into_iter().map(|limit| limit.guard));
             guards.push(Guard::Host { keep_percent: KEEP });
         }
+        let work = Work::Memory {
+            bytes,
+            lock: !self.swap,
+            guards,
+        };
         Ok(Arc::new(Hoard {
-            work: Work::Memory {
-                bytes,
-                lock: !self.swap,
-                guards,
-            },
+            burners: Ordered::new(vec![work], scope),
             bytes,
             oom: self.oom,
-            into: Entrances::of(scope),
         }))
     }
 }
@@ -149,10 +149,9 @@ impl Meminfo {
 
 #[derive(Debug)]
 struct Hoard {
-    work: Work,
+    burners: Ordered,
     bytes: u64,
     oom: bool,
-    into: Entrances,
 }
 
 impl Bound for Hoard {
@@ -160,7 +159,7 @@ impl Bound for Hoard {
         format!(
             "a process that holds {}, in {}",
             Size::new(self.bytes).unwrap_or(Size::MOST),
-            self.into
+            self.burners.entrances()
         )
     }
 
@@ -176,9 +175,13 @@ impl Bound for Hoard {
         }
     }
 
+    fn prepare(&self) -> Result<(), ActError> {
+        self.burners.prepare()
+    }
+
     fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
         Ok(Box::new(Holding {
-            burners: Burners::start(std::slice::from_ref(&self.work), &self.into)?,
+            burners: self.burners.take()?,
             most: 0,
         }))
     }

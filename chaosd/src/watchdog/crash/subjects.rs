@@ -152,9 +152,9 @@ impl Limited {
             let text = text.replace("DISK", number.as_deref().unwrap_or_default());
             fs::write(files.join(file), text).unwrap();
         }
-        let sleeper = target.start("sleep", &["600"]).id().to_string();
-        if target.version == Version::V2 {
-            fs::write(limited.join("cgroup.procs"), sleeper).unwrap();
+        match target.version {
+            Version::V1 => drop(target.start("sleep", &["600"]).id()),
+            Version::V2 => target.sleep_below(&limited),
         }
         let fault = format!(
             "version: 1\ntarget: {{cgroup: {}}}\nfaults: [{{{}}}]\n",
