@@ -66,11 +66,16 @@ impl Place {
         &self.cgroup
     }
 
-    /// Moves a process in, with all its threads.
-    pub fn take(&self, pid: u32) -> Result<()> {
+    /// Where it is in each hierarchy.
+    pub fn directories(&self) -> Result<Vec<PathBuf>> {
         let name = self.cgroup.path().trim_start_matches('/');
         let unified = unified()?.map(|tree| tree.join(name));
-        for directory in self.twins.iter().chain(unified.as_ref()) {
+        Ok(self.twins.iter().cloned().chain(unified).collect())
+    }
+
+    /// Moves a process in, with all its threads.
+    pub fn take(&self, pid: u32) -> Result<()> {
+        for directory in self.directories()? {
             std::fs::write(directory.join("cgroup.procs"), pid.to_string())?;
         }
         Ok(())
@@ -119,11 +124,8 @@ impl Place {
 
     /// What all files say that a limit could change, of it and of those above it.
     pub fn files(&self) -> Result<BTreeMap<PathBuf, String>> {
-        let name = self.cgroup.path().trim_start_matches('/');
-        let mut directories = self.twins.clone();
-        if let Some(tree) = unified()? {
-            directories.extend([tree.join(name), tree]);
-        }
+        let mut directories = self.directories()?;
+        directories.extend(unified()?);
         let paths = directories
             .iter()
             .flat_map(|directory| FILES.map(|file| directory.join(file)));
@@ -152,7 +154,7 @@ fn v1() -> Result<Vec<PathBuf>> {
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     let of = |line: &str| -> Option<PathBuf> {
         let words: Vec<&str> = line.split(' ').collect();
-        let wanted = ["cpu", "blkio", "freezer", "pids"];
+        let wanted = ["cpu", "blkio", "freezer", "memory", "pids"];
         let has = words.get(3)?.split(',').any(|word| wanted.contains(&word));
         (*words.get(2)? == "cgroup" && has).then(|| words[1].into())
     };

@@ -38,6 +38,7 @@ mod interfaces;
 mod limits;
 mod loopback;
 mod matching;
+mod memory;
 mod netem;
 mod partition;
 mod pids;

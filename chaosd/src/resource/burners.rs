@@ -12,6 +12,7 @@ use crate::{
     burn::{Burner, Progress, Work},
     cgroup::{self, Controller, Version},
     plan::{Cgroup, Scope},
+    sys::process::wait_readable,
     undo::RevertReport,
 };
 
@@ -140,6 +141,12 @@ impl Burners {
                 })?;
         }
         Ok(None)
+    }
+
+    /// True when one has died that nobody ended.
+    pub fn has_died(&self) -> bool {
+        let died = |burner: &Burner| wait_readable(burner.pidfd(), Duration::ZERO);
+        self.0.iter().any(died)
     }
 
     /// What each has done.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
 
 use crate::{
     burn::{SPAN, Work},
@@ -68,6 +68,9 @@ impl ResourceFault for DiskBurn {
             )));
         }
         Ok(Arc::new(Streams {
+            flushes_more: found.filesystem_type() == BTRFS_SUPER_MAGIC
+                && !self.direct
+                && self.write.is_some(),
             burners: Ordered::new(work, scope),
             block: u64::from(self.block_bytes()),
             direct: self.direct,
@@ -104,6 +107,8 @@ struct Streams {
     block: u64,
     direct: bool,
     directory: PathBuf,
+    /// Each flush writes more than what was asked for.
+    flushes_more: bool,
 }
 
 impl Bound for Streams {
@@ -120,6 +125,12 @@ impl Bound for Streams {
     fn undo(&self) -> String {
         "the processes are killed; they die with chaosd by themselves, and their files with them"
             .into()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let more = "writes more than was asked for, and reports that: with each flush btrfs writes what it knows of the file beside its blocks (direct: true does not flush)";
+        let more = self.flushes_more.then(|| more.to_owned());
+        more.into_iter().collect()
     }
 
     fn prepare(&self) -> Result<(), ActError> {
