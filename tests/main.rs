@@ -61,4 +61,5 @@ mod leftovers;
 mod refusals;
 mod shutdown;
 mod stopped;
+mod systemd;
 mod two_at_once;

@@ -112,6 +112,11 @@ impl Mounted {
         Ok(stat.blocks_available() * stat.fragment_size())
     }
 
+    /// All that was done is on the disk (`syncfs(2)`).
+    pub fn sync(&self) -> Result<()> {
+        Ok(nix::unistd::syncfs(std::fs::File::open(&self.directory)?)?)
+    }
+
     /// Their names.
     pub fn files(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.directory)?;
