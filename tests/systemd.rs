@@ -51,6 +51,8 @@ impl Drop for Scratch {
 const BOOT: &str = r#"
 set -e
 mount -t tmpfs run /run
+# The kernel takes no second one on top of the first.
+umount -l /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /run/systemd/system
 cp "$0"/*.service "$0"/*.target /run/systemd/system/

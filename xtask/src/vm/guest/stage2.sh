@@ -38,7 +38,10 @@ for unit in systemd-remount-fs systemd-firstboot systemd-udev-trigger systemd-ud
     systemd-tmpfiles-setup systemd-tmpfiles-setup-dev systemd-tmpfiles-clean; do
     ln -s /dev/null "$units/$unit.service"
 done
+ln -s /dev/null "$units/systemd-tmpfiles-clean.timer"
 : >/etc/fstab
+# By this file of the root that is shared systemd would take itself to be in a container.
+rm -f /.dockerenv
 cat >"$units/laboratory.service" <<'UNIT'
 [Unit]
 Description=The command of the laboratory
