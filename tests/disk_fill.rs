@@ -25,7 +25,9 @@ pub fn fills(place: &Mounted) -> Result<()> {
     let daemon = Daemon::start(&Options::default())?;
     place.write()?;
     let run = start(&daemon, place, "--leave 1MB")?;
-    let full = wait_until(LONG, || place.free().is_ok_and(|free| free <= 1_000_000));
+    // btrfs tells of what was taken, and of what was given back, with its next transaction.
+    let free_now = || place.sync().and_then(|()| place.free());
+    let full = wait_until(LONG, || free_now().is_ok_and(|free| free <= 1_000_000));
     ensure!(full, "{} of {free} are free", place.free()?);
     // What has no name cannot be left behind, by a loss of power either.
     ensure!(place.files()?.is_empty(), "{:?}", place.files()?);
@@ -33,9 +35,9 @@ pub fn fills(place: &Mounted) -> Result<()> {
     ensure!(error == Some(libc::ENOSPC), "{error:?}");
     let told = run.revert()?;
     ensure!(told.word("/faults/0/verdict") == "effective", "{told:?}");
-    // btrfs counts what was given back as free with its next transaction, and before that when it is short.
-    place.sync()?;
-    let back = || place.free().is_ok_and(|now| now + 1_000_000 > free);
+    // It keeps more for what it knows of files as that grows.
+    let missing = free / 50;
+    let back = || free_now().is_ok_and(|now| now + missing > free);
     ensure!(wait_until(LONG, back), "{} of {free}", place.free()?);
     ensure!(place.files()?.is_empty(), "{:?}", place.files()?);
     place.write()?;
