@@ -120,6 +120,25 @@ fn burners_die_with_the_daemon_and_rest_when_it_stands_still() -> Result<()> {
 }
 
 #[test]
+fn burners_of_a_run_that_is_refused_are_gone() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let held = start(&daemon, &place, "cpu-quota --limit 50%")?;
+    let text = format!(
+        "version: 1\ntarget: {{cgroup: {}}}\nfaults: [{{cpu: 10%}}, {{cpu-quota: 20%}}]\n",
+        place.path()
+    );
+    let file = daemon.file("twice.yaml", &text)?.display().to_string();
+    let refused = daemon.cli(["run", &file, "--detach"])?;
+    ensure!(refused.status == Some(3), "{refused:?}");
+    ensure!(refused.stderr.contains(held.id()), "{refused:?}");
+    let gone = wait_until(LONG, || burners(&daemon).is_empty());
+    ensure!(gone, "{:?}", burners(&daemon));
+    drop(held.revert()?);
+    Ok(())
+}
+
+#[test]
 fn a_load_that_cannot_be_is_refused_with_what_to_type_instead() -> Result<()> {
     let instance = Instance::new()?;
     for (fault, said) in [

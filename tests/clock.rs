@@ -22,13 +22,13 @@ const SAME: f64 = 0.001;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The clock, which one test at a time may set; dropped, it is right again.
-struct Clock {
+pub struct Clock {
     right: f64,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Clock {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         support::is_laboratory().then(|| Self {
             right: apart(),
@@ -36,12 +36,17 @@ impl Clock {
         })
     }
 
+    /// The right time less that since the boot, in seconds.
+    pub fn right(&self) -> f64 {
+        self.right
+    }
+
     /// How many seconds it is ahead of the right time.
-    fn ahead(&self) -> f64 {
+    pub fn ahead(&self) -> f64 {
         apart() - self.right
     }
 
-    fn is(&self, ahead: f64) -> bool {
+    pub fn is(&self, ahead: f64) -> bool {
         (self.ahead() - ahead).abs() < SAME
     }
 }
@@ -55,7 +60,7 @@ impl Drop for Clock {
     }
 }
 
-fn seconds(clock: ClockId) -> f64 {
+pub fn seconds(clock: ClockId) -> f64 {
     clock_gettime(clock).map_or(0.0, |time| Duration::from(time).as_secs_f64())
 }
 
@@ -83,14 +88,16 @@ fn set(apart: f64) -> Result<()> {
 /// Ends a test on a machine whose clock is not its own.
 macro_rules! clock {
     () => {
-        match Clock::new() {
+        match $crate::clock::Clock::new() {
             Some(clock) => clock,
             None => support::skip!(Ok(()), "the clock of this machine is everybody's"),
         }
     };
 }
 
-fn start<'a>(daemon: &'a Daemon, flags: &str) -> Result<Run<'a>> {
+pub(crate) use clock;
+
+pub fn start<'a>(daemon: &'a Daemon, flags: &str) -> Result<Run<'a>> {
     let words = ["inject", "clock", "--host"];
     Run::start(daemon, words.into_iter().chain(flags.split_whitespace()))
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Cgroup, Daemon, Instance, Mount, Opener, Options, Run, is_emulated, wait_until};
 
 use crate::limits::{LONG, Loop, refused};
+use crate::mounted::Mounted;
 
 const MS: Duration = Duration::from_millis(1);
 pub const ASKED: Duration = Duration::from_millis(200);
@@ -235,6 +236,61 @@ fn a_file_is_the_same_one_by_whichever_mount_and_disk_it_is_reached() -> Result<
     drop(run.revert()?);
     let (slow, free) = (slow?, free?);
     ensure!(waited(slow) && at_once(free), "{slow:?}, {free:?}");
+    Ok(())
+}
+
+#[test]
+fn through_an_overlay_who_is_meant_waits_where_the_plan_says() -> Result<()> {
+    let below = Mounted::tmpfs()?;
+    let layers = ["lower", "upper", "work"].map(|name| below.path().join(name));
+    for layer in &layers {
+        std::fs::create_dir(layer)?;
+    }
+    std::fs::write(layers[0].join("low"), "x\n")?;
+    let [lower, upper, work] = layers.each_ref().map(|layer| layer.display().to_string());
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    let merged = match Mounted::overlay(&options) {
+        Ok(merged) => merged,
+        Err(error) => support::skip!(Ok(()), "no overlay: {error:#}"),
+    };
+    std::fs::write(merged.path().join("up"), "x\n")?;
+    let daemon = Daemon::start(&Options::default())?;
+    let mut target = Opener::start(None)?;
+    let pid = target.pid().to_string();
+    // Through the overlay and in the layer, of the upper and of the lower.
+    let files = [
+        merged.path().join("up"),
+        layers[1].join("up"),
+        merged.path().join("low"),
+        layers[0].join("low"),
+    ];
+    for (path, said, late) in [
+        (
+            merged.path(),
+            "not who opens them in its layers",
+            [true, false, true, false],
+        ),
+        (
+            &layers[1],
+            "through an overlay: ",
+            [true, true, false, false],
+        ),
+        (
+            &layers[0],
+            "through an overlay: ",
+            [false, false, true, true],
+        ),
+    ] {
+        let run = start(&daemon, path, "--open 200ms", &["--pid", &pid])?;
+        let told = run.report()?.0["notes"].to_string();
+        ensure!(told.contains(said), "{told}");
+        for (file, late) in files.iter().zip(late) {
+            let time = target.open(file)?;
+            let right = if late { waited(time) } else { at_once(time) };
+            ensure!(right, "{} of {}: {time:?}", file.display(), path.display());
+        }
+        drop(run.revert()?);
+    }
     Ok(())
 }
 

@@ -61,6 +61,37 @@ impl Place {
         self.cgroup.command(program)
     }
 
+    /// The unified one.
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// Where it is in each hierarchy.
+    pub fn directories(&self) -> Result<Vec<PathBuf>> {
+        let name = self.cgroup.path().trim_start_matches('/');
+        let unified = unified()?.map(|tree| tree.join(name));
+        Ok(self.twins.iter().cloned().chain(unified).collect())
+    }
+
+    /// Moves a process in, with all its threads.
+    pub fn take(&self, pid: u32) -> Result<()> {
+        for directory in self.directories()? {
+            std::fs::write(directory.join("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Runs a shell command in it to its end; what it printed.
+    pub fn output(&self, script: &str) -> Result<Output> {
+        let output = self.shell(script).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Output {
+            status: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        })
+    }
+
     /// A shell in it, whose process it becomes; returns when it is there.
     pub fn run(&mut self, script: &str) -> Result<u32> {
         let pid = self.spawn(script)?;
@@ -75,24 +106,26 @@ impl Place {
     }
 
     fn spawn(&mut self, script: &str) -> Result<u32> {
-        let joins = self.twins.iter().fold(String::new(), |text, twin| {
-            format!("{text}echo $$ > {}/cgroup.procs && ", twin.display())
-        });
-        let mut command = self.cgroup.command("sh");
-        command.args(["-c", &format!("{joins}{script}")]);
-        let child = command.stdin(Stdio::null()).spawn()?;
+        let child = self.shell(script).spawn()?;
         let pid = child.id();
         self.members.push(child);
         Ok(pid)
     }
 
+    fn shell(&self, script: &str) -> Command {
+        let joins = self.twins.iter().fold(String::new(), |text, twin| {
+            format!("{text}echo $$ > {}/cgroup.procs && ", twin.display())
+        });
+        let mut command = self.cgroup.command("sh");
+        command.args(["-c", &format!("{joins}{script}")]);
+        command.stdin(Stdio::null());
+        command
+    }
+
     /// What all files say that a limit could change, of it and of those above it.
     pub fn files(&self) -> Result<BTreeMap<PathBuf, String>> {
-        let name = self.cgroup.path().trim_start_matches('/');
-        let mut directories = self.twins.clone();
-        if let Some(tree) = unified()? {
-            directories.extend([tree.join(name), tree]);
-        }
+        let mut directories = self.directories()?;
+        directories.extend(unified()?);
         let paths = directories
             .iter()
             .flat_map(|directory| FILES.map(|file| directory.join(file)));
@@ -121,7 +154,7 @@ fn v1() -> Result<Vec<PathBuf>> {
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     let of = |line: &str| -> Option<PathBuf> {
         let words: Vec<&str> = line.split(' ').collect();
-        let wanted = ["cpu", "blkio", "freezer", "pids"];
+        let wanted = ["cpu", "blkio", "freezer", "memory", "pids"];
         let has = words.get(3)?.split(',').any(|word| wanted.contains(&word));
         (*words.get(2)? == "cgroup" && has).then(|| words[1].into())
     };
@@ -261,9 +294,14 @@ impl Loop {
     }
 
     pub fn new(name: &str) -> Result<Self> {
+        Self::sized(name, 64)
+    }
+
+    /// Of so many MiB.
+    pub fn sized(name: &str, mib: u64) -> Result<Self> {
         let name = format!("chaosd-test-{}-{name}", std::process::id());
         let file = std::env::temp_dir().join(name);
-        std::fs::File::create(&file)?.set_len(64 << 20)?;
+        std::fs::File::create(&file)?.set_len(mib << 20)?;
         let path = file.display().to_string();
         // Where it is built in there is no module, and without it losetup says what is missing.
         support::run("modprobe", &["loop"]).ok();

@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Daemon, Options, Run, wait_until};
 
 use crate::burners::{burners, resident};
-use crate::disk_fill::Mounted;
 use crate::file_scene::{counted, unable};
 use crate::limits::{LONG, Loop, place, share, ticks, write};
+use crate::mounted::Mounted;
 use crate::process::sleepers;
 
 /// These profiles, and what they cannot do without.

@@ -22,12 +22,12 @@ const ALLOWED: &str = "/etc/chaosd/allow-shutdown";
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A host that may be shut down, until this is dropped.
-struct Allowed {
+pub struct Allowed {
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Allowed {
-    fn new() -> Result<Option<Self>> {
+    pub fn new() -> Result<Option<Self>> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         if !support::is_laboratory() {
             return Ok(None);
@@ -48,12 +48,14 @@ impl Drop for Allowed {
 /// Ends a test on a machine that must go on.
 macro_rules! allowed {
     () => {
-        match Allowed::new()? {
+        match $crate::shutdown::Allowed::new()? {
             Some(allowed) => allowed,
             None => support::skip!(Ok(()), "this machine must go on"),
         }
     };
 }
+
+pub(crate) use allowed;
 
 #[test]
 fn what_is_stopped_ends_after_its_notice_and_in_the_way_it_was_to() -> Result<()> {

@@ -148,6 +148,11 @@ impl Txn {
         Ok(made)
     }
 
+    /// The machine that it changes. None: the transaction is over.
+    pub(crate) fn system(&self) -> Option<Arc<dyn System>> {
+        Some(Arc::clone(&self.changes.as_ref()?.system))
+    }
+
     /// Everything stands from here, until [`Applied::revert`].
     pub fn commit(mut self) -> Result<Applied, TxnError> {
         let mut changes = self.changes.take().ok_or(TxnError::Over)?;

@@ -5,7 +5,7 @@ use std::{
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -16,16 +16,14 @@ use nix::{
 
 use super::{BurnError, Progress, VERB, Work, clock::now_ns, demand::Order, page::Page};
 use crate::{
-    child::{Handle, Heard},
+    child::{Handle, Heard, on_a_thread_that_lasts},
     sys::process::renice,
 };
 
 /// How long it may take to start, on a machine that is busy.
 pub(super) const READY_TIME: Duration = Duration::from_secs(10);
-/// A burner. Dropped, it is killed.
-///
-/// It dies with the *thread* that started it (`PR_SET_PDEATHSIG`, prctl(2)), so that should be one
-/// which lives as long as what the burner is for.
+
+/// A burner. Dropped, it is killed. It dies with this process.
 #[derive(Debug)]
 #[must_use = "a burner that is dropped is killed"]
 pub struct Burner {
@@ -35,15 +33,29 @@ pub struct Burner {
 }
 
 impl Burner {
-    /// Starts a burner, and moves it into cgroups: `into` are their `cgroup.procs` files, of either
-    /// version. It burns nothing until [`Burner::vouch`] says that something is wanted.
-    pub fn start(work: &Work, into: &[PathBuf]) -> Result<Self, BurnError> {
+    /// Starts a burner for each piece of work, side by side, and moves them into cgroups: `into` are
+    /// their `cgroup.procs` files, of either version. They burn nothing until [`Burner::vouch`] says that
+    /// something is wanted.
+    ///
+    /// Waits until they are ready, which takes milliseconds, and up to 10 s on a machine or a disk
+    /// that is busy.
+    pub fn start_all(work: &[Work], into: &[PathBuf]) -> Result<Vec<Self>, BurnError> {
         // The very binary that runs, even if its file has been replaced.
-        Self::start_by(Path::new("/proc/self/exe"), work, into)
+        let program = Path::new("/proc/self/exe");
+        let since = Instant::now();
+        let begun: Result<Vec<_>, _> = work
+            .iter()
+            .map(|work| Self::begin(Handle::command(program), work))
+            .collect();
+        let burners = begun?;
+        for (burner, work) in burners.iter().zip(work) {
+            burner.settle(work, into, since)?;
+        }
+        Ok(burners)
     }
 
-    /// As [`Burner::start`], by another binary, of which the first argument [`VERB`] leads to
-    /// [`super::main`].
+    /// Starts one, as [`Burner::start_all`] does, by another binary, of which the first argument [`VERB`]
+    /// leads to [`super::main`].
     pub fn start_by(program: &Path, work: &Work, into: &[PathBuf]) -> Result<Self, BurnError> {
         Self::start_as(Handle::command(program), work, into)
     }
@@ -53,25 +65,33 @@ impl Burner {
         work: &Work,
         into: &[PathBuf],
     ) -> Result<Self, BurnError> {
-        work.check()?;
-        let start = BurnError::Start;
-        let (page, page_fd) = Page::create().map_err(start)?;
-        let burner = Self {
-            child: Handle::start(command, VERB, work, page_fd).map_err(start)?,
-            page,
-            last: Progress::default(),
-        };
-        burner.await_ready()?;
-        burner.place(work, into)?;
+        let since = Instant::now();
+        let burner = Self::begin(command, work)?;
+        burner.settle(work, into, since)?;
         Ok(burner)
     }
 
-    fn await_ready(&self) -> Result<(), BurnError> {
-        if !self.child.speaks_within(READY_TIME) {
+    fn begin(command: Command, work: &Work) -> Result<Self, BurnError> {
+        work.check()?;
+        let start = BurnError::Start;
+        let (page, page_fd) = Page::create().map_err(start)?;
+        let work = work.clone();
+        let child = on_a_thread_that_lasts(move || Handle::start(command, VERB, &work, page_fd));
+        Ok(Self {
+            child: child.map_err(start)?,
+            page,
+            last: Progress::default(),
+        })
+    }
+
+    /// Waits until it is ready, and puts it where it belongs.
+    fn settle(&self, work: &Work, into: &[PathBuf], since: Instant) -> Result<(), BurnError> {
+        let left = READY_TIME.saturating_sub(since.elapsed());
+        if !self.child.speaks_within(left) {
             return Err(BurnError::NotReady);
         }
         match self.child.hear() {
-            Heard::Ready => Ok(()),
+            Heard::Ready => self.place(work, into),
             Heard::Unable(what) => Err(BurnError::Unable(what)),
             Heard::Nothing | Heard::Gone => Err(BurnError::Gone),
         }
@@ -146,6 +166,11 @@ impl Burner {
             self.last = progress;
         }
         self.last
+    }
+
+    /// Kills it, and does not wait for that: dropping it does.
+    pub fn kill(&self) {
+        self.child.kill();
     }
 
     /// Its process id.

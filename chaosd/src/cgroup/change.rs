@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::file::{read_control, write_control};
+use super::file::read_control;
 use crate::{
     txn::{Cause, Txn, TxnError},
-    undo::{Control, Part, Undo},
+    undo::{Control, Part, System, Undo},
 };
 
 /// How long tasks may take to freeze. One in an uninterruptible sleep freezes when that ends.
@@ -57,15 +57,17 @@ impl Change {
         (self.control.path(), self.control.ours())
     }
 
-    fn make(&self) -> Result<(), Cause> {
+    fn make(&self, system: &dyn System) -> Result<(), Cause> {
         let Control {
             cgroup, id, file, ..
         } = &self.control;
         let text = self.control.ours();
-        write_control(cgroup, *id, file, &text).map_err(|source| {
-            let path = self.control.path();
-            ChangeError::Write { path, text, source }.into()
-        })
+        system
+            .write_control(cgroup, *id, file, &text)
+            .map_err(|source| {
+                let path = self.control.path();
+                ChangeError::Write { path, text, source }.into()
+            })
     }
 
     fn verify(&self) -> Result<(), Cause> {
@@ -141,7 +143,8 @@ enum ChangeError {
 /// Makes one change as a step of a transaction: recorded, written, verified.
 pub fn apply(txn: &mut Txn, change: &Change) -> Result<(), TxnError> {
     let undo = Undo::Control(change.control.clone());
-    txn.step(undo, || change.make(), |()| change.verify())
+    let system = txn.system().ok_or(TxnError::Over)?;
+    txn.step(undo, || change.make(&*system), |()| change.verify())
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ fn resolve_in(tree: &Path, typed: &Path) -> Result<Cgroup, CgroupError> {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]

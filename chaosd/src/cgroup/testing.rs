@@ -67,6 +67,25 @@ impl Target {
         }
     }
 
+    /// One of v1's freezer alone, below the root of its hierarchy; none where there is no such.
+    pub fn in_v1_s_freezer(name: &str) -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let root = mount::v1(&mounts, Controller::Freezer.v1())?;
+        let unified = Scratch::new(name);
+        let counterpart = Scratch(root.join(unified.name()));
+        fs::create_dir(&counterpart.0).unwrap();
+        Some(Self {
+            cgroup: resolve(unified.name()).unwrap(),
+            files: counterpart.0.clone(),
+            version: Version::V1,
+            children: Vec::new(),
+            below: Vec::new(),
+            _directories: vec![counterpart, unified],
+            _turn: turn,
+        })
+    }
+
     /// Makes a cgroup below, in both hierarchies.
     pub fn make_below(&mut self, name: &str) -> PathBuf {
         let mut directories = vec![self.cgroup.path.join(name)];
@@ -98,6 +117,14 @@ impl Target {
         self.children.push(child);
         self.take(pid);
         self.children.last_mut().unwrap()
+    }
+
+    /// Starts one that sleeps, in a cgroup that was made below.
+    pub fn sleep_below(&mut self, directory: &Path) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = child.id();
+        self.children.push(child);
+        fs::write(directory.join("cgroup.procs"), pid.to_string()).unwrap();
     }
 
     /// Starts a shell that burns CPU time.

@@ -24,8 +24,9 @@ use serde::Serialize;
 use super::{READY, UNABLE, WAKE};
 use crate::sys::process::{inherit, pidfd_open, pidfd_send_signal, wait_readable};
 
-/// How long we wait for its death: giving back memory takes the kernel a second for some 20 GiB.
-const DEATH_TIME: Duration = Duration::from_secs(1);
+/// How long we wait for its death, in which nobody else is looked after: giving back memory takes the
+/// kernel a second for some 20 GiB.
+const DEATH_TIME: Duration = Duration::from_millis(500);
 
 /// A child. Dropped, it is killed.
 ///
@@ -146,6 +147,11 @@ impl Handle {
         }
     }
 
+    /// Kills it, and does not wait for that: dropping it does.
+    pub fn kill(&self) {
+        let _gone_by_itself = pidfd_send_signal(self.pidfd.as_fd(), Signal::SIGKILL);
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -159,7 +165,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let _gone_by_itself = pidfd_send_signal(self.pidfd.as_fd(), Signal::SIGKILL);
+        self.kill();
         let dead = wait_readable(self.pidfd.as_fd(), DEATH_TIME);
         let Some(mut child) = self.child.take() else {
             return;

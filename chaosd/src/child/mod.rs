@@ -7,9 +7,11 @@
 
 mod handle;
 mod line;
+mod starter;
 
 pub use handle::{Handle, Heard};
 pub use line::Line;
+pub use starter::on_a_thread_that_lasts;
 
 /// From the child: it waits for orders.
 const READY: u8 = b'R';

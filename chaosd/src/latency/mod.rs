@@ -19,6 +19,7 @@ mod error;
 mod listener;
 mod marks;
 mod members;
+mod overlays;
 mod page;
 mod process;
 mod queue;
@@ -32,6 +33,7 @@ pub use self::{
     error::LatencyError,
     listener::Listener,
     marks::probe,
+    overlays::notes as overlays,
     page::Counts,
     process::main,
     work::{Whom, Work},

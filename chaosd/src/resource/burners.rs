@@ -1,12 +1,18 @@
 //! What `cpu`, `memory` and `disk-burn` have in common: child processes in the target's cgroup, which die with
 //! chaosd and rest when it is late (`burn`).
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     burn::{Burner, Progress, Work},
     cgroup::{self, Controller, Version},
     plan::{Cgroup, Scope},
+    sys::process::wait_readable,
     undo::RevertReport,
 };
 
@@ -26,7 +32,7 @@ const HIERARCHIES: [Controller; 5] = [
 pub(super) struct Entrances(Vec<PathBuf>);
 
 impl Entrances {
-    pub fn of(scope: &Scope) -> Self {
+    fn of(scope: &Scope) -> Self {
         let directories = match &scope.cgroup {
             None => cgroup::unified().into_iter().collect(),
             Some(cgroup) => hierarchies(cgroup),
@@ -63,23 +69,67 @@ fn hierarchies(cgroup: &Cgroup) -> Vec<PathBuf> {
     directories
 }
 
+/// Burners that are to be, of a fault that is bound. They are made ready where nobody waits for them:
+/// the engine cannot.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    work: Vec<Work>,
+    into: Entrances,
+    ready: Mutex<Option<Burners>>,
+}
+
+impl Ordered {
+    /// One for each piece of work.
+    pub fn new(work: Vec<Work>, scope: &Scope) -> Self {
+        Self {
+            work,
+            into: Entrances::of(scope),
+            ready: Mutex::new(None),
+        }
+    }
+
+    /// What each is to do.
+    pub fn work(&self) -> &[Work] {
+        &self.work
+    }
+
+    /// Where they will be.
+    pub fn entrances(&self) -> &Entrances {
+        &self.into
+    }
+
+    /// For `Bound::prepare`: starts them. They burn nothing yet, and go with this.
+    pub fn prepare(&self) -> Result<(), ActError> {
+        let burners = self.start()?;
+        *self.ready() = Some(burners);
+        Ok(())
+    }
+
+    /// For `Bound::arm`: those that are ready. Without [`Ordered::prepare`] they are started now.
+    pub fn take(&self) -> Result<Burners, ActError> {
+        let ready = self.ready().take();
+        ready.map_or_else(|| self.start(), Ok)
+    }
+
+    fn start(&self) -> Result<Burners, ActError> {
+        let burners = Burner::start_all(&self.work, &self.into.0);
+        let refused = |source| ActError::Refused {
+            what: "start a burner".into(),
+            source: crate::undo::chain(&source).into(),
+        };
+        burners.map(Burners).map_err(refused)
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Option<Burners>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Burners at work.
+#[derive(Debug)]
 pub(super) struct Burners(Vec<Burner>);
 
 impl Burners {
-    /// Starts one for each piece of work. They burn nothing yet.
-    pub fn start(work: &[Work], into: &Entrances) -> Result<Self, ActError> {
-        let burners: Result<Vec<Burner>, _> = work
-            .iter()
-            .map(|work| Burner::start(work, &into.0))
-            .collect();
-        let burners = burners.map_err(|source| ActError::Refused {
-            what: "start a burner".into(),
-            source: crate::undo::chain(&source).into(),
-        })?;
-        Ok(Self(burners))
-    }
-
     /// Says how much is wanted.
     pub fn act(&self, now: Now) -> Result<Option<Duration>, ActError> {
         for burner in &self.0 {
@@ -91,6 +141,12 @@ impl Burners {
                 })?;
         }
         Ok(None)
+    }
+
+    /// True when one has died that nobody ended.
+    pub fn has_died(&self) -> bool {
+        let died = |burner: &Burner| wait_readable(burner.pidfd(), Duration::ZERO);
+        self.0.iter().any(died)
     }
 
     /// What each has done.
@@ -105,6 +161,8 @@ impl Burners {
 
     /// They are killed, and have changed nothing that would have to be put back.
     pub fn end(self) -> RevertReport {
+        // All of them die at a time.
+        self.0.iter().for_each(Burner::kill);
         drop(self.0);
         RevertReport::default()
     }

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, Entrances},
+    burners::{Burners, Ordered},
 };
 
 impl ResourceFault for Cpu {
@@ -55,22 +55,19 @@ impl ResourceFault for Cpu {
                 cpus.len()
             )));
         }
+        let work = |cpu: &u32| Work::Cpu {
+            cpu: *cpu,
+            slice: self.slice,
+            load: each,
+            nice: self.priority,
+            insist: self.insists(),
+        };
         Ok(Arc::new(Load {
-            work: cpus
-                .iter()
-                .map(|cpu| Work::Cpu {
-                    cpu: *cpu,
-                    slice: self.slice,
-                    load: each,
-                    nice: self.priority,
-                    insist: self.insists(),
-                })
-                .collect(),
+            burners: Ordered::new(cpus.iter().map(work).collect(), scope),
             cpus,
             wanted,
             slice: self.slice,
             insist: self.insists(),
-            into: Entrances::of(scope),
         }))
     }
 }
@@ -119,13 +116,12 @@ fn online() -> Result<Vec<u32>, BindError> {
 
 #[derive(Debug)]
 struct Load {
-    work: Vec<Work>,
+    burners: Ordered,
     cpus: Vec<u32>,
     /// In cores, over all burners.
     wanted: f64,
     slice: Duration,
     insist: bool,
-    into: Entrances,
 }
 
 impl Bound for Load {
@@ -136,7 +132,7 @@ impl Bound for Load {
             cpus.join(", "),
             self.wanted,
             humantime::format_duration(self.slice),
-            self.into
+            self.burners.entrances()
         )
     }
 
@@ -149,9 +145,13 @@ impl Bound for Load {
         "the processes are killed; they die with chaosd by themselves".into()
     }
 
+    fn prepare(&self) -> Result<(), ActError> {
+        self.burners.prepare()
+    }
+
     fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
         Ok(Box::new(Burning {
-            burners: Burners::start(&self.work, &self.into)?,
+            burners: self.burners.take()?,
             wanted: self.wanted,
         }))
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
 
 use crate::{
     burn::{SPAN, Work},
@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, Entrances},
+    burners::{Burners, Ordered},
 };
 
 impl ResourceFault for DiskBurn {
@@ -68,11 +68,13 @@ impl ResourceFault for DiskBurn {
             )));
         }
         Ok(Arc::new(Streams {
-            work,
+            flushes_more: found.filesystem_type() == BTRFS_SUPER_MAGIC
+                && !self.direct
+                && self.write.is_some(),
+            burners: Ordered::new(work, scope),
             block: u64::from(self.block_bytes()),
             direct: self.direct,
             directory,
-            into: Entrances::of(scope),
         }))
     }
 }
@@ -101,11 +103,12 @@ impl DiskBurn {
 
 #[derive(Debug)]
 struct Streams {
-    work: Vec<Work>,
+    burners: Ordered,
     block: u64,
     direct: bool,
     directory: PathBuf,
-    into: Entrances,
+    /// Each flush writes more than what was asked for.
+    flushes_more: bool,
 }
 
 impl Bound for Streams {
@@ -115,7 +118,7 @@ impl Bound for Streams {
             SPAN >> 20,
             self.directory.display(),
             if self.direct { ", by O_DIRECT" } else { "" },
-            self.into
+            self.burners.entrances()
         )
     }
 
@@ -124,12 +127,22 @@ impl Bound for Streams {
             .into()
     }
 
+    fn notes(&self) -> Vec<String> {
+        let more = "writes more than was asked for, and reports that: with each flush btrfs writes what it knows of the file beside its blocks (direct: true does not flush)";
+        let more = self.flushes_more.then(|| more.to_owned());
+        more.into_iter().collect()
+    }
+
+    fn prepare(&self) -> Result<(), ActError> {
+        self.burners.prepare()
+    }
+
     fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
-        let burners = Burners::start(&self.work, &self.into)?;
+        let burners = self.burners.take()?;
         let accounts = burners.pids().into_iter().map(Account::of).collect();
         Ok(Box::new(Busy {
             burners,
-            writes: self.work.iter().map(is_write).collect(),
+            writes: self.burners.work().iter().map(is_write).collect(),
             accounts,
             block: self.block,
             since: None,

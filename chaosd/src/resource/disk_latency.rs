@@ -30,7 +30,10 @@ impl ResourceFault for DiskLatency {
         // What the kernel calls a file knows no symbolic links.
         let path = fs::canonicalize(&self.path)
             .map_err(|e| BindError(format!("failed to find {}: {e}", self.path.display())))?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|e| BindError(format!("failed to list the mounts: {e}")))?;
         Ok(Arc::new(Waits {
+            overlays: latency::overlays(&mounts, &path),
             work: Work {
                 path,
                 open: self.open,
@@ -65,6 +68,8 @@ fn whom(scope: &Scope) -> Result<Whom, BindError> {
 struct Waits {
     work: Work,
     directory: bool,
+    /// What they make of it, in words.
+    overlays: Vec<String>,
 }
 
 impl Bound for Waits {
@@ -108,6 +113,7 @@ impl Bound for Waits {
                 self.work.path.display()
             ));
         }
+        notes.extend(self.overlays.iter().cloned());
         notes
     }
 

@@ -1,6 +1,11 @@
 //! `memory`: memory is taken, resident, in the target's cgroup, and given back.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     burn::{Guard, Work},
@@ -13,7 +18,7 @@ use crate::{
 
 use super::{
     ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault,
-    burners::{Burners, Entrances},
+    burners::{Burners, Ordered},
 };
 
 /// What stays free of a limit, in percent.
@@ -64,15 +69,17 @@ impl ResourceFault for Memory {
             guards.extend(limits.into_iter().map(|limit| limit.guard));
             guards.push(Guard::Host { keep_percent: KEEP });
         }
+        let work = Work::Memory {
+            bytes,
+            lock: !self.swap,
+            guards,
+        };
+        let takes_all = place.as_ref().and_then(kills_all);
         Ok(Arc::new(Hoard {
-            work: Work::Memory {
-                bytes,
-                lock: !self.swap,
-                guards,
-            },
+            burners: Ordered::new(vec![work], scope),
             bytes,
             oom: self.oom,
-            into: Entrances::of(scope),
+            takes_all,
         }))
     }
 }
@@ -125,6 +132,26 @@ fn limits(place: &Place) -> Vec<Limit> {
         .collect()
 }
 
+/// The cgroup of which the OOM killer takes all processes with the first
+/// (Documentation/admin-guide/cgroup-v2.rst, `memory.oom.group`).
+fn kills_all(place: &Place) -> Option<PathBuf> {
+    let set = |directory: &&Path| {
+        let text = fs::read_to_string(directory.join("memory.oom.group"));
+        text.is_ok_and(|text| text.trim() == "1")
+    };
+    let inside = |directory: &&Path| directory.starts_with(&place.root);
+    let all = place.directory.ancestors().take_while(inside);
+    all.filter(set).last().map(Path::to_owned)
+}
+
+/// How many processes the OOM killer has taken since the boot, for whichever limit (`mm/oom_kill.c`,
+/// `__oom_kill_process`).
+fn oom_kills() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 /// In bytes (`proc_meminfo(5)`).
 struct Meminfo {
     total: u64,
@@ -149,10 +176,11 @@ impl Meminfo {
 
 #[derive(Debug)]
 struct Hoard {
-    work: Work,
+    burners: Ordered,
     bytes: u64,
     oom: bool,
-    into: Entrances,
+    /// See [`kills_all`].
+    takes_all: Option<PathBuf>,
 }
 
 impl Bound for Hoard {
@@ -160,7 +188,7 @@ impl Bound for Hoard {
         format!(
             "a process that holds {}, in {}",
             Size::new(self.bytes).unwrap_or(Size::MOST),
-            self.into
+            self.burners.entrances()
         )
     }
 
@@ -169,17 +197,33 @@ impl Bound for Hoard {
     }
 
     fn notes(&self) -> Vec<String> {
-        if self.oom {
-            vec!["goes on until the OOM killer comes: its own process is the first to die, and others of the target may follow".into()]
-        } else {
-            Vec::new()
+        if !self.oom {
+            return Vec::new();
         }
+        let first = "goes on until the OOM killer comes: its own process is the first to die, and is not started again";
+        let all = self.takes_all.as_ref().map(|directory| {
+            format!(
+                "brings down all of {} with it, for memory.oom.group is set there",
+                directory.display()
+            )
+        });
+        [Some(first.to_owned()), all]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn prepare(&self) -> Result<(), ActError> {
+        self.burners.prepare()
     }
 
     fn arm(&self, _: Host) -> Result<Box<dyn Acting>, ActError> {
         Ok(Box::new(Holding {
-            burners: Burners::start(std::slice::from_ref(&self.work), &self.into)?,
+            burners: self.burners.take()?,
             most: 0,
+            oom: self.oom,
+            kills_before: oom_kills(),
+            taken: false,
         }))
     }
 }
@@ -188,10 +232,28 @@ struct Holding {
     burners: Burners,
     /// The most that it held.
     most: u64,
+    /// It may be the end of it.
+    oom: bool,
+    kills_before: u64,
+    /// By the OOM killer.
+    taken: bool,
 }
 
 impl Acting for Holding {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
+        if self.taken {
+            return Ok(None);
+        }
+        if self.burners.has_died() && oom_kills() > self.kills_before {
+            self.taken = true;
+            if self.oom {
+                return Ok(None);
+            }
+            return Err(ActError::Refused {
+                what: "hold the memory".into(),
+                source: "the OOM killer took its process, as the first".into(),
+            });
+        }
         self.burners.act(now)
     }
 
@@ -201,6 +263,9 @@ impl Acting for Holding {
         let held: u64 = progress.iter().map(|p| p.bytes_resident).sum();
         self.most = self.most.max(held);
         let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
+        if self.taken {
+            return (self.was_taken(asked), Verdict::Effective);
+        }
         let guarded = if progress.iter().any(|p| p.held_back) {
             ": the rest would meet a limit"
         } else {
@@ -223,5 +288,22 @@ impl Acting for Holding {
 
     fn end(self: Box<Self>) -> RevertReport {
         self.burners.end()
+    }
+}
+
+impl Holding {
+    #[expect(clippy::cast_precision_loss, reason = "a number for people")]
+    fn was_taken(&self, asked: u64) -> Effect {
+        let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
+        Effect {
+            told: format!(
+                "held {} of {} asked for when the OOM killer took it",
+                said(self.most),
+                said(asked)
+            ),
+            asked: Some(asked as f64),
+            reached: Some(self.most as f64),
+            unit: "bytes".into(),
+        }
     }
 }

@@ -51,6 +51,11 @@ pub fn for_laboratory() -> Result<()> {
     packages::for_laboratory()
 }
 
+/// Brings what a guest with systemd as its first process runs.
+pub fn for_systemd() -> Result<()> {
+    packages::for_systemd()
+}
+
 /// Whether this process may change the machine.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;

@@ -70,7 +70,7 @@ const DNS: [Package; 4] = [
 ];
 
 /// What the tests of disks start. They are skipped, saying so, where it is not there.
-const DISKS: [Package; 4] = [
+const DISKS: [Package; 5] = [
     // Disks that are files.
     Package {
         program: "losetup",
@@ -84,6 +84,10 @@ const DISKS: [Package; 4] = [
     Package {
         program: "mkfs.ext4",
         package: "e2fsprogs",
+    },
+    Package {
+        program: "mkfs.xfs",
+        package: "xfsprogs",
     },
     // One file system on several disks.
     Package {
@@ -188,8 +192,27 @@ const SHARE: [Package; 1] = [Package {
     package: "virtiofsd",
 }];
 
+/// What a guest with systemd as its first process takes besides.
+const SYSTEMD: [Package; 2] = [
+    Package {
+        program: "systemd",
+        package: "systemd",
+    },
+    // systemctl and others ask systemd over it.
+    Package {
+        program: "dbus-daemon",
+        package: "dbus",
+    },
+];
+
 /// Where Debian keeps the programs that are no user's to start.
-const ELSEWHERE: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/lib/qemu", "/usr/libexec"];
+const ELSEWHERE: [&str; 5] = [
+    "/usr/sbin",
+    "/sbin",
+    "/usr/lib/qemu",
+    "/usr/libexec",
+    "/lib/systemd",
+];
 
 /// Brings what the tests run.
 pub fn for_tests() -> Result<()> {
@@ -254,6 +277,11 @@ impl Drop for NoServices {
 pub fn for_laboratory() -> Result<()> {
     ensure("laboratory packages", "the laboratory needs", &LABORATORY)?;
     ensure("virtiofsd", "the laboratory needs", &SHARE)
+}
+
+/// Brings what a guest with systemd runs.
+pub fn for_systemd() -> Result<()> {
+    ensure("systemd", "a guest with systemd needs", &SYSTEMD)
 }
 
 /// Where a program of the lists is.

@@ -1,4 +1,4 @@
-//! What the kernel unpacks and starts before it has a root: busybox, our two scripts, and the few
+//! What the kernel unpacks and starts before it has a root: busybox, our scripts, and the few
 //! modules that bring the host's root in.
 
 use std::io::Write as _;
@@ -12,6 +12,7 @@ use crate::step;
 
 const INIT: &str = include_str!("guest/init.sh");
 const STAGE2: &str = include_str!("guest/stage2.sh");
+const STAGE3: &str = include_str!("guest/stage3.sh");
 
 /// What it takes to mount the root and to talk to the host; the rest loads on demand.
 const MODULES: [&str; 5] = [
@@ -36,6 +37,7 @@ pub fn write(kernel: &Kernel, work: &Path, command: &[u8]) -> Result<PathBuf> {
         .with_context(|| format!("failed to copy {}", busybox.display()))?;
     put(&root.join("init"), INIT.as_bytes())?;
     put(&root.join("stage2"), STAGE2.as_bytes())?;
+    put(&root.join("stage3"), STAGE3.as_bytes())?;
     put(&root.join("command"), command)?;
     make_executable(&root.join("init"))?;
 

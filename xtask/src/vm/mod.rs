@@ -102,6 +102,9 @@ impl Machine {
         );
         setup::needs_root("the laboratory shares this machine's files with its guest")?;
         setup::for_laboratory()?;
+        if size.systemd {
+            setup::for_systemd()?;
+        }
         let kernel = Kernel::get(tree, series, update)?;
         let lab = lab(tree);
         let accelerator = Accelerator::find(&lab, &kernel)?;

@@ -34,8 +34,11 @@ pub fn guest(
     initrd: &Path,
     work: &Path,
 ) -> Result<Command> {
-    let kernel_dir = format!("lab.kernel={}", kernel.dir.display());
-    let mut qemu = base(emulator, kernel, accelerator, initrd, work, &kernel_dir)?;
+    let mut words = format!("lab.kernel={}", kernel.dir.display());
+    if size.systemd {
+        words.push_str(" lab.systemd");
+    }
+    let mut qemu = base(emulator, kernel, accelerator, initrd, work, &words)?;
     let memory = size.memory;
     qemu.arg("-smp").arg(size.cpus.to_string());
     qemu.arg("-m").arg(format!("{memory}M"));

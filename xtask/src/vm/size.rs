@@ -1,4 +1,4 @@
-//! What a guest gets: memory, processors, disk and time.
+//! What a guest gets: memory, processors, disk, time, and a first process.
 
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub struct Size {
     /// Seconds after which the guest is ended
     #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
     pub timeout: Duration,
+    /// Boot systemd as the first process, as on a real host; the command is one of its services
+    #[arg(long)]
+    pub systemd: bool,
 }
 
 /// A size in MiB from a number with the unit M or G.

@@ -144,6 +144,13 @@ fn a_program_that_is_no_burner_is_found_out() {
 }
 
 #[test]
+fn it_outlives_the_thread_that_asked_for_it() {
+    let ask = || start(&cpu(0.1), &[]).unwrap();
+    let mut burner = std::thread::spawn(ask).join().unwrap();
+    vouch_until(&mut burner, 1.0, |b| !b.progress().cpu_used.is_zero());
+}
+
+#[test]
 fn its_pidfd_is_that_very_process() {
     let burner = start(&cpu(0.1), &[]).unwrap();
     crate::sys::process::pidfd_send_signal(burner.pidfd().as_fd(), Signal::SIGKILL).unwrap();

@@ -1,9 +1,13 @@
 //! What is left of a machine when chaosd dies at any point, with a real parent, a real watchdog
-//! and real sysctls in a namespace made for it. Both are this test binary, run again.
+//! and real changes: sysctls in a namespace made for it, and what `resource` changes. Both are this test
+//! binary, run again.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod fuse;
 mod parent;
+mod resources;
 mod scene;
+mod subjects;
 
 use std::{
     env,
@@ -19,7 +23,8 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use self::{
-    parent::{ROLE, machine, parent, this_binary, watchdog_of},
+    fuse::{Victim, watchdogs_machine},
+    parent::{ROLE, parent, this_binary, watchdog_of},
     scene::{Scene, is_gone, signal, within},
 };
 use super::*;
@@ -36,13 +41,13 @@ fn entry() {
     let rest = || env::args_os().skip_while(|arg| arg != VERB).skip(1);
     match env::var(ROLE).ok().as_deref() {
         Some("watchdog") => {
-            let _code = main(rest(), &machine());
+            let _code = main(rest(), &watchdogs_machine());
         }
         Some(role) => parent(role),
         None => {
             let nonsense = ["/nowhere", "0", "x", "4", "5"].map(OsString::from);
             assert_eq!(
-                format!("{:?}", main(nonsense, &machine())),
+                format!("{:?}", main(nonsense, &watchdogs_machine())),
                 format!("{:?}", ExitCode::from(2))
             );
         }
@@ -54,7 +59,7 @@ fn a_parent_killed_at_any_step_leaves_everything_as_before_within_a_second() {
     let mut deaths = 0;
     loop {
         let mut scene = Scene::new();
-        scene.start(&format!("die-{deaths}"));
+        scene.start(&Victim::Parent.role(deaths));
         let status = scene.parent().wait().unwrap();
         within(Duration::from_secs(1), || scene.as_before());
         within(Duration::from_secs(1), || {

@@ -2,30 +2,30 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
-    env,
-    error::Error,
-    fs, io,
-    io::Write,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    env, fs,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread::sleep,
+    time::Duration,
 };
 
 use nix::sys::signal::{Signal, raise};
 
-use super::super::{HEARTBEAT, Watchdog};
+use super::{
+    super::{HEARTBEAT, Watchdog},
+    fuse::{Fuse, Fused, Victim, machine},
+};
 use crate::{
-    clock::Standing,
+    cgroup::{self, Change, Settled},
     instance::{Instance, Kind, StateDir},
     journal::Journal,
-    process::Identity,
+    plan::Plan,
+    profile::{Overrides, load},
+    resource::{Acting, Host, Now},
     txn::{Applied, Txn, TxnError},
-    undo::{FileOf, Filter, Held, Map, NetnsId, Outcome, Real, Sysctl, System, Undo},
+    undo::{Control, Map, NetnsId, RevertReport, Sysctl, System, Undo},
 };
 
 pub(super) const KEYS: [&str; 3] = [
@@ -33,26 +33,11 @@ pub(super) const KEYS: [&str; 3] = [
     "net/ipv4/conf/lo/log_martians",
     "net/ipv4/conf/lo/arp_ignore",
 ];
-pub(super) const FENCED: &str = "CHAOSD_TEST_FENCED";
 pub(super) const ROLE: &str = "CHAOSD_TEST_ROLE";
-
-/// The machine, with planes that note in a file when they are fenced.
-pub(super) fn machine() -> Real {
-    Real::new(
-        |_, _, _| Ok(false),
-        |id, name| {
-            let path = env::var_os(FENCED).ok_or("no file to note it in")?;
-            let mut file = fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)?;
-            writeln!(file, "{id} {name}")?;
-            Ok(true)
-        },
-        |_, _, _, _| Ok(Outcome::AlreadyGone),
-    )
-}
-
+/// The text of a profile of one fault, which the parent applies in place of sysctls.
+pub(super) const FAULT: &str = "CHAOSD_TEST_FAULT";
+/// Changes of control files (JSON of `Vec<Control>`), in place of sysctls.
+pub(super) const CONTROLS: &str = "CHAOSD_TEST_CONTROLS";
 pub(super) fn this_binary(role: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command
@@ -65,121 +50,39 @@ pub(super) fn watchdog_of(instance: &Instance) -> Watchdog {
     Watchdog::start_as(this_binary("watchdog"), instance).unwrap()
 }
 
-/// Kills its process when a counter comes to a number.
-struct Fuse {
-    at: usize,
-    count: AtomicUsize,
+/// What the parent has in force.
+enum InForce {
+    Changes(Applied),
+    Fault(Box<dyn Acting>),
 }
 
-impl Fuse {
-    fn step(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) == self.at {
-            raise(Signal::SIGKILL).unwrap();
+impl InForce {
+    fn end(self) -> RevertReport {
+        match self {
+            Self::Changes(applied) => applied.revert(),
+            Self::Fault(acting) => acting.end(),
         }
     }
 }
 
-/// A machine on which every write may be the last.
-struct Fused(Real, Arc<Fuse>);
-
-impl System for Fused {
-    fn delete_link(
-        &self,
-        netns: BorrowedFd<'_>,
-        name: &str,
-        alias: &str,
-    ) -> Result<bool, Box<dyn Error + Send + Sync>> {
-        self.0.delete_link(netns, name, alias)
-    }
-
-    fn read_sysctl(&self, netns: BorrowedFd<'_>, key: &str) -> io::Result<Option<String>> {
-        self.0.read_sysctl(netns, key)
-    }
-
-    fn write_sysctl(&self, netns: BorrowedFd<'_>, key: &str, value: &str) -> io::Result<()> {
-        self.1.step();
-        self.0.write_sysctl(netns, key, value)?;
-        self.1.step();
-        Ok(())
-    }
-
-    fn fence(&self, id: u32, name: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
-        self.1.step();
-        self.0.fence(id, name)
-    }
-
-    fn remove_filters(
-        &self,
-        netns: BorrowedFd<'_>,
-        index: u32,
-        filters: &[Filter],
-        clsact: bool,
-    ) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
-        self.0.remove_filters(netns, index, filters, clsact)
-    }
-
-    fn delete_file(&self, file: &FileOf) -> io::Result<bool> {
-        self.1.step();
-        self.0.delete_file(file)
-    }
-
-    fn empty_file(&self, file: &Held) -> io::Result<bool> {
-        self.1.step();
-        self.0.empty_file(file)
-    }
-
-    fn go_on(&self, who: &Identity) -> io::Result<bool> {
-        self.1.step();
-        self.0.go_on(who)
-    }
-
-    fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>> {
-        self.0.read_control(cgroup, id, file)
-    }
-
-    fn write_control(&self, cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
-        self.1.step();
-        self.0.write_control(cgroup, id, file, text)?;
-        self.1.step();
-        Ok(())
-    }
-
-    fn uses_controller(
-        &self,
-        cgroup: &Path,
-        id: u64,
-        controller: &str,
-    ) -> io::Result<Option<String>> {
-        self.0.uses_controller(cgroup, id, controller)
-    }
-
-    fn step_clock(&self, decide: &mut dyn FnMut(&Standing) -> Option<i64>) -> io::Result<()> {
-        self.1.step();
-        self.0.step_clock(decide)
-    }
-}
-
-/// The parent: applies three sysctls and a plane, then does as its role says.
+/// The parent: applies what it is told, then does as its role says.
 pub(super) fn parent(role: &str) {
     let state = StateDir::new(env::var_os("CHAOSD_TEST_STATE").unwrap());
-    let netns_path = PathBuf::from(env::var_os("CHAOSD_TEST_NETNS").unwrap());
-    let netns = OwnedFd::from(fs::File::open(&netns_path).unwrap());
-    let netns_id = NetnsId::of(netns_path, &netns).unwrap();
-    let at = role
-        .strip_prefix("die-")
-        .map_or(usize::MAX, |n| n.parse().unwrap());
-    let fuse = Arc::new(Fuse {
-        at,
-        count: AtomicUsize::new(0),
-    });
-    let system = Arc::new(Fused(machine(), fuse.clone()));
-    let instance = Instance::claim(&state, Kind::Run).unwrap();
+    let (victim, at) = Victim::of(role).unwrap_or((Victim::Parent, usize::MAX));
+    let fuse = Arc::new(Fuse::new(at, victim));
+    let system = Arc::new(Fused::new(machine(), &fuse));
+    let instance = Arc::new(Instance::claim(&state, Kind::Run).unwrap());
     let watchdog = watchdog_of(&instance);
+    fuse.is_watched_by(watchdog.pid());
     fuse.step();
-    let journal = instance.journal("run-1").unwrap();
+    // Without it the engine would start another.
+    assert!(watchdog.armed().is_ok() || victim == Victim::Watchdog);
     fuse.step();
-    watchdog.armed().unwrap();
-    let applied = apply(journal, &system, &netns, &netns_id, &fuse).unwrap();
+    let in_force = match (env::var(FAULT), env::var(CONTROLS)) {
+        (Ok(text), _) => InForce::Fault(arm(&text, &instance, &system, &fuse)),
+        (_, Ok(text)) => InForce::Changes(control(&text, &instance, &system, &fuse)),
+        _ => InForce::Changes(sysctls(&instance, &system, &fuse)),
+    };
     fuse.step();
     println!("\napplied {}", watchdog.pid());
     match role {
@@ -190,15 +93,62 @@ pub(super) fn parent(role: &str) {
         },
         "panic" => {
             // As by an unwinding panic: nothing is said, everything is dropped.
-            drop((watchdog, applied, instance));
+            drop((watchdog, in_force, instance));
             return;
         }
         _ => {}
     }
-    assert!(applied.revert().is_clean());
+    let undone = in_force.end();
+    assert!(undone.is_clean(), "{undone}");
     fuse.step();
     watchdog.goodbye();
+    fuse.is_watched_by(0);
     fuse.step();
+}
+
+/// The fault of a profile, in force.
+fn arm(text: &str, instance: &Arc<Instance>, system: &Arc<Fused>, fuse: &Fuse) -> Box<dyn Acting> {
+    let profile = load("crash.yaml", text, &Overrides::default()).unwrap();
+    let plan = Plan::make("crash", &profile).unwrap();
+    let host = Host::new(
+        Arc::clone(instance),
+        system.clone(),
+        "run-1-0".into(),
+        plan.run_for,
+    );
+    let mut acting = plan.resources[0].bound.arm(host).unwrap();
+    fuse.step();
+    let now = Now {
+        since: Duration::ZERO,
+        intensity: 1.0,
+    };
+    acting.act(now).unwrap();
+    acting
+}
+
+/// Changes of control files, in force.
+fn control(text: &str, instance: &Instance, system: &Arc<Fused>, fuse: &Fuse) -> Applied {
+    let controls: Vec<Control> = serde_json::from_str(text).unwrap();
+    let mut txn = Txn::begin(instance.journal("run-1").unwrap(), system.clone());
+    for control in controls {
+        let settled = match control.file.as_str() {
+            "freezer.state" => Settled::Frozen,
+            _ => Settled::ReadsBack,
+        };
+        cgroup::apply(&mut txn, &Change { control, settled }).unwrap();
+        fuse.step();
+    }
+    txn.commit().unwrap()
+}
+
+/// Three sysctls and a plane, in force.
+fn sysctls(instance: &Instance, system: &Arc<Fused>, fuse: &Fuse) -> Applied {
+    let netns_path = PathBuf::from(env::var_os("CHAOSD_TEST_NETNS").unwrap());
+    let netns = OwnedFd::from(fs::File::open(&netns_path).unwrap());
+    let netns_id = NetnsId::of(netns_path, &netns).unwrap();
+    let journal = instance.journal("run-1").unwrap();
+    fuse.step();
+    apply(journal, system, &netns, &netns_id, fuse).unwrap()
 }
 
 fn apply(

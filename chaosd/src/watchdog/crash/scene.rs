@@ -16,7 +16,10 @@ use nix::{
     unistd::Pid,
 };
 
-use super::parent::{FENCED, KEYS, this_binary};
+use super::{
+    fuse::FENCED,
+    parent::{KEYS, this_binary},
+};
 use crate::{
     instance::StateDir,
     journal::testing::TempDir,
@@ -55,12 +58,18 @@ impl Scene {
 
     /// Starts a parent; returns the watchdog's process id once all is applied, if it comes so far.
     pub(super) fn start(&mut self, role: &str) -> Option<i32> {
+        self.start_with(role, &[])
+    }
+
+    /// As [`Scene::start`], with variables that say what to apply.
+    pub(super) fn start_with(&mut self, role: &str, told: &[(&str, String)]) -> Option<i32> {
         let fd = self.netns.as_raw_fd();
         let netns = format!("/proc/{}/fd/{fd}", std::process::id());
         let mut child = this_binary(role)
             .env("CHAOSD_TEST_STATE", self.state().path())
             .env("CHAOSD_TEST_NETNS", netns)
             .env(FENCED, self.fenced())
+            .envs(told.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

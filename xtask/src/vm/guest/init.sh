@@ -35,5 +35,5 @@ mount --move /sys /newroot/sys
 mkdir -p /newroot/lib/modules
 mount --bind "/host$kernel/lib/modules" /newroot/lib/modules || fail "no modules in $kernel"
 mount -t tmpfs -o mode=755 run /newroot/run
-cp /bin/busybox /stage2 /command /newroot/run/
+cp /bin/busybox /stage2 /stage3 /command /newroot/run/
 exec switch_root /newroot /run/busybox sh /run/stage2

@@ -1,10 +1,9 @@
-# PID 1 on the layered root: mounts what a booted system has, runs /run/command, and powers off.
-# Standard output, standard error and the exit status leave by a virtio serial port each.
+# PID 1 on the layered root: mounts what a booted system has, and becomes the first process: systemd
+# if the kernel's command line says lab.systemd, else stage3, which runs the command.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /dev/pts /dev/shm /run/bin /run/lock
 /run/busybox --install -s /run/bin
-# What Debian has comes first; busybox fills the gaps of this script alone.
-tools=$PATH
+# What Debian has comes first; busybox fills the gaps of these scripts alone.
 PATH=$PATH:/run/bin
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
@@ -24,27 +23,46 @@ ip link set lo up
 # What PID 1 starts with (1024 files) is less than a login or a service gets.
 ulimit -n 1048576
 ulimit -l unlimited
-port() {
-    for port in /sys/class/virtio-ports/*; do
-        [ "$(cat "$port/name")" = "$1" ] && echo "/dev/${port##*/}"
-    done
-}
-# A port can be opened by one process at a time, so the command gets a pipe.
-mkfifo /run/out /run/err
-cat /run/out >"$(port out)" &
-out=$!
-cat /run/err >"$(port err)" &
-err=$!
-PATH=$tools /bin/sh /run/command >/run/out 2>/run/err </dev/null
-status=$?
-# What the command left running holds the pipes open, and dies with the machine.
-for process in /proc/[0-9]*; do
-    pid=${process#/proc/}
-    case $pid in 1 | "$out" | "$err") continue ;; esac
-    # A kernel thread has no program.
-    [ -e "$process/exe" ] && kill -KILL "$pid" 2>/dev/null
+case " $(cat /proc/cmdline) " in
+*" lab.systemd "*) ;;
+*) exec /run/busybox sh /run/stage3 ;;
+esac
+
+# What a distribution's units do at boot is done above, or is of disks, devices and files that are the
+# host's. systemd-tmpfiles would empty /tmp, where the command may be.
+units=/run/systemd/system
+mkdir -p "$units"
+for unit in systemd-remount-fs systemd-firstboot systemd-udev-trigger systemd-udevd \
+    systemd-modules-load systemd-machine-id-commit systemd-binfmt systemd-update-utmp \
+    systemd-random-seed systemd-sysusers systemd-pstore systemd-timesyncd ldconfig e2scrub_reap \
+    systemd-tmpfiles-setup systemd-tmpfiles-setup-dev systemd-tmpfiles-clean; do
+    ln -s /dev/null "$units/$unit.service"
 done
-wait "$out" "$err"
-echo "$status" >"$(port status)"
-sync
-poweroff -f
+ln -s /dev/null "$units/systemd-tmpfiles-clean.timer"
+: >/etc/fstab
+# By this file of the root that is shared systemd would take itself to be in a container.
+rm -f /.dockerenv
+cat >"$units/laboratory.service" <<'UNIT'
+[Unit]
+Description=The command of the laboratory
+After=basic.target dbus.socket
+Wants=dbus.socket
+
+[Service]
+ExecStart=/run/busybox sh /run/stage3
+StandardOutput=null
+StandardError=null
+LimitNOFILE=1048576
+LimitMEMLOCK=infinity
+# What the command changes in its cgroup is its own.
+Delegate=yes
+# What it started ends with the machine, by stage3.
+KillMode=process
+UNIT
+cat >"$units/laboratory.target" <<'UNIT'
+[Unit]
+Requires=basic.target
+Wants=laboratory.service
+After=basic.target
+UNIT
+exec /lib/systemd/systemd --unit=laboratory.target --log-target=kmsg --log-level=warning --show-status=0
