@@ -74,8 +74,9 @@ pub fn is_busy(place: &Place, disk: &Mounted, flushed: f64) -> Result<()> {
         let (after, seconds) = (sum()?, since.elapsed().as_secs_f64());
         let rates = [after[0] - before[0], after[1] - before[1]].map(|bytes| bytes / seconds);
         let told = run.revert()?;
-        // A machine that is slow does what it can, and never more than was asked for in the long run.
-        let least = if is_emulated() { 0.3 } else { 0.8 };
+        // A machine that is slow, or whose disk others use, does what it can, and never more than was asked
+        // for in the long run.
+        let least = if is_emulated() { 0.05 } else { 0.5 };
         for (rate, asked, most) in [(rates[0], 4e6, 1.25), (rates[1], 2e6, most)] {
             let of_it = rate / asked;
             ensure!((least..most).contains(&of_it), "{rates:?}: {told:?}");
@@ -87,7 +88,10 @@ pub fn is_busy(place: &Place, disk: &Mounted, flushed: f64) -> Result<()> {
         );
         ensure!(!pids.iter().any(|pid| lives(*pid)));
         ensure!(disk.files()?.is_empty());
-        let back = || disk.free().is_ok_and(|now| now + 1_000_000 > free);
+        // A file system keeps more for what it knows of files as that grows.
+        let missing = free / 50;
+        let free_now = || disk.sync().and_then(|()| disk.free());
+        let back = || free_now().is_ok_and(|now| now + missing > free);
         ensure!(wait_until(LONG, back), "{} of {free}", disk.free()?);
     }
     Ok(())

@@ -24,6 +24,8 @@ pub fn fills(place: &Mounted) -> Result<()> {
     let free = place.free()?;
     let daemon = Daemon::start(&Options::default())?;
     place.write()?;
+    // What that gave back is free by then.
+    place.sync()?;
     let run = start(&daemon, place, "--leave 1MB")?;
     // btrfs tells of what was taken, and of what was given back, with its next transaction.
     let free_now = || place.sync().and_then(|()| place.free());
