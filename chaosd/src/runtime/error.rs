@@ -90,10 +90,12 @@ pub enum RuntimeError {
     },
     /// Nobody to ask.
     #[error(
-        "no container runtime is here: looked for {}; name another socket with --runtime PATH",
+        "no {what} is here: looked for {}; name another socket with --runtime PATH",
         list(looked)
     )]
     NoRuntime {
+        /// `container runtime`
+        what: &'static str,
         /// Where.
         looked: Vec<PathBuf>,
     },
