@@ -3,7 +3,7 @@
 use super::{Member, RuntimeError};
 
 /// Least likeness, from 0 to 1, of a name that was perhaps meant (`strsim::jaro_winkler`).
-const MIN_LIKENESS: f64 = 0.75;
+const MIN_LIKENESS: f64 = 0.8;
 /// How many are offered.
 const MAX_OFFERED: usize = 3;
 /// A prefix of an id that is shorter fits by chance.

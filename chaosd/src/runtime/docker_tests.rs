@@ -270,3 +270,29 @@ fn where_no_runtime_is_the_places_are_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_socket_that_is_not_there_is_no_runtime_and_those_that_are_get_named() {
+    let fake = Fake::start("elsewhere", std::process::id());
+    let runtimes = Runtimes::new(fake.places());
+    let asked = Asked::Container("shop-db".to_owned());
+    for only in ["/nonexistent/containerd.sock", "containerd", "podman"] {
+        let error = runtimes.find(&asked, Some(only), WITHIN).unwrap_err();
+        assert!(
+            matches!(error, RuntimeError::UnknownRuntime { .. }),
+            "{only}: {error}"
+        );
+        assert!(
+            error.to_string().contains(fake.path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+    let pod = Asked::Pod {
+        namespace: "shop".to_owned(),
+        name: "web-0".to_owned(),
+    };
+    let error = runtimes.find(&pod, Some("docker"), WITHIN).unwrap_err();
+    assert!(matches!(error, RuntimeError::Unable { .. }), "{error}");
+    let error = runtimes.find(&pod, None, WITHIN).unwrap_err();
+    assert!(matches!(error, RuntimeError::NoRuntime { .. }), "{error}");
+}

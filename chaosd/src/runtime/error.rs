@@ -90,10 +90,12 @@ pub enum RuntimeError {
     },
     /// Nobody to ask.
     #[error(
-        "no container runtime is here: looked for {}; name another socket with --runtime PATH",
+        "no {what} is here: looked for {}; name another socket with --runtime PATH",
         list(looked)
     )]
     NoRuntime {
+        /// `container runtime`
+        what: &'static str,
         /// Where.
         looked: Vec<PathBuf>,
     },
@@ -203,20 +205,71 @@ fn list(paths: &[PathBuf]) -> String {
 impl RuntimeError {
     /// The name is right and nobody answers to it at this moment, so that asking again may help.
     pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::NoContainer { .. }
-                | Self::NotRunning { .. }
-                | Self::NoPod { .. }
-                | Self::NotReady { .. }
-                | Self::NoMatch { .. }
-                | Self::NoUnit { .. }
-                | Self::UnitNotActive { .. }
-                | Self::NoProcess { .. }
-                | Self::NoRuntime { .. }
-                | Self::Silent { .. }
-                | Self::Ask { .. }
-                | Self::Ended { .. }
-        )
+        self.is_absence()
+            || matches!(
+                self,
+                Self::NoContainer { .. }
+                    | Self::NoPod { .. }
+                    | Self::NoMatch { .. }
+                    | Self::NoRuntime { .. }
+                    | Self::Silent { .. }
+                    | Self::Ask { .. }
+                    | Self::Ended { .. }
+            )
+    }
+
+    /// Everybody who could know says that nobody answers to the name. While a runtime is silent or dead
+    /// this is `false`: its containers go on without it.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::NoContainer { silent, .. }
+            | Self::NoPod { silent, .. }
+            | Self::NoMatch { silent, .. } => silent.is_empty(),
+            Self::NotRunning { .. }
+            | Self::NotReady { .. }
+            | Self::NoUnit { .. }
+            | Self::UnitNotActive { .. }
+            | Self::NoProcess { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_runtime_knows_is_not_absent() {
+        let no_container = |silent: &[&str]| RuntimeError::NoContainer {
+            name: "shop-db".to_owned(),
+            nearest: Vec::new(),
+            silent: silent.iter().map(ToString::to_string).collect(),
+        };
+        assert!(no_container(&[]).is_absence());
+        let dead = no_container(&["docker did not answer"]);
+        assert!(!dead.is_absence() && dead.may_pass());
+        let ambiguous = RuntimeError::Ambiguous {
+            name: "3f".to_owned(),
+            candidates: Vec::new(),
+        };
+        assert!(!ambiguous.is_absence() && !ambiguous.may_pass());
+    }
+
+    #[test]
+    fn hints_are_said_as_one_would_say_them() {
+        let error = |nearest: &[&str]| RuntimeError::NoUnit {
+            name: "x".to_owned(),
+            nearest: nearest.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(error(&[]).to_string(), "there is no unit x");
+        assert_eq!(
+            error(&["y"]).to_string(),
+            "there is no unit x; did you mean y?"
+        );
+        assert_eq!(
+            error(&["y", "z"]).to_string(),
+            "there is no unit x; the nearest are y, z"
+        );
     }
 }

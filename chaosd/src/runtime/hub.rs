@@ -157,8 +157,14 @@ impl Hub {
                 Err(error) => trouble.push(error),
             }
         }
-        if let (Some(named), true, true) = (named, apis.is_empty(), trouble.is_empty()) {
-            return Err(self.unknown(named));
+        if apis.is_empty()
+            && trouble.is_empty()
+            && let Picked::Sockets(sockets, named) = picked
+        {
+            return Err(match (named, sockets.first()) {
+                (None, Some(socket)) => RuntimeError::Tongue(socket.path.clone()),
+                (named, _) => self.unknown(named.as_deref().unwrap_or_default()),
+            });
         }
         Ok((apis, trouble))
     }

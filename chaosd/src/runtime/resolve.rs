@@ -151,15 +151,15 @@ impl Hub {
             )),
             Picked::Oci(_) => Ok((Vec::new(), Vec::new())),
             _ => {
-                let (apis, trouble) = self.apis(picked, within).await?;
+                let (apis, mut trouble) = self.apis(picked, within).await?;
                 let nobody = apis.is_empty() && trouble.is_empty();
                 if nobody && self.places.oci_roots().is_empty() {
                     return Err(RuntimeError::NoRuntime {
+                        what: "container runtime",
                         looked: self.places.looked(),
                     });
                 }
-                if only.is_some() && apis.is_empty() {
-                    let mut trouble = trouble;
+                if only.is_some() && apis.is_empty() && !trouble.is_empty() {
                     return Err(trouble.swap_remove(0));
                 }
                 Ok((apis, trouble))
@@ -194,6 +194,7 @@ impl Hub {
                 Err(unable(only, "a pod", &["containerd", "cri-o"]))
             }
             None => Err(RuntimeError::NoRuntime {
+                what: "runtime that knows pods",
                 looked: self.places.looked_for_pods(),
             }),
         }

@@ -246,7 +246,7 @@ impl Engine {
         podman.arg("--runroot").arg(at("run"));
         podman.arg("--tmpdir").arg(at("tmp"));
         podman.arg("--network-config-dir").arg(at("networks"));
-        podman.args(["--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
+        podman.args(["--cgroup-manager", driver(), "--events-backend", "file"]);
         podman.args(["--runtime", "/usr/bin/crun", "--storage-driver", "overlay"]);
         podman
     }
@@ -260,7 +260,7 @@ impl Engine {
         dockerd.arg("--host").arg(self.address());
         // No container here talks to anybody outside.
         dockerd.args(["--iptables=false", "--ip-masq=false"]);
-        dockerd.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
+        dockerd.arg(format!("--exec-opt=native.cgroupdriver={}", driver()));
         dockerd
     }
 }
@@ -274,6 +274,15 @@ impl Drop for Engine {
                 self.remove(&name).ok();
             }
         }
+    }
+}
+
+/// Who makes cgroups: systemd where it is process 1, as distributions have it.
+fn driver() -> &'static str {
+    if Path::new("/run/systemd/system").exists() {
+        "systemd"
+    } else {
+        "cgroupfs"
     }
 }
 
