@@ -40,7 +40,7 @@ pub fn choose(named: &Named, seed: u64, most: Percent) -> Result<Chosen, TargetE
     Ok(chosen)
 }
 
-/// Looks again, who of them takes which seat: see [`choice::again`].
+/// Looks again, who of them takes which seat now; never one that was spared.
 pub fn again(named: &Named, seats: &Seats) -> Result<Vec<Member>, TargetError> {
     let mut all = find(named)?;
     if matches!(named.asked, Asked::Process { .. }) {

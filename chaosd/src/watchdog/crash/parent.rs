@@ -21,7 +21,7 @@ use crate::{
     cgroup::{self, Change, Settled},
     instance::{Instance, Kind, StateDir},
     journal::Journal,
-    plan::Plan,
+    plan::{Limits, Plans},
     profile::{Overrides, load},
     resource::{Acting, Host, Now},
     txn::{Applied, Txn, TxnError},
@@ -109,7 +109,8 @@ pub(super) fn parent(role: &str) {
 /// The fault of a profile, in force.
 fn arm(text: &str, instance: &Arc<Instance>, system: &Arc<Fused>, fuse: &Fuse) -> Box<dyn Acting> {
     let profile = load("crash.yaml", text, &Overrides::default()).unwrap();
-    let plan = Plan::make("crash", &profile).unwrap();
+    let plans = Plans::make("crash", &profile, Limits::default()).unwrap();
+    let plan = plans.iter().next().unwrap();
     let host = Host::new(
         Arc::clone(instance),
         system.clone(),
