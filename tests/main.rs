@@ -12,6 +12,7 @@ mod bystander;
 mod cgroup;
 mod clock;
 mod compose;
+mod containers;
 mod corrupt;
 mod counters;
 mod delay;

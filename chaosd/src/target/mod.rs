@@ -133,15 +133,7 @@ impl TargetError {
     /// True when those who know say that nobody answers to the name: not when one that exists does not
     /// run, and not when somebody who might know did not answer.
     pub fn is_gone(&self) -> bool {
-        match self {
-            Self::Runtime(
-                RuntimeError::NoContainer { silent, .. }
-                | RuntimeError::NoPod { silent, .. }
-                | RuntimeError::NoMatch { silent, .. },
-            ) => silent.is_empty(),
-            Self::Runtime(RuntimeError::NoUnit { .. } | RuntimeError::NoProcess { .. }) => true,
-            _ => false,
-        }
+        matches!(self, Self::Runtime(error) if error.is_absence())
     }
 }
 
