@@ -26,7 +26,10 @@ impl Scene {
         let engine = Engine::start(kind)?;
         let socket = format!("unix://{}", engine.socket().display());
         let options = Options {
-            env: vec![("DOCKER_HOST".into(), socket)],
+            env: vec![
+                ("DOCKER_HOST".into(), socket),
+                ("CHAOSD_ASK_WITHIN".into(), "90s".into()),
+            ],
             ..Options::default()
         };
         Ok(Self {
@@ -77,14 +80,15 @@ fn one_is_hit(kind: Kind) -> Result<()> {
         skip!(Ok(()), "{reason}");
     }
     let mut scene = Scene::new(kind)?;
-    scene.engine.start_container("shop", Network::Own)?;
-    scene.engine.start_container("other", Network::Own)?;
-    let mut names = vec!["shop", "other"];
+    // The state directories of crun and runc are the machine's, where other tests write too.
+    let [shop, other, beside] = ["shop", "other", "beside"].map(|name| format!("{name}-{kind}"));
+    let (shop, other, beside) = (shop.as_str(), other.as_str(), beside.as_str());
+    scene.engine.start_container(shop, Network::Own)?;
+    scene.engine.start_container(other, Network::Own)?;
+    let mut names = vec![shop, other];
     if kind.has_daemon() {
-        scene
-            .engine
-            .start_container("beside", Network::Of("shop"))?;
-        names.push("beside");
+        scene.engine.start_container(beside, Network::Of(shop))?;
+        names.push(beside);
     }
     let talk = || -> Result<Vec<bool>> { names.iter().map(|name| scene.talks(name)).collect() };
     let all = vec![true; names.len()];
@@ -92,7 +96,9 @@ fn one_is_hit(kind: Kind) -> Result<()> {
     one[0] = false;
     assert_eq!(talk()?, all, "before");
 
-    let run = scene.inject("partition --interface lo --container shop --for 10m")?;
+    let run = scene.inject(&format!(
+        "partition --interface lo --container {shop} --for 10m"
+    ))?;
     assert_eq!(talk()?, one);
     let told = run.report()?;
     println!("{kind}: armed in {} ms", told.0["arm-ms"]);
@@ -101,18 +107,18 @@ fn one_is_hit(kind: Kind) -> Result<()> {
     for turn in 0..if kind.has_daemon() { 2 } else { 5 } {
         // What shares a network with it would lose that.
         if kind.has_daemon() {
-            scene.engine.remove("beside").ok();
+            scene.engine.remove(beside).ok();
         }
-        scene.engine.restart("shop")?;
+        scene.engine.restart(shop)?;
         let since = Instant::now();
-        let again = wait_until(PATIENCE, || scene.talks("shop").is_ok_and(|talks| !talks));
+        let again = wait_until(PATIENCE, || scene.talks(shop).is_ok_and(|talks| !talks));
         ensure!(again, "turn {turn}: not hit again\n{}", scene.daemon.log());
         println!("{kind}, turn {turn}: hit again after {:?}", since.elapsed());
-        ensure!(scene.talks("other")?, "turn {turn}");
+        ensure!(scene.talks(other)?, "turn {turn}");
     }
     if kind.has_daemon() {
-        let shop = scene.member("shop")?;
-        let (pid, cgroup) = (shop.pid.context("no process")?, shop.cgroups[0].clone());
+        let member = scene.member(shop)?;
+        let (pid, cgroup) = (member.pid.context("no process")?, member.cgroups[0].clone());
         scene.engine.kill_daemon()?;
         ensure!(!pings(pid, &cgroup)?, "the fault does not need the runtime");
         let told = scene.daemon.cli(["revert", &id, "-o", "json"])?;
@@ -122,7 +128,7 @@ fn one_is_hit(kind: Kind) -> Result<()> {
     }
     scene.daemon.kill(Signal::SIGKILL)?;
     scene.daemon.wait(PATIENCE)?;
-    let free = wait_until(PATIENCE, || scene.talks("shop").is_ok_and(|talks| talks));
+    let free = wait_until(PATIENCE, || scene.talks(shop).is_ok_and(|talks| talks));
     ensure!(free, "still hit");
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The size of a guest, as the verbs take it.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Size {
-    /// The guest's memory; 3/4 of it hold what it writes to files
-    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = mib)]
+    /// The guest's memory, of which the machine gives what is used; 3/4 of it hold what it writes to files
+    #[arg(long, value_name = "SIZE", default_value = "5G", value_parser = mib)]
     pub memory: u64,
     /// The guest's processors
     #[arg(long, value_name = "N", default_value_t = 2,
