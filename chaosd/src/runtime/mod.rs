@@ -91,7 +91,7 @@ pub enum Asked {
         /// Names and values.
         labels: BTreeMap<String, String>,
     },
-    /// A unit of systemd: a service (whose suffix may be left out), slice, scope, socket or mount.
+    /// A unit of systemd, or those whose names fit where `*` stands for any characters: a service (whose suffix may be left out), slice, scope, socket or mount.
     Unit(String),
     /// Every process of a name: that of `proc_pid_comm(5)`, or the file name of what it was started as.
     Process {

@@ -12,6 +12,7 @@ use super::{
     hub::{Api, Hub, Picked},
     oci, process,
 };
+use crate::profile::Pattern;
 
 /// What a caller gets.
 pub(super) type Answer = Result<Vec<Member>, RuntimeError>;
@@ -64,7 +65,12 @@ impl Hub {
             Asked::Unit(name) => match picked {
                 Picked::All | Picked::Systemd => {
                     let systemd = self.systemd(within).await?;
-                    Ok(vec![systemd.unit(name).await?])
+                    let names = Pattern::new(name);
+                    if names.is_open() {
+                        systemd.units(&names).await
+                    } else {
+                        Ok(vec![systemd.unit(name).await?])
+                    }
                 }
                 _ => Err(unable(only, "a unit", &["systemd"])),
             },

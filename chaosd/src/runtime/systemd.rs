@@ -2,10 +2,13 @@
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
-use futures_util::{StreamExt as _, future::join3};
+use futures_util::{
+    StreamExt as _,
+    future::{join_all, join3},
+};
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, message::Type};
 
-use crate::cgroup;
+use crate::{cgroup, profile::Pattern};
 
 use super::{Member, RuntimeError, choose::nearest, placing};
 
@@ -137,6 +140,32 @@ impl Systemd {
             return Err(RuntimeError::UnitNotActive { name, state });
         }
         member(name, &path, pid)
+    }
+
+    /// The units in memory whose names fit, and which have a cgroup.
+    pub(super) async fn units(&self, names: &Pattern) -> Result<Vec<Member>, RuntimeError> {
+        let units: zbus::Result<Vec<Listed>> = self.wait(self.manager("ListUnits", &())).await?;
+        let units = units.map_err(|error| failed(&self.address, error.to_string()))?;
+        let fitting = units
+            .iter()
+            .map(|unit| unit.0.as_str())
+            .filter(|name| interface_of(name).is_some() && names.fits(name));
+        let mut found = Vec::new();
+        for answer in join_all(fitting.map(|name| self.unit(name))).await {
+            match answer {
+                Ok(member) => found.push(member),
+                // It is there without a process, or has just gone.
+                Err(RuntimeError::UnitNotActive { .. } | RuntimeError::NoUnit { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if found.is_empty() {
+            return Err(RuntimeError::NoUnit {
+                name: names.to_string(),
+                nearest: Vec::new(),
+            });
+        }
+        Ok(found)
     }
 
     /// Why a unit is not in memory: it was never started, or it is a typo.

@@ -251,6 +251,24 @@ fn a_unit_is_found_with_its_cgroup_and_its_main_process() {
 }
 
 #[test]
+fn all_units_that_fit_and_have_a_cgroup_are_found() {
+    let Some(bus) = Bus::start("units") else {
+        return;
+    };
+    let scratch = Scratch::new("shops.service");
+    let below = format!("/{}", scratch.name().display());
+    let _systemd = Systemd::serve(&bus, &below, std::process::id());
+    let runtimes = bus.runtimes();
+    let find = |name: &str| runtimes.find(&Asked::Unit(name.to_owned()), None, WITHIN);
+    for name in ["sh*", "*.service", "shop*.service"] {
+        let ids: Vec<String> = find(name).unwrap().into_iter().map(|m| m.id).collect();
+        assert_eq!(ids, ["shop.service"], "{name}");
+    }
+    let error = find("nothing-*").unwrap_err();
+    assert_eq!(error.to_string(), "there is no unit nothing-*");
+}
+
+#[test]
 fn a_unit_that_is_not_there_or_does_not_run_is_answered_with_what_to_do() {
     let Some(bus) = Bus::start("missing") else {
         return;

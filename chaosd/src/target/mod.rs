@@ -93,6 +93,17 @@ pub enum TargetError {
     /// It exists, and nothing of it runs.
     #[error("{0} does not run: start it first")]
     NotRunning(String),
+    /// Nothing tells it from others.
+    #[error(
+        "{label} has no cgroup of its own and shares its network, so that others would be hit with it{}",
+        if why.is_empty() { String::new() } else { format!(": {why}") }
+    )]
+    NoCgroup {
+        /// Who.
+        label: String,
+        /// What its runtime says of that.
+        why: String,
+    },
     /// A blast radius beyond what the host allows.
     #[error(
         "it would hit {hit} of {of} that answer to {asked}, and this host allows {most}% \

@@ -49,10 +49,8 @@ pub fn again(named: &Named, seats: &Seats) -> Result<Vec<Member>, TargetError> {
         take_vital(&mut all);
     }
     let seated = choice::again(all, &named.choice, seats);
-    Ok(seated
-        .into_iter()
-        .filter(|member| member.pid.is_some())
-        .collect())
+    let runs = |member: &Member| place(&named.asked, member).is_ok();
+    Ok(seated.into_iter().filter(runs).collect())
 }
 
 /// Tells when [`again`] may answer otherwise.
@@ -110,33 +108,131 @@ fn take_vital(all: &mut Vec<Member>) -> Vec<(Member, &'static str)> {
         .collect()
 }
 
-/// What one that answers is on this machine, and how far faults on packets reach there.
+/// What one that answers is on this machine, and how far faults on packets reach there. Never more than
+/// its own.
 pub fn place(asked: &Asked, member: &Member) -> Result<(Target, Reach), TargetError> {
-    let Some(pid) = member.pid else {
-        return Err(TargetError::NotRunning(member.label.clone()));
+    let not_running = || TargetError::NotRunning(member.label.clone());
+    let cgroup = match &member.cgroups[..] {
+        [one] => Some(Target::Cgroup(one.clone())),
+        _ => None,
     };
-    let own_network = !member.host_network;
-    let (target, reach) = match (asked, member.cgroups.first()) {
-        (Asked::Process { .. }, _) | (_, None) => (Target::Pid(pid), Reach::Sockets),
-        (Asked::Unit(_), Some(cgroup)) => (Target::Cgroup(cgroup.clone()), Reach::Sockets),
-        // Without a cgroup of its own, it is its namespace alone.
-        (Asked::Pod { .. } | Asked::Pods { .. }, Some(_))
-            if own_network && member.cgroups.len() > 1 =>
-        {
-            let netns = member.netns.clone();
-            let netns = netns.unwrap_or_else(|| format!("/proc/{pid}/ns/net").into());
-            (Target::Netns(netns), Reach::Namespace)
+    let is_pod = match asked {
+        Asked::Process { .. } => {
+            let pid = member.pid.ok_or_else(not_running)?;
+            return Ok((Target::Pid(pid), Reach::Sockets));
         }
-        (Asked::Pod { .. } | Asked::Pods { .. }, Some(cgroup)) if own_network => {
-            (Target::Cgroup(cgroup.clone()), Reach::Namespace)
-        }
-        (Asked::Pod { .. } | Asked::Pods { .. }, Some(cgroup)) => {
-            (Target::Cgroup(cgroup.clone()), Reach::Nobody)
-        }
-        (_, Some(cgroup)) if own_network && member.shares_network_with.is_empty() => {
-            (Target::Cgroup(cgroup.clone()), Reach::Namespace)
-        }
-        (_, Some(cgroup)) => (Target::Cgroup(cgroup.clone()), Reach::Sockets),
+        // A slice has no main process.
+        Asked::Unit(_) => return Ok((cgroup.ok_or_else(not_running)?, Reach::Sockets)),
+        Asked::Pod { .. } | Asked::Pods { .. } => true,
+        Asked::Container(_) | Asked::Containers { .. } => false,
     };
-    Ok((target, reach))
+    let pid = member.pid.ok_or_else(not_running)?;
+    let alone = is_pod || member.shares_network_with.is_empty();
+    match (cgroup, member.host_network, alone) {
+        (Some(cgroup), false, true) => Ok((cgroup, Reach::Namespace)),
+        (Some(cgroup), true, _) if is_pod => Ok((cgroup, Reach::Nobody)),
+        (Some(cgroup), ..) => Ok((cgroup, Reach::Sockets)),
+        // It can be told by its network alone.
+        (None, false, true) => {
+            let own = || format!("/proc/{pid}/ns/net").into();
+            let netns = member.netns.clone().unwrap_or_else(own);
+            Ok((Target::Netns(netns), Reach::Namespace))
+        }
+        (None, ..) => Err(TargetError::NoCgroup {
+            label: member.label.clone(),
+            why: member.notes.join("; "),
+        }),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn member(cgroups: &[&str], host_network: bool, beside: &[&str]) -> Member {
+        Member {
+            label: "container shop (docker)".into(),
+            cgroups: cgroups.iter().map(Into::into).collect(),
+            pid: Some(7),
+            host_network,
+            shares_network_with: beside.iter().map(|name| (*name).to_owned()).collect(),
+            ..Member::default()
+        }
+    }
+
+    #[test]
+    fn faults_on_packets_reach_as_far_as_what_is_the_target_s_own() {
+        let container = Asked::Container("shop".into());
+        let pod = Asked::Pod {
+            namespace: "shop".into(),
+            name: "web-0".into(),
+        };
+        let unit = Asked::Unit(crate::profile::Pattern::new("shop.service"));
+        let at = |path: &str| Target::Cgroup(path.into());
+        for (asked, member, wanted) in [
+            (
+                &container,
+                member(&["/a"], false, &[]),
+                (at("/a"), Reach::Namespace),
+            ),
+            (
+                &container,
+                member(&["/a"], false, &["b"]),
+                (at("/a"), Reach::Sockets),
+            ),
+            (
+                &container,
+                member(&["/a"], true, &[]),
+                (at("/a"), Reach::Sockets),
+            ),
+            (
+                &pod,
+                member(&["/a"], false, &["b"]),
+                (at("/a"), Reach::Namespace),
+            ),
+            (&pod, member(&["/a"], true, &[]), (at("/a"), Reach::Nobody)),
+            (
+                &pod,
+                member(&["/a", "/b"], false, &[]),
+                (Target::Netns("/proc/7/ns/net".into()), Reach::Namespace),
+            ),
+            (
+                &unit,
+                member(&["/a"], true, &[]),
+                (at("/a"), Reach::Sockets),
+            ),
+        ] {
+            assert_eq!(place(asked, &member).unwrap(), wanted, "{asked} {member:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_nothing_of_its_own_is_refused() {
+        let container = Asked::Container("shop".into());
+        for member in [member(&[], true, &[]), member(&[], false, &["b"])] {
+            let told = place(&container, &member).unwrap_err().to_string();
+            assert!(
+                told.contains("container shop (docker) has no cgroup of its own"),
+                "{told}"
+            );
+        }
+        let stopped = Member {
+            pid: None,
+            ..member(&["/a"], false, &[])
+        };
+        let told = place(&container, &stopped).unwrap_err().to_string();
+        assert!(told.contains("does not run"), "{told}");
+    }
+
+    #[test]
+    fn a_slice_without_a_main_process_is_hit_all_the_same() {
+        let slice = Asked::Unit(crate::profile::Pattern::new("shop.slice"));
+        let member = Member {
+            pid: None,
+            ..member(&["/shop.slice"], true, &[])
+        };
+        let (target, _) = place(&slice, &member).unwrap();
+        assert_eq!(target, Target::Cgroup("/shop.slice".into()));
+    }
 }
