@@ -184,8 +184,10 @@ impl Found {
             }
             let mut labels = Labels::new();
             for (key, value) in entries {
+                // A label may have no value.
                 let value = match &value.value {
                     Value::Empty => String::new(),
+                    Value::Text(text) if text.is_empty() => String::new(),
                     _ => self.text(value)?.to_owned(),
                 };
                 labels.insert(key.name.clone(), value);
