@@ -13,7 +13,8 @@ use support::{Daemon, Options, Run, skip, wait_until};
 
 /// A runtime's service answers slowly where a processor is computed.
 const WITHIN: Duration = Duration::from_secs(90);
-const PATIENCE: Duration = Duration::from_secs(30);
+/// podman takes a minute where a processor is computed and others use it too.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 struct Scene {
     runtimes: Runtimes,

@@ -119,7 +119,11 @@ fn one_that_restarts_is_hit_again_and_the_spared_stay_spared() -> Result<()> {
     let id = scene.inject(words)?.id().to_owned();
     for turn in 0..10 {
         let hit = scene.hit()?;
-        ensure!(hit.len() == 1, "turn {turn}: {hit:?}");
+        ensure!(
+            hit.len() == 1,
+            "turn {turn}: {hit:?}\n{}",
+            scene.daemon.log()
+        );
         scene.end(hit[0])?;
         scene.add()?;
         let since = Instant::now();
