@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::node::Node;
+use crate::sys::take_signals;
 use crate::{sweep, wait_until};
 
 /// A daemon, a watchdog and the last revert are long gone by then.
@@ -81,6 +82,7 @@ impl Instance {
 
     /// A chaosd of this instance, to be started.
     pub fn command(&self) -> Result<Command> {
+        take_signals();
         let mut command = Command::new(binary()?);
         command
             .env("CHAOSD_STATE_DIR", self.state_dir())

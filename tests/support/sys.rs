@@ -137,3 +137,14 @@ pub fn take_descriptor(pid: Pid, number: i32) -> std::io::Result<OwnedFd> {
     // SAFETY: as above; the first descriptor outlives the call.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })
 }
+
+/// Takes `SIGQUIT` by default again, as do the children from now on. A shell starts what it puts into the
+/// background with it ignored, and chaosd would not die by it either.
+pub fn take_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: no handler is set, and nothing relies on the one before.
+        let _before = unsafe { signal(Signal::SIGQUIT, SigHandler::SigDfl) };
+    });
+}
