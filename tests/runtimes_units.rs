@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use chaosd::profile::Pattern;
 use chaosd::runtime::{Asked, Places, RuntimeError, Runtimes};
 use support::{is_laboratory, run, skip};
 
@@ -32,7 +33,7 @@ impl Drop for Service {
 }
 
 fn unit(name: &str) -> Asked {
-    Asked::Unit(name.to_owned())
+    Asked::Unit(Pattern::new(name))
 }
 
 #[test]

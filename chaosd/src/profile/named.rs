@@ -25,10 +25,11 @@ pub struct Named {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Asked {
-    /// One container, by its name or the beginning of its id.
+    /// One container, by its name or the beginning of its id. In a pod: `CONTAINER`, `POD/CONTAINER` or
+    /// `NAMESPACE/POD/CONTAINER`.
     #[serde(rename = "container")]
     Container(String),
-    /// Containers, by what is written on them.
+    /// Every running container with all of these labels, of any runtime that knows labels.
     #[serde(rename = "container")]
     Containers {
         /// Each of these labels has this value.
@@ -41,7 +42,7 @@ pub enum Asked {
         /// Its name.
         name: String,
     },
-    /// Pods, by what is written on them.
+    /// Every ready pod with all of these labels. Only pods: containers are asked for as such.
     #[serde(rename = "pod")]
     Pods {
         /// In which namespace; `None`: in all of them.
@@ -50,7 +51,7 @@ pub enum Asked {
         /// Each of these labels has this value.
         labels: Labels,
     },
-    /// Units of systemd with a control group: services, scopes, slices.
+    /// Units of systemd: a service (whose suffix may be left out), slice, scope, socket or mount.
     Unit(Pattern),
     /// Processes.
     Process {

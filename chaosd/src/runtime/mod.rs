@@ -26,6 +26,7 @@ mod systemd;
 pub mod watch;
 mod worker;
 
+pub use crate::profile::Asked;
 pub use error::RuntimeError;
 pub use places::Places;
 pub use watch::Watch;
@@ -64,42 +65,6 @@ impl fmt::Display for RuntimeKind {
             Self::Systemd => "systemd",
         })
     }
-}
-
-/// What a target names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// A container, by its name or a prefix of its id. In a pod: `CONTAINER`, `POD/CONTAINER` or
-    /// `NAMESPACE/POD/CONTAINER`.
-    Container(String),
-    /// Every running container with all of these labels, of any runtime that knows labels.
-    Containers {
-        /// Names and values.
-        labels: BTreeMap<String, String>,
-    },
-    /// A pod of Kubernetes.
-    Pod {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-    /// Every ready pod with all of these labels. Only pods: containers are asked for as such.
-    Pods {
-        /// Its namespace; `None`: whichever.
-        namespace: Option<String>,
-        /// Names and values.
-        labels: BTreeMap<String, String>,
-    },
-    /// A unit of systemd, or those whose names fit where `*` stands for any characters: a service (whose suffix may be left out), slice, scope, socket or mount.
-    Unit(String),
-    /// Every process of a name: that of `proc_pid_comm(5)`, or the file name of what it was started as.
-    Process {
-        /// The whole name.
-        name: String,
-        /// A part of its command line, whose arguments are joined by blanks.
-        args: Option<String>,
-    },
 }
 
 /// One that answers to a name.
@@ -150,34 +115,4 @@ pub fn find(
 pub fn shared() -> &'static Runtimes {
     static SHARED: OnceLock<Runtimes> = OnceLock::new();
     SHARED.get_or_init(|| Runtimes::new(Places::of_this_host()))
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, labels: &BTreeMap<String, String>| {
-            let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            f.write_str(&labels.join(","))
-        };
-        match self {
-            Self::Container(name) => write!(f, "container {name}"),
-            Self::Containers { labels } => {
-                f.write_str("containers with ")?;
-                list(f, labels)
-            }
-            Self::Pod { namespace, name } => write!(f, "pod {namespace}/{name}"),
-            Self::Pods { namespace, labels } => {
-                f.write_str("pods with ")?;
-                list(f, labels)?;
-                namespace
-                    .iter()
-                    .try_for_each(|namespace| write!(f, " in {namespace}"))
-            }
-            Self::Unit(name) => write!(f, "unit {name}"),
-            Self::Process { name, args: None } => write!(f, "process {name}"),
-            Self::Process {
-                name,
-                args: Some(args),
-            } => write!(f, "process {name} with {args:?}"),
-        }
-    }
 }

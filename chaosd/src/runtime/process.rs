@@ -8,38 +8,35 @@ use crate::{
     profile::Pattern,
 };
 
-use super::{Asked, Member, RuntimeError, choose::nearest, placing};
+use super::{Member, RuntimeError, choose::nearest, placing};
 
 /// Every process of that name whose command line has `args` in it, but for chaosd itself and the kernel's
 /// threads.
-pub(super) fn find(name: &str, args: Option<&str>) -> Result<Vec<Member>, RuntimeError> {
+pub(super) fn find(name: &Pattern, args: Option<&str>) -> Result<Vec<Member>, RuntimeError> {
     let all = process::all().map_err(RuntimeError::Processes)?;
     let own = std::process::id();
-    let pattern = Pattern::new(name);
     let candidates: Vec<Stat> = all
         .into_iter()
         .filter(|stat| !stat.kernel && stat.who.pid != own)
         .collect();
     let found: Vec<Member> = candidates
         .iter()
-        .filter(|stat| is_called(stat, &pattern))
+        .filter(|stat| is_called(stat, name))
         .filter(|stat| args.is_none_or(|args| command_line(stat.who.pid).contains(args)))
         .filter_map(member)
         .collect();
     if !found.is_empty() {
         return Ok(found);
     }
-    let asked = Asked::Process {
-        name: name.to_owned(),
-        args: args.map(ToOwned::to_owned),
+    let asked = match args {
+        Some(args) => format!("process {name} with {args:?}"),
+        None => format!("process {name}"),
     };
+    let typed = name.to_string();
     let names = candidates.iter().map(|stat| stat.who.name.as_str());
     // The very name is no hint: it is the arguments that nothing has.
-    let nearest = nearest(name, names.filter(|other| *other != name));
-    Err(RuntimeError::NoProcess {
-        asked: asked.to_string(),
-        nearest,
-    })
+    let nearest = nearest(&typed, names.filter(|other| *other != typed));
+    Err(RuntimeError::NoProcess { asked, nearest })
 }
 
 fn is_called(stat: &Stat, name: &Pattern) -> bool {
@@ -101,14 +98,14 @@ mod tests {
     #[test]
     fn arguments_tell_processes_of_one_name_apart() {
         let (one, other) = (Sleeper::new("86411"), Sleeper::new("86412"));
-        let found = find("sleep", Some("86411")).unwrap();
+        let found = find(&Pattern::new("sleep"), Some("86411")).unwrap();
         let pids: Vec<_> = found.iter().map(|member| member.pid).collect();
         assert_eq!(pids, [i32::try_from(one.0.id()).ok()]);
         assert!(
             found[0].label.starts_with("process sleep (pid "),
             "{found:?}"
         );
-        let both = find("sleep", Some("8641")).unwrap();
+        let both = find(&Pattern::new("sleep"), Some("8641")).unwrap();
         let other = i32::try_from(other.0.id()).ok();
         assert!(both.len() >= 2 && both.iter().any(|member| member.pid == other));
     }
@@ -116,7 +113,7 @@ mod tests {
     #[test]
     fn a_typo_is_answered_with_the_nearest_name() {
         let _sleeper = Sleeper::new("86413");
-        let error = find("slepe", None).unwrap_err().to_string();
+        let error = find(&Pattern::new("slepe"), None).unwrap_err().to_string();
         assert!(error.starts_with("there is no process slepe"), "{error}");
         assert!(error.contains("sleep"), "{error}");
     }
@@ -124,7 +121,7 @@ mod tests {
     #[test]
     fn chaosd_itself_is_not_among_them() {
         let me = Stat::read(std::process::id()).unwrap().who;
-        let found = find(&me.name, None);
+        let found = find(&Pattern::new(&me.name), None);
         let pid = i32::try_from(me.pid).ok();
         assert!(found.is_err() || found.is_ok_and(|all| all.iter().all(|m| m.pid != pid)));
     }

@@ -12,7 +12,6 @@ use super::{
     hub::{Api, Hub, Picked},
     oci, process,
 };
-use crate::profile::Pattern;
 
 /// What a caller gets.
 pub(super) type Answer = Result<Vec<Member>, RuntimeError>;
@@ -65,11 +64,10 @@ impl Hub {
             Asked::Unit(name) => match picked {
                 Picked::All | Picked::Systemd => {
                     let systemd = self.systemd(within).await?;
-                    let names = Pattern::new(name);
-                    if names.is_open() {
-                        systemd.units(&names).await
+                    if name.is_open() {
+                        systemd.units(name).await
                     } else {
-                        Ok(vec![systemd.unit(name).await?])
+                        Ok(vec![systemd.unit(&name.to_string()).await?])
                     }
                 }
                 _ => Err(unable(only, "a unit", &["systemd"])),

@@ -15,7 +15,7 @@ use std::{
 use zbus::{OwnedObjectPath, fdo, interface};
 
 use super::super::{Asked, Places, RuntimeError, Runtimes};
-use crate::cgroup::tests::Scratch;
+use crate::{cgroup::tests::Scratch, profile::Pattern};
 
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -237,7 +237,7 @@ fn a_unit_is_found_with_its_cgroup_and_its_main_process() {
     let runtimes = bus.runtimes();
     for name in ["shop.service", "shop"] {
         let found = runtimes
-            .find(&Asked::Unit(name.to_owned()), None, WITHIN)
+            .find(&Asked::Unit(Pattern::new(name)), None, WITHIN)
             .unwrap();
         let [member] = &found[..] else {
             panic!("{found:?}")
@@ -259,7 +259,7 @@ fn all_units_that_fit_and_have_a_cgroup_are_found() {
     let below = format!("/{}", scratch.name().display());
     let _systemd = Systemd::serve(&bus, &below, std::process::id());
     let runtimes = bus.runtimes();
-    let find = |name: &str| runtimes.find(&Asked::Unit(name.to_owned()), None, WITHIN);
+    let find = |name: &str| runtimes.find(&Asked::Unit(Pattern::new(name)), None, WITHIN);
     for name in ["sh*", "*.service", "shop*.service"] {
         let ids: Vec<String> = find(name).unwrap().into_iter().map(|m| m.id).collect();
         assert_eq!(ids, ["shop.service"], "{name}");
@@ -294,7 +294,7 @@ fn a_unit_that_is_not_there_or_does_not_run_is_answered_with_what_to_do() {
              or mount",
         ),
     ] {
-        let asked = Asked::Unit(name.to_owned());
+        let asked = Asked::Unit(Pattern::new(name));
         let error = runtimes.find(&asked, None, WITHIN).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
@@ -306,7 +306,7 @@ fn without_a_bus_it_is_said_where_systemd_was_looked_for() {
         systemd: "unix:path=/nonexistent/bus".to_owned(),
         ..Places::default()
     });
-    let asked = Asked::Unit("shop".to_owned());
+    let asked = Asked::Unit(Pattern::new("shop"));
     let error = runtimes.find(&asked, None, WITHIN).unwrap_err();
     assert!(matches!(error, RuntimeError::Ask { .. }), "{error}");
     assert!(

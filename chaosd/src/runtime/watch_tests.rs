@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::*;
 use crate::{
     cgroup::tests::Scratch,
+    profile::Pattern,
     runtime::{Places, Runtimes},
 };
 
@@ -107,7 +108,7 @@ fn what_is_watched_is_forgotten_when_it_is_not_followed() {
 #[test]
 fn processes_are_looked_for_four_times_a_second() {
     let asked = Asked::Process {
-        name: "x".to_owned(),
+        name: Pattern::new("x"),
         args: None,
     };
     let runtimes = Runtimes::new(Places::default());

@@ -55,14 +55,13 @@ pub fn again(named: &Named, seats: &Seats) -> Result<Vec<Member>, TargetError> {
 
 /// Tells when [`again`] may answer otherwise.
 pub fn watch(named: &Named) -> Result<Watch, TargetError> {
-    let asked = of(&named.asked);
     let members = find(named).unwrap_or_default();
-    Ok(runtime::shared().watch(&asked, named.runtime.as_deref(), &members)?)
+    Ok(runtime::shared().watch(&named.asked, named.runtime.as_deref(), &members)?)
 }
 
 fn find(named: &Named) -> Result<Vec<Member>, TargetError> {
     let only = named.runtime.as_deref();
-    Ok(runtime::find(&of(&named.asked), only, ask_within())?)
+    Ok(runtime::find(&named.asked, only, ask_within())?)
 }
 
 /// How long a runtime may take: `CHAOSD_ASK_WITHIN`, for one that is slow.
@@ -71,29 +70,6 @@ fn ask_within() -> Duration {
     asked
         .and_then(|text| humantime::parse_duration(&text).ok())
         .unwrap_or(ANSWERS_WITHIN)
-}
-
-/// In the runtimes' terms.
-fn of(asked: &Asked) -> runtime::Asked {
-    match asked {
-        Asked::Container(name) => runtime::Asked::Container(name.clone()),
-        Asked::Containers { labels } => runtime::Asked::Containers {
-            labels: labels.clone(),
-        },
-        Asked::Pod { namespace, name } => runtime::Asked::Pod {
-            namespace: namespace.clone(),
-            name: name.clone(),
-        },
-        Asked::Pods { namespace, labels } => runtime::Asked::Pods {
-            namespace: namespace.clone(),
-            labels: labels.clone(),
-        },
-        Asked::Unit(name) => runtime::Asked::Unit(name.to_string()),
-        Asked::Process { name, args } => runtime::Asked::Process {
-            name: name.to_string(),
-            args: args.clone(),
-        },
-    }
 }
 
 /// Takes out those that no fault may hit.
