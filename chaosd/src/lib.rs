@@ -20,6 +20,8 @@ mod clock;
 pub mod device;
 /// Runs plans: arm, tick, disarm, revert.
 pub mod engine;
+/// A hypothesis, stages of faults, probes, and the record of it.
+pub mod experiment;
 /// One file per fault kind, and the only list of them.
 pub mod fault;
 /// What this kernel can do.
