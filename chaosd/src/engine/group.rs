@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    clock::now_ns,
+    clock::{self, now_ns},
     plan::{GroupPlan, Incarnation},
     report::{Ended, FaultReport, MemberReport, Phase, RunId, RunReport, Verdict},
 };
@@ -63,9 +63,7 @@ impl Group {
             done: Vec::new(),
             profile: plan.profile.clone(),
             target: plan.target.clone(),
-            started: jiff::Timestamp::now()
-                .strftime("%Y-%m-%dT%H:%M:%SZ")
-                .to_string(),
+            started: clock::now_rfc3339(),
             run_for: plan.run_for,
             seed: plan.seed,
             arm_ms: 0.0,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     bpf::Plane,
-    clock::now_ns,
+    clock::{self, now_ns},
     netlink::detour::Role,
     plan::Plan,
     report::{Ended, Phase, RunId, RunReport},
@@ -82,9 +82,7 @@ impl Run {
             waiting: Vec::new(),
             packets,
             machine: RefCell::new(machine),
-            started: jiff::Timestamp::now()
-                .strftime("%Y-%m-%dT%H:%M:%SZ")
-                .to_string(),
+            started: clock::now_rfc3339(),
             start_ns,
             arm_ms: 0.0,
             problems: Vec::new(),

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, os::fd::AsFd as _, sync::Arc, time::Duration};
 
+use chaosd_ebpf::{STEP, mix};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -278,7 +279,7 @@ impl Signalling {
     /// Keeps `count` of them, each as likely as any other.
     fn draw(&mut self, from: &mut Vec<Stat>, count: usize) {
         while from.len() > count {
-            self.dice = mix(self.dice);
+            self.dice = mix(self.dice.wrapping_add(STEP));
             let len = from.len() as u64;
             let at = usize::try_from(self.dice % len).unwrap_or_default();
             from.swap_remove(at);
@@ -350,14 +351,6 @@ pub(super) fn send(who: &Identity, signal: Signal) -> bool {
     };
     // The descriptor is of who has the number now; if that is who was meant, it stays so.
     who.stat().is_some() && pidfd_send_signal(pidfd.as_fd(), signal).is_ok()
-}
-
-/// A step of `SplitMix64`.
-fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// The first ones, and how many more.

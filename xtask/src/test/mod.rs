@@ -18,7 +18,7 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, Result, bail};
 use matrix::Column;
-use outcome::{Outcome, Results};
+use outcome::{Key, Outcome, Results};
 use place::{Place, Places};
 use runner::Job;
 
@@ -162,6 +162,12 @@ fn here(tree: &Tree, args: &Args, job: &Job) -> Result<Results> {
         show(args, &mut results, line);
         Ok(())
     })?;
+    again(&mut results, 1, |results, failed| {
+        job.alone(failed).run(&mut |line| {
+            show(args, results, line);
+            Ok(())
+        })
+    })?;
     // A package without a library has no documentation to test.
     if args.package.as_deref() != Some("xtask") {
         documentation(tree, args, &mut results)?;
@@ -203,14 +209,10 @@ fn documentation(tree: &Tree, args: &Args, results: &mut Results) -> Result<()> 
 
 /// Tests that get another try; more of them are no accident.
 const A_FEW: usize = 12;
-/// How many more tries they get.
+/// How many more tries they get in a guest that is computed.
 const MORE_TRIES: usize = 2;
 
 /// Runs the tests in a guest. That the guest fails is a result too: the others are still told.
-///
-/// A guest that is computed may stand still for seconds, whenever this machine is busy, and chaosd
-/// takes a process that was late by a second for dead. So a few that failed there run again alone,
-/// and those that pass then are named in the report.
 fn under(machine: &Machine, args: &Args, job: &Job) -> Result<Results> {
     let job = Job {
         // The directory is the guest's own.
@@ -219,18 +221,34 @@ fn under(machine: &Machine, args: &Args, job: &Job) -> Result<Results> {
     };
     let mut results = Results::default();
     in_guest(machine, args, &job, &mut results)?;
-    for _ in 0..MORE_TRIES {
+    again(&mut results, MORE_TRIES, |results, failed| {
+        in_guest(machine, args, &job.alone(failed), results)
+    })?;
+    Ok(results)
+}
+
+/// Runs a few that failed again, alone, and remembers which passed then: the report names them.
+///
+/// A guest that is computed may stand still for seconds whenever this machine is busy, and so may
+/// this machine where others have a part of it; chaosd takes a process that was late by a second for
+/// dead, and tests of rates find a disk that somebody else uses.
+fn again(
+    results: &mut Results,
+    tries: usize,
+    mut run: impl FnMut(&mut Results, &[Key]) -> Result<()>,
+) -> Result<()> {
+    for _ in 0..tries {
         let failed = results.failed();
         if !results.troubles.is_empty() || failed.is_empty() || failed.len() > A_FEW {
             break;
         }
         step::heading("again, alone");
-        in_guest(machine, args, &job.alone(&failed), &mut results)?;
+        run(results, &failed)?;
         let left = results.failed();
         let passed = failed.into_iter().filter(|key| !left.contains(key));
         results.again.extend(passed);
     }
-    Ok(results)
+    Ok(())
 }
 
 fn in_guest(machine: &Machine, args: &Args, job: &Job, results: &mut Results) -> Result<()> {

@@ -20,21 +20,6 @@ const TARGETS: &[&str] = &[
     "unit",
     "process",
 ];
-/// Keys of a target: one of those above, and what goes beside a name.
-const KEYS: &[&str] = &[
-    "host",
-    "cgroup",
-    "pid",
-    "netns",
-    "container",
-    "pod",
-    "unit",
-    "process",
-    "count",
-    "percent",
-    "exclude",
-    "runtime",
-];
 
 impl Found {
     pub(super) fn target(&mut self, node: &Node) -> Option<Whom> {
@@ -58,7 +43,8 @@ impl Found {
             );
             return None;
         }
-        let fields = self.fields(node, "target", KEYS)?;
+        // One of those, and what goes beside a name.
+        let fields = self.fields(node, "target", &[TARGETS, BESIDE].concat())?;
         let given: Vec<_> = TARGETS
             .iter()
             .filter_map(|name| fields.entry(name))
