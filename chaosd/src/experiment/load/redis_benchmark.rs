@@ -19,23 +19,23 @@ pub(super) fn is(text: &Text) -> bool {
 pub(super) fn read(text: &Text) -> Vec<Figure> {
     let mut figures = Figures::default();
     let mut columns: Vec<&str> = Vec::new();
-    let mut test: Option<&str> = None;
+    let mut title: Option<&str> = None;
     // The names in the line before the latencies.
     let mut heads: Option<Vec<&str>> = None;
     for line in text.lines().map(str::trim) {
         if line.starts_with(CSV) {
             columns = cells(line).unwrap_or_default();
         } else if let Some(name) = line.strip_prefix("====== ") {
-            test = name.strip_suffix(" ======");
+            title = name.strip_suffix(" ======");
             heads = None;
         } else if !columns.is_empty()
             && let Some(row) = cells(line)
         {
             of_row(&mut figures, &columns, &row);
         } else if let Some(heads) = heads.take()
-            && let Some(test) = test
+            && let Some(title) = title
         {
-            figures.about(test);
+            figures.about(title);
             for (name, value) in heads.iter().zip(line.split_whitespace()) {
                 statistic(&mut figures, name, number(value));
             }
@@ -45,7 +45,7 @@ pub(super) fn read(text: &Text) -> Vec<Figure> {
             // `GET: 23364.49 requests per second, p50=0.383 msec`, or within the report of a test.
             let (name, rate) = before.rsplit_once(' ').unwrap_or(("", before));
             let name = match name.strip_suffix(':') {
-                Some("throughput summary") | None => test,
+                Some("throughput summary") | None => title,
                 Some(name) => Some(name),
             };
             if let Some(name) = name {

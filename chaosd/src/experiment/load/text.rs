@@ -13,7 +13,7 @@ const MOST_ATTEMPTS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Text {
     lines: Vec<String>,
-    whole: String,
+    documents: Vec<Value>,
 }
 
 impl Text {
@@ -34,7 +34,10 @@ impl Text {
             .filter_map(|line| line.strip_suffix('\n'))
             .map(|line| in_the_end(line).to_owned())
             .collect();
-        Self { lines, whole }
+        Self {
+            lines,
+            documents: documents(&whole),
+        }
     }
 
     /// The lines that are whole.
@@ -49,28 +52,32 @@ impl Text {
     }
 
     /// The JSON documents that begin at the begin of a line, objects and arrays.
-    pub(super) fn documents(&self) -> Vec<Value> {
-        let mut documents = Vec::new();
-        let (mut at, mut attempts) = (0, 0);
-        while let Some(rest) = self.whole.get(at..)
-            && attempts < MOST_ATTEMPTS
-        {
-            if rest.starts_with(['{', '[']) {
-                attempts += 1;
-                let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-                if let Some(Ok(value)) = values.next() {
-                    at += values.byte_offset();
-                    documents.push(value);
-                    continue;
-                }
-            }
-            match rest.find('\n') {
-                Some(end) => at += end + 1,
-                None => break,
+    pub(super) fn documents(&self) -> &[Value] {
+        &self.documents
+    }
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    let mut documents = Vec::new();
+    let (mut at, mut attempts) = (0, 0);
+    while let Some(rest) = text.get(at..)
+        && attempts < MOST_ATTEMPTS
+    {
+        if rest.starts_with(['{', '[']) {
+            attempts += 1;
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+            if let Some(Ok(value)) = values.next() {
+                at += values.byte_offset();
+                documents.push(value);
+                continue;
             }
         }
-        documents
+        match rest.find('\n') {
+            Some(end) => at += end + 1,
+            None => break,
+        }
     }
+    documents
 }
 
 /// The last thing that was written over a line (`\r` goes back to its begin).

@@ -33,15 +33,13 @@ enum Verb {
         detach: bool,
         #[arg(short, long, global = true)]
         output: Option<String>,
-        #[arg(long, global = true)]
+        #[arg(long = "as", global = true)]
         name: Option<String>,
     },
     Revert {
-        ids: Vec<String>,
+        names: Vec<String>,
         #[arg(short, long)]
         all: bool,
-        #[arg(long)]
-        name: Vec<String>,
         #[arg(short, long)]
         output: Option<String>,
     },
@@ -71,7 +69,9 @@ pub(super) enum Action {
 /// The words of a process, as the Chaos Toolkit starts it: arguments as a list, as a map of flags
 /// and values, or as a text, which a shell gets.
 pub(super) fn words(found: &mut Found, place: &Place, provider: &Value) -> Option<Vec<String>> {
-    let path = found.text(&place.key("path"), &provider["path"])?.to_owned();
+    let path = found
+        .text(&place.key("path"), &provider["path"])?
+        .to_owned();
     let place = place.key("arguments");
     let word = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -161,17 +161,13 @@ pub(super) fn read(found: &mut Found, place: &Place, words: Vec<String>) -> Opti
             name,
             ..
         } => inject(found, place, &flags, detach, name),
-        Verb::Revert { ids, all, name, .. } => {
-            if let Some(id) = ids.first() {
-                let what = format!("the run {id} is none of this experiment: write --name or --all");
+        Verb::Revert { names, all, .. } => {
+            if all != names.is_empty() {
+                let what = "write --all, or the names of runs (`chaosd inject --as NAME`)";
                 found.say(place, what);
                 return None;
             }
-            if all == !name.is_empty() {
-                found.say(place, "write --name NAME or --all");
-                return None;
-            }
-            Some(Action::Revert(name))
+            Some(Action::Revert(names))
         }
         Verb::Other(words) => {
             let verb = words.first().map_or("", String::as_str);
@@ -215,7 +211,10 @@ fn inject(
 fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
-    let words: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let words: Vec<&str> = lines
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let text = words.join("; ");
     text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }

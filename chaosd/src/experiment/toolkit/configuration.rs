@@ -67,15 +67,12 @@ impl Configuration {
             let known = after
                 .split_once('}')
                 .and_then(|(name, after)| Some((self.variables.get(name)?, after)));
-            match known {
-                Some((variable, after)) => {
-                    out.push_str(variable.default.as_deref()?);
-                    rest = after;
-                }
-                None => {
-                    out.push_str("${");
-                    rest = after;
-                }
+            if let Some((variable, after)) = known {
+                out.push_str(variable.default.as_deref()?);
+                rest = after;
+            } else {
+                out.push_str("${");
+                rest = after;
             }
         }
         Some(out + rest)

@@ -25,10 +25,11 @@ const KEYS: &[&str] = &[
 
 /// A fault in its time, counted from the method's begin.
 struct Fault {
-    fault: Value,
+    entry: Value,
     begin: Duration,
     end: Duration,
-    name: Option<String>,
+    /// What its run is called.
+    run: Option<String>,
 }
 
 /// What a method comes to.
@@ -159,7 +160,10 @@ impl Method {
         let filled: Option<Vec<String>> =
             raw.iter().map(|word| configuration.filled(word)).collect();
         let Some(filled) = filled else {
-            found.say(&place, "its variables need defaults: the times of all faults have to be known");
+            found.say(
+                &place,
+                "its variables need defaults: the times of all faults have to be known",
+            );
             return;
         };
         match action::read(found, &place, filled) {
@@ -172,21 +176,30 @@ impl Method {
             }) => {
                 self.shared(found, &place, &document);
                 self.faults.push(Fault {
-                    fault: document["faults"][0].clone(),
+                    entry: document["faults"][0].clone(),
                     begin: self.end + after,
                     end: self.end + lasts,
-                    name,
+                    run: name,
                 });
                 if !detached && !background {
                     self.end += lasts;
                 }
             }
             Some(Action::Revert(names)) => {
-                let named = |fault: &Fault| {
-                    names.is_empty() || fault.name.as_ref().is_some_and(|name| names.contains(name))
-                };
-                for fault in self.faults.iter_mut().filter(|fault| named(fault)) {
-                    fault.end = fault.end.min(self.end);
+                let called = |fault: &Fault, name: &String| fault.run.as_ref() == Some(name);
+                for name in &names {
+                    if !self.faults.iter().any(|fault| called(fault, name)) {
+                        let what = format!(
+                            "no run of this method is called {name} (`chaosd inject --as {name}`)"
+                        );
+                        found.say(&place, what);
+                    }
+                }
+                let now = self.end;
+                for fault in &mut self.faults {
+                    if names.is_empty() || names.iter().any(|name| called(fault, name)) {
+                        fault.end = fault.end.min(now);
+                    }
                 }
             }
             Some(Action::Program(words)) => {
@@ -248,17 +261,23 @@ impl Method {
         for fault in &self.faults {
             let end = end_of(fault);
             if end <= fault.begin {
-                found.say(place, "a fault is reverted before it begins: pause between both");
+                found.say(
+                    place,
+                    "a fault is reverted before it begins: pause between both",
+                );
                 continue;
             }
-            let mut entry = fault.fault.clone();
+            let mut entry = fault.entry.clone();
             if let Some(entry) = entry.as_object_mut() {
                 entry.remove("after");
                 if !fault.begin.is_zero() {
                     entry.insert("after".to_owned(), json!(written(fault.begin)));
                 }
                 if end < lasts {
-                    entry.insert("for".to_owned(), json!(written(end - fault.begin)));
+                    entry.insert(
+                        "for".to_owned(),
+                        json!(written(end.saturating_sub(fault.begin))),
+                    );
                 }
             }
             faults.push(entry);

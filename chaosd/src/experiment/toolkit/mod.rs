@@ -68,11 +68,8 @@ pub fn translate(document: &Value) -> Result<Value, Vec<Problem>> {
         "controls are code of the Chaos Toolkit's, which chaosd does not run",
     );
     runtime(&mut found, &top.key("runtime"), get("runtime"));
-    let mut configuration = Configuration::read(
-        &mut found,
-        &top.key("configuration"),
-        get("configuration"),
-    );
+    let mut configuration =
+        Configuration::read(&mut found, &top.key("configuration"), get("configuration"));
 
     let mut out = Map::new();
     out.insert("version".to_owned(), json!(1));
@@ -95,7 +92,13 @@ pub fn translate(document: &Value) -> Result<Value, Vec<Problem>> {
     }
     let reverts = method::reverts(&mut found, &top.key("rollbacks"), get("rollbacks"));
     let place = top.key("method");
-    let method = method::read(&mut found, &mut configuration, &place, get("method"), &names);
+    let method = method::read(
+        &mut found,
+        &mut configuration,
+        &place,
+        get("method"),
+        &names,
+    );
     method.into_document(&mut found, &place, reverts, &mut out);
     let parameters = configuration.used();
     if !parameters.is_empty() {

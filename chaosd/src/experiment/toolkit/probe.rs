@@ -8,7 +8,14 @@ use super::{
     place::{Found, Place},
 };
 
-const KEYS: &[&str] = &["type", "name", "tolerance", "provider", "background", "controls"];
+const KEYS: &[&str] = &[
+    "type",
+    "name",
+    "tolerance",
+    "provider",
+    "background",
+    "controls",
+];
 const HTTP_KEYS: &[&str] = &[
     "type",
     "url",
@@ -31,7 +38,10 @@ pub(super) fn read(
 ) -> Option<Value> {
     let entries = found.object(place, probe)?;
     if entries.contains_key("ref") {
-        found.say(place, "write the probe here: what a ref names is no part of the hypothesis");
+        found.say(
+            place,
+            "write the probe here: what a ref names is no part of the hypothesis",
+        );
         return None;
     }
     found.known_keys(place, entries, KEYS);
@@ -114,7 +124,12 @@ fn http(
 }
 
 /// What is tolerated of an answer: its status, or a text in its body (whose status is 2xx then).
-fn status_or_body(found: &mut Found, place: &Place, tolerance: &Value, http: &mut Map<String, Value>) {
+fn status_or_body(
+    found: &mut Found,
+    place: &Place,
+    tolerance: &Value,
+    http: &mut Map<String, Value>,
+) {
     let is_status = |value: &Value| value.as_u64().is_some_and(|n| (100..600).contains(&n));
     let statuses = tolerance.as_array().filter(|list| !list.is_empty());
     let kind = tolerance["type"].as_str();
@@ -127,7 +142,10 @@ fn status_or_body(found: &mut Found, place: &Place, tolerance: &Value, http: &mu
             (Some(from), Some(to)) if from <= to => {
                 http.insert("status".to_owned(), (from..=to).collect());
             }
-            _ => found.say(&place.key("range"), "expected two numbers, as in [200, 299]"),
+            _ => found.say(
+                &place.key("range"),
+                "expected two numbers, as in [200, 299]",
+            ),
         }
     } else if kind == Some("regex") && target == Some("body") {
         match tolerance["pattern"].as_str().and_then(pattern) {
@@ -204,11 +222,9 @@ fn timeout(
         Value::Array(parts) => parts.iter().map(|part| configuration.seconds(part)).sum(),
         value => configuration.seconds(value),
     };
-    match seconds.filter(|seconds: &f64| *seconds > 0.0) {
-        Some(seconds) => Some(super::method::duration(seconds)),
-        None => {
-            found.say(&place.key("timeout"), "expected seconds, such as 3");
-            None
-        }
+    let written = seconds.filter(|seconds: &f64| *seconds > 0.0);
+    if written.is_none() {
+        found.say(&place.key("timeout"), "expected seconds, such as 3");
     }
+    written.map(super::method::duration)
 }

@@ -8,7 +8,7 @@ use super::{is_experiment, translate};
 use crate::profile::{self, Overrides};
 
 /// An experiment with this method.
-fn experiment(method: Value) -> Value {
+fn experiment(method: &Value) -> Value {
     json!({
         "version": "1.0.0",
         "title": "The shop answers while the database is slow",
@@ -90,7 +90,7 @@ fn an_experiment_becomes_a_profile() {
         "pauses",
         json!({"after": 20})
     )]);
-    let document = translated(&experiment(method));
+    let document = translated(&experiment(&method));
     assert_eq!(
         document,
         json!({
@@ -113,7 +113,11 @@ fn an_experiment_becomes_a_profile() {
 fn pauses_and_waiting_give_each_fault_its_time() {
     // Two seconds of nothing, five in the foreground, then one in the background until a revert.
     let method = json!([
-        with(inject("inject drop --rate 1% --for 5s"), "pauses", json!({"before": 2})),
+        with(
+            inject("inject drop --rate 1% --for 5s"),
+            "pauses",
+            json!({"before": 2})
+        ),
         with(
             inject("inject partition --port 80 --for 1m --detach --after 1s"),
             "pauses",
@@ -121,7 +125,7 @@ fn pauses_and_waiting_give_each_fault_its_time() {
         ),
         with(inject("revert --all"), "pauses", json!({"after": 3})),
     ]);
-    let mut whole = experiment(method);
+    let mut whole = experiment(&method);
     let document = translated(&whole);
     assert_eq!(document["for"], "14s 500ms");
     assert_eq!(document["faults"][0]["after"], "2s");
@@ -142,21 +146,24 @@ fn pauses_and_waiting_give_each_fault_its_time() {
         json!({"after": 10})
     )]);
     let document = translated(&whole);
-    assert_eq!((&document["for"], &document["faults"][0]["for"]), (&json!("10s"), &json!("4s")));
+    assert_eq!(
+        (&document["for"], &document["faults"][0]["for"]),
+        (&json!("10s"), &json!("4s"))
+    );
 }
 
 #[test]
 fn a_run_is_reverted_by_its_name() {
     let method = json!([
-        inject("inject drop --rate 1% --for 1m --detach --name a"),
+        inject("inject drop --rate 1% --for 1m --detach --as a"),
         with(
-            inject("inject drop --rate 2% --for 1m --detach --name b"),
+            inject("inject drop --rate 2% --for 1m --detach --as b"),
             "pauses",
             json!({"after": 5})
         ),
-        with(inject("revert --name a"), "pauses", json!({"after": 5})),
+        with(inject("revert a"), "pauses", json!({"after": 5})),
     ]);
-    let document = translated(&experiment(method));
+    let document = translated(&experiment(&method));
     assert_eq!(document["for"], "10s");
     assert_eq!(document["faults"][0]["for"], "5s");
     assert_eq!(document["faults"][1].get("for"), None);
@@ -168,8 +175,12 @@ fn a_load_tool_in_the_background_is_the_load() {
         "type": "action", "name": "load", "background": true,
         "provider": {"type": "process", "path": "/usr/bin/wrk", "arguments": "-t2 -d10s 'http://127.0.0.1/a b'"}
     });
-    let drop = with(inject("inject drop --rate 1% -d"), "pauses", json!({"after": 10}));
-    let document = translated(&experiment(json!([wrk, drop])));
+    let drop = with(
+        inject("inject drop --rate 1% -d"),
+        "pauses",
+        json!({"after": 10}),
+    );
+    let document = translated(&experiment(&json!([wrk, drop])));
     assert_eq!(
         document["load"],
         json!(["/usr/bin/wrk", "-t2", "-d10s", "http://127.0.0.1/a b"])
@@ -177,7 +188,7 @@ fn a_load_tool_in_the_background_is_the_load() {
     let mut foreground = wrk.clone();
     foreground["background"] = json!(false);
     refused(
-        &experiment(json!([foreground, drop])),
+        &experiment(&json!([foreground, drop])),
         "$.method[0].provider.path",
         "background",
     );
@@ -185,7 +196,7 @@ fn a_load_tool_in_the_background_is_the_load() {
 
 #[test]
 fn variables_become_parameters_and_other_dollars_stay() {
-    let mut document = experiment(json!([with(
+    let mut document = experiment(&json!([with(
         inject("inject drop --rate ${rate} --netns shop --for 1m -d"),
         "pauses",
         json!({"after": "${pause}"})
@@ -199,17 +210,24 @@ fn variables_become_parameters_and_other_dollars_stay() {
     });
     let probes = &mut document["steady-state-hypothesis"]["probes"];
     probes[0]["provider"]["url"] = json!("${api}/health?${token}");
-    probes[1] = json!({
+    let shell = json!({
         "type": "probe", "name": "shell", "tolerance": 3,
         "provider": {"type": "process", "path": "test", "arguments": "-n \"${HOME}\""}
     });
+    probes.as_array_mut().map(|probes| probes.push(shell));
     let document = translated(&document);
-    assert_eq!(document["steady-state"][0]["http"]["url"], "${api}/health?${token}");
+    assert_eq!(
+        document["steady-state"][0]["http"]["url"],
+        "${api}/health?${token}"
+    );
     assert_eq!(
         document["steady-state"][1]["command"],
         json!({"run": ["/bin/sh", "-c", "test -n \"$${HOME}\""], "exit": 3})
     );
-    assert_eq!(document["parameters"]["api"]["default"], "http://127.0.0.1:1");
+    assert_eq!(
+        document["parameters"]["api"]["default"],
+        "http://127.0.0.1:1"
+    );
     assert_eq!(document["parameters"]["token"].get("default"), None);
     assert_eq!(document["parameters"].get("unused"), None);
     assert_eq!(document["for"], "7s");
@@ -219,11 +237,12 @@ fn variables_become_parameters_and_other_dollars_stay() {
 #[test]
 fn what_is_tolerated_of_an_answer() {
     let tolerated = |tolerance: Value| {
-        let mut document = experiment(json!([inject("inject drop --rate 1%")]));
+        let mut document = experiment(&json!([inject("inject drop --rate 1%")]));
         document["steady-state-hypothesis"]["probes"][0]["tolerance"] = tolerance;
         document
     };
-    let http = |tolerance: Value| translated(&tolerated(tolerance))["steady-state"][0]["http"].clone();
+    let http =
+        |tolerance: Value| translated(&tolerated(tolerance))["steady-state"][0]["http"].clone();
     assert_eq!(http(json!([200, 204]))["status"], json!([200, 204]));
     assert_eq!(
         http(json!({"type": "range", "target": "status", "range": [200, 202]}))["status"],
@@ -254,7 +273,7 @@ fn what_is_tolerated_of_an_answer() {
 
 #[test]
 fn all_that_cannot_be_done_is_told_at_once_with_its_path() {
-    let mut document = experiment(json!([
+    let mut document = experiment(&json!([
         {"type": "action", "name": "kill a pod", "provider": {"type": "python", "module": "chaosk8s.pod", "func": "x"}},
         {"type": "probe", "name": "look", "provider": {"type": "http", "url": "http://127.0.0.1/"}},
         {"ref": "nobody"},
@@ -270,8 +289,7 @@ fn all_that_cannot_be_done_is_told_at_once_with_its_path() {
     document["controls"] = json!([{"name": "c"}]);
     document["methods"] = json!([]);
     document["runtime"] = json!({"rollbacks": {"strategy": "never"}});
-    document["rollbacks"] =
-        json!([{"type": "action", "name": "x", "provider": {"type": "process", "path": "rm", "arguments": ["x"]}}]);
+    document["rollbacks"] = json!([{"type": "action", "name": "x", "provider": {"type": "process", "path": "rm", "arguments": ["x"]}}]);
     let probe = &mut document["steady-state-hypothesis"]["probes"][0]["provider"];
     probe["method"] = json!("POST");
     probe["headers"] = json!({"a": "b"});
@@ -292,8 +310,14 @@ fn all_that_cannot_be_done_is_told_at_once_with_its_path() {
         ("$.methods", "method"),
         ("$.runtime.rollbacks.strategy", "never"),
         ("$.rollbacks[0]", "chaosd revert"),
-        ("$.steady-state-hypothesis.probes[0].provider.method", "POST"),
-        ("$.steady-state-hypothesis.probes[0].provider.headers", "headers"),
+        (
+            "$.steady-state-hypothesis.probes[0].provider.method",
+            "POST",
+        ),
+        (
+            "$.steady-state-hypothesis.probes[0].provider.headers",
+            "headers",
+        ),
     ] {
         refused(&document, path, word);
     }
