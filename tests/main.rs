@@ -55,6 +55,7 @@ mod runtimes;
 mod runtimes_pods;
 mod runtimes_units;
 mod timeline;
+mod toolkit;
 
 mod api;
 mod crash;

@@ -38,9 +38,21 @@ const TOP_KEYS: &[&str] = &[
 ];
 
 /// True of a document that is meant for the Chaos Toolkit rather than for chaosd.
-pub fn is_experiment(document: &Value) -> bool {
+fn is_experiment(document: &Value) -> bool {
     let has = |key| document.get(key).is_some();
     (has("method") || has("steady-state-hypothesis")) && !has("faults")
+}
+
+/// The experiment in a file's text, JSON or YAML; `None`: it is something else, and no more is said
+/// about it here.
+pub fn detect(text: &str) -> Option<Value> {
+    // A cheap look first: most files are profiles.
+    if !text.contains("method") && !text.contains("steady-state-hypothesis") {
+        return None;
+    }
+    let json = serde_json::from_str(text).ok();
+    let document = json.or_else(|| serde_saphyr::from_str(text).ok())?;
+    is_experiment(&document).then_some(document)
 }
 
 /// The same experiment as a profile's document, which is then checked as every other; or all that

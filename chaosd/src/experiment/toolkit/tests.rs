@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{is_experiment, translate};
+use super::{detect, is_experiment, translate};
 use crate::profile::{self, Overrides};
 
 /// An experiment with this method.
@@ -214,7 +214,9 @@ fn variables_become_parameters_and_other_dollars_stay() {
         "type": "probe", "name": "shell", "tolerance": 3,
         "provider": {"type": "process", "path": "test", "arguments": "-n \"${HOME}\""}
     });
-    probes.as_array_mut().map(|probes| probes.push(shell));
+    if let Some(probes) = probes.as_array_mut() {
+        probes.push(shell);
+    }
     let document = translated(&document);
     assert_eq!(
         document["steady-state"][0]["http"]["url"],
@@ -345,4 +347,31 @@ fn what_is_no_experiment_is_told_and_not_panicked_at() {
     assert!(is_experiment(&json!({"method": []})));
     assert!(is_experiment(&json!({"steady-state-hypothesis": {}})));
     assert!(!is_experiment(&json!({"steady-state": [], "faults": []})));
+}
+
+#[test]
+fn an_experiment_is_told_from_a_profile_in_json_and_yaml() {
+    let document = experiment(&json!([inject("inject drop --rate 1%")]));
+    assert_eq!(detect(&document.to_string()), Some(document));
+    let yaml = "version: 1.0.0\ntitle: x\nmethod:\n  - type: action\n    name: \"y\"\n    pauses: {after: 2.5}\n";
+    let document = detect(yaml);
+    assert_eq!(
+        document,
+        Some(json!({
+            "version": "1.0.0",
+            "title": "x",
+            "method": [{"type": "action", "name": "y", "pauses": {"after": 2.5}}]
+        }))
+    );
+    for other in [
+        "",
+        "method",
+        "version: 1\nfaults: []\n",
+        "version: 1\nfaults:\n  - drop: {rate: 1%}\nhypothesis: the method works\n",
+        "{\"method\": ",
+        "method: [",
+        "- method: 1",
+    ] {
+        assert_eq!(detect(other), None, "{other}");
+    }
 }
