@@ -64,6 +64,7 @@ mod hold_crash;
 mod hold_revert;
 mod idle;
 mod leftovers;
+mod metrics;
 mod refusals;
 mod shutdown;
 mod stopped;

@@ -220,7 +220,13 @@ fn a_fault_whose_experiment_is_killed_ends_by_itself() -> Result<()> {
         "the fault outlives its time: {}",
         scene.log()
     );
-    ensure!(scene.ended()? == "deadline", "{}", scene.log());
+    // A daemon that is late on a busy machine loses it to its watchdog earlier.
+    let ended = scene.ended()?;
+    ensure!(
+        ended == "deadline" || ended == "fenced",
+        "{ended}: {}",
+        scene.log()
+    );
     scene.assert_unchanged()
 }
 
@@ -253,7 +259,7 @@ fn runs_are_ended_and_looked_at_by_name() -> Result<()> {
     );
 
     let (status, said) = code("revert shpo")?;
-    ensure!(status == Some(2) && said.contains("shop, db"), "{said}");
+    ensure!(status == Some(2) && said.contains("db, shop"), "{said}");
     ensure!(code("revert shop")?.0 == Some(0));
     ensure!(
         code("status db --expect armed")?.0 == Some(0),

@@ -140,7 +140,7 @@ async fn some(client: &Client, state: &StateDir, ids: &[String]) -> Result<Rever
     let mut reverted = Reverted::default();
     for id in ids {
         if !called::is_id(id) {
-            named(client, id, &mut reverted).await?;
+            named(client, state, id, &mut reverted).await?;
             continue;
         }
         let Ok(pid) = id.parse::<u32>() else {
@@ -167,8 +167,16 @@ async fn some(client: &Client, state: &StateDir, ids: &[String]) -> Result<Rever
 }
 
 /// All runs of a name. One that is over already is no failure: its time may just have been up.
-async fn named(client: &Client, name: &str, reverted: &mut Reverted) -> Result<(), CliError> {
-    let runs = client.status().await?.runs;
+async fn named(
+    client: &Client,
+    state: &StateDir,
+    name: &str,
+    reverted: &mut Reverted,
+) -> Result<(), CliError> {
+    let runs = match client.status().await {
+        Err(error) if error.is_no_daemon() => return Err(unheard(client, state, name)?),
+        answer => answer?.runs,
+    };
     let found = called::find(&runs, name);
     if found.is_empty() {
         return Err(CliError::Usage(format!(
@@ -189,13 +197,18 @@ async fn named(client: &Client, name: &str, reverted: &mut Reverted) -> Result<(
 
 async fn run(client: &Client, state: &StateDir, id: &str) -> Result<RunReport, CliError> {
     match client.revert(id, Ended::Reverted).await {
-        Err(error) if error.is_no_daemon() => Err(CliError::Usage(format!(
-            "run {id}: no daemon answers on {}; end a foreground run by its process id ({}), or everything by `chaosd revert --all`",
-            client.socket().display(),
-            foreground(&state.live()?)
-        ))),
+        Err(error) if error.is_no_daemon() => Err(unheard(client, state, id)?),
         answer => settled(client, answer?).await,
     }
+}
+
+/// Nobody knows of a run.
+fn unheard(client: &Client, state: &StateDir, run: &str) -> Result<CliError, InstanceError> {
+    Ok(CliError::Usage(format!(
+        "run {run}: no daemon answers on {}; end a foreground run by its process id ({}), or everything by `chaosd revert --all`",
+        client.socket().display(),
+        foreground(&state.live()?)
+    )))
 }
 
 /// Its faults act on nothing any more; what they held leaves yet, and is waited for.

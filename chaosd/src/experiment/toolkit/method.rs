@@ -23,6 +23,8 @@ const KEYS: &[&str] = &[
     "secrets",
 ];
 
+const PROVIDER_KEYS: &[&str] = &["type", "path", "arguments", "timeout"];
+
 /// A fault in its time, counted from the method's begin.
 struct Fault {
     entry: Value,
@@ -156,6 +158,11 @@ impl Method {
         let Some(raw) = action::words(found, &provider, &activity["provider"]) else {
             return;
         };
+        if let Some(entries) = activity["provider"].as_object() {
+            found.known_keys(&provider, entries, PROVIDER_KEYS);
+        }
+        let patience = configuration.seconds(&activity["provider"]["timeout"]);
+        let timeout = provider.key("timeout");
         let place = provider.key("arguments");
         let filled: Option<Vec<String>> =
             raw.iter().map(|word| configuration.filled(word)).collect();
@@ -181,6 +188,12 @@ impl Method {
                     end: self.end + lasts,
                     run: name,
                 });
+                if !detached && patience.is_some_and(|seconds| seconds < lasts.as_secs_f64()) {
+                    found.say(
+                        &timeout,
+                        "it would end the fault: say how long by `chaosd inject --for`",
+                    );
+                }
                 if !detached && !background {
                     self.end += lasts;
                 }

@@ -60,7 +60,8 @@ pub fn detect(text: &str) -> Option<Value> {
 ///
 /// The document has no `stages`: each fault has its time in the run (`after`, `for`). Actions that
 /// are load tools in the background become `load`, at most one; variables of `configuration` that
-/// are used become parameters.
+/// are used become parameters. The words of an action are an exception: the times of all faults have to
+/// be known here, so that the defaults are filled in.
 pub fn translate(document: &Value) -> Result<Value, Vec<Problem>> {
     let mut found = Found::default();
     let top = Place::top();

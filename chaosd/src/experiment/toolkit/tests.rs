@@ -327,6 +327,22 @@ fn all_that_cannot_be_done_is_told_at_once_with_its_path() {
 }
 
 #[test]
+fn a_timeout_that_would_end_a_fault_is_no_way_to_say_how_long() {
+    let mut action = inject("inject drop --rate 1% --for 20s");
+    action["provider"]["timeout"] = json!(30);
+    assert_eq!(translated(&experiment(&json!([action])))["for"], "20s");
+    action["provider"]["timeout"] = json!(10);
+    let place = "$.method[0].provider.timeout";
+    refused(&experiment(&json!([action])), place, "--for");
+    action["provider"]["shell"] = json!(true);
+    refused(
+        &experiment(&json!([action])),
+        "$.method[0].provider.shell",
+        "path",
+    );
+}
+
+#[test]
 fn what_is_no_experiment_is_told_and_not_panicked_at() {
     for document in [
         json!(null),
