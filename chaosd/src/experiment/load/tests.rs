@@ -256,3 +256,27 @@ fn older_forms_are_read() {
         "requests 0\nerrors 8\nrequests/s 0 1/s\nreceived 0 bytes/s"
     );
 }
+
+#[test]
+fn jobs_of_one_name_are_told_by_their_group_alone() {
+    let job = |iops: u32| {
+        format!(
+            "mix: (groupid=0, jobs=1): err= 0: pid={iops}: Sun Nov 22 01:58:48 2026\n\
+             \x20 read: IOPS={iops}, BW=60.0KiB/s (61.4kB/s)(60KiB/1000msec)\n\
+             \x20   clat (usec): min=1, max=2, avg= 1.50, stdev= 0.50\n\
+             \x20 cpu          : usr=0.00%\n"
+        )
+    };
+    let group =
+        "\nRun status group 0 (all jobs):\n   READ: bw=120KiB/s (123kB/s), 60.0KiB/s-60.0KiB/s\n";
+    assert_eq!(
+        shown(&figures(&format!("{}{}{group}", job(15), job(16)))),
+        "group 0 read bandwidth 122880 bytes/s"
+    );
+    assert_eq!(
+        shown(&figures(&format!("{}{group}", job(15)))),
+        "mix read iops 15 1/s\nmix read bandwidth 61440 bytes/s\n\
+         mix read latency mean 0.0015 ms\nmix read latency max 0.002 ms\n\
+         group 0 read bandwidth 122880 bytes/s"
+    );
+}
