@@ -55,6 +55,7 @@ mod runtimes;
 mod runtimes_pods;
 mod runtimes_units;
 mod timeline;
+mod toolkit;
 
 mod api;
 mod crash;
@@ -63,6 +64,7 @@ mod hold_crash;
 mod hold_revert;
 mod idle;
 mod leftovers;
+mod metrics;
 mod refusals;
 mod shutdown;
 mod stopped;

@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`Lab`] (namespaces joined by veth), [`udp`], [`tcp`], [`ping`], [`Probe`],
 //! [`Stream`] and [`Timed`] (traffic through it), [`dns`] (a server and its clients), [`queue`] (what the kernel has), [`counters`] and [`statistics`] (what it came to),
-//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Mount`] and [`Opener`] (files, and who waits for them), [`Snapshot`] (the machine before and after), [`runtime`] (containers and pods).
+//! [`Instance`], [`Daemon`] and [`Run`] (chaosd itself), [`Mount`] and [`Opener`] (files, and who waits for them), [`Snapshot`] (the machine before and after), [`Prometheus`] (who reads the metrics), [`runtime`] (containers and pods).
 
 mod lab;
 mod namespace;
@@ -47,12 +47,14 @@ pub use opener::Opener;
 pub use snapshot::Snapshot;
 
 mod pin;
+mod prometheus;
 mod run;
 pub mod runtime;
 mod skip;
 mod sweep;
 mod sys;
 mod wait;
+pub use prometheus::Prometheus;
 pub use run::{run, run_with_input};
 pub use skip::{is_emulated, is_laboratory, record as record_skip, sample};
 pub use sweep::Kept;

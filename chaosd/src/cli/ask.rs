@@ -34,6 +34,8 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) request: RunRequest,
+    /// What problems call the profile, whatever the run is called.
+    source: String,
     flags: Option<InjectFlags>,
 }
 
@@ -46,6 +48,7 @@ impl From<InjectFlags> for Ask {
         };
         Self {
             request,
+            source: "inject".to_owned(),
             flags: Some(flags),
         }
     }
@@ -58,7 +61,7 @@ impl Ask {
         let target = Some(settings.target).filter(|target| *target != TargetFlags::default());
         let request = RunRequest {
             profile: text.into(),
-            name: Some(name),
+            name: Some(name.clone()),
             set: settings.set.into_iter().collect(),
             run_for: settings.run_for,
             seed: settings.seed,
@@ -66,8 +69,15 @@ impl Ask {
         };
         Ok(Self {
             request,
+            source: name,
             flags: None,
         })
+    }
+
+    /// The same under a name that the user gives the run.
+    pub(super) fn called(mut self, name: Option<String>) -> Self {
+        self.request.name = name.or(self.request.name);
+        self
     }
 
     /// Every problem, said in the words in which it was asked. `max_for` caps the run's time.
@@ -75,7 +85,7 @@ impl Ask {
         let request = &self.request;
         match &self.flags {
             Some(flags) => flags.profile(max_for),
-            None => profile::load(request.name(), &request.text(), &request.overrides(max_for)),
+            None => profile::load(&self.source, &request.text(), &request.overrides(max_for)),
         }
     }
 

@@ -9,6 +9,8 @@ use crate::report::{Ended, Phase, RunReport, Verdict};
 pub enum Exit {
     /// 0: done and reverted.
     Done,
+    /// 1: a run is not as `status --expect` says.
+    Unexpected,
     /// 2: bad usage or profile.
     Usage,
     /// 3: this host cannot do it.
@@ -57,6 +59,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            Self::Unexpected => 1,
             Self::Usage => 2,
             Self::Host => 3,
             Self::NoEffect | Self::Overflow => 5,

@@ -5,6 +5,7 @@ use clap::Args;
 use super::{
     Exit, Global, Output,
     ask::Ask,
+    called,
     failure::CliError,
     follow::{self, How},
 };
@@ -19,6 +20,9 @@ pub(super) struct Inject {
     /// Print the run's id and return; needs the daemon
     #[arg(short, long, global = true)]
     detach: bool,
+    /// Call the run so: `chaosd status` and `chaosd revert` take the name in the place of its id
+    #[arg(long = "as", value_name = "NAME", value_parser = called::name, global = true)]
+    called: Option<String>,
 }
 
 impl Inject {
@@ -28,6 +32,6 @@ impl Inject {
             json: self.output.is_json(),
             command: Vec::new(),
         };
-        follow::go(&Ask::from(self.flags), &how, global)
+        follow::go(&Ask::from(self.flags).called(self.called), &how, global)
     }
 }

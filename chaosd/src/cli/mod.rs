@@ -5,6 +5,7 @@
 //! engine.
 
 mod ask;
+mod called;
 mod child;
 mod doctor;
 mod exit;
@@ -43,6 +44,7 @@ use failure::CliError;
 
 const EXIT_CODES: &str = "Exit codes:
   0    done and reverted
+  1    a run is not as `status --expect` says
   2    bad usage or profile
   3    this host cannot do it
   5    a fault had no effect, or lost packets that it was to hold

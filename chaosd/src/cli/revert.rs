@@ -11,7 +11,9 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::{Exit, Global, Output, failure::CliError, machine::machine, out, render, runtime};
+use super::{
+    Exit, Global, Output, called, failure::CliError, machine::machine, out, render, runtime,
+};
 use crate::{
     api::{Client, ClientError},
     host,
@@ -38,7 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Args, Debug)]
 pub(super) struct Revert {
-    /// Runs of the daemon (r-0123abcd), or process ids of foreground runs (see `chaosd status`)
+    /// Runs of the daemon (r-0123abcd, or the name of `--as`: all of that name), or process ids of
+    /// foreground runs (see `chaosd status`)
     #[arg(
         value_name = "ID",
         required_unless_present = "all",
@@ -136,6 +139,10 @@ async fn greet_then_revert_all(client: &Client) -> Result<Vec<RunReport>, Client
 async fn some(client: &Client, state: &StateDir, ids: &[String]) -> Result<Reverted, CliError> {
     let mut reverted = Reverted::default();
     for id in ids {
+        if !called::is_id(id) {
+            named(client, state, id, &mut reverted).await?;
+            continue;
+        }
         let Ok(pid) = id.parse::<u32>() else {
             reverted.runs.push(run(client, state, id).await?);
             continue;
@@ -159,15 +166,49 @@ async fn some(client: &Client, state: &StateDir, ids: &[String]) -> Result<Rever
     Ok(reverted)
 }
 
+/// All runs of a name. One that is over already is no failure: its time may just have been up.
+async fn named(
+    client: &Client,
+    state: &StateDir,
+    name: &str,
+    reverted: &mut Reverted,
+) -> Result<(), CliError> {
+    let runs = match client.status().await {
+        Err(error) if error.is_no_daemon() => return Err(unheard(client, state, name)?),
+        answer => answer?.runs,
+    };
+    let found = called::find(&runs, name);
+    if found.is_empty() {
+        return Err(CliError::Usage(format!(
+            "no run is called {name}; there are: {}",
+            called::known(&runs)
+        )));
+    }
+    for run in found {
+        let report = if called::is_alive(run) {
+            settled(client, client.revert(&run.id, Ended::Reverted).await?).await?
+        } else {
+            run.clone()
+        };
+        reverted.runs.push(report);
+    }
+    Ok(())
+}
+
 async fn run(client: &Client, state: &StateDir, id: &str) -> Result<RunReport, CliError> {
     match client.revert(id, Ended::Reverted).await {
-        Err(error) if error.is_no_daemon() => Err(CliError::Usage(format!(
-            "run {id}: no daemon answers on {}; end a foreground run by its process id ({}), or everything by `chaosd revert --all`",
-            client.socket().display(),
-            foreground(&state.live()?)
-        ))),
+        Err(error) if error.is_no_daemon() => Err(unheard(client, state, id)?),
         answer => settled(client, answer?).await,
     }
+}
+
+/// Nobody knows of a run.
+fn unheard(client: &Client, state: &StateDir, run: &str) -> Result<CliError, InstanceError> {
+    Ok(CliError::Usage(format!(
+        "run {run}: no daemon answers on {}; end a foreground run by its process id ({}), or everything by `chaosd revert --all`",
+        client.socket().display(),
+        foreground(&state.live()?)
+    )))
 }
 
 /// Its faults act on nothing any more; what they held leaves yet, and is waited for.

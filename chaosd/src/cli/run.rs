@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     Exit, Global, Output,
     ask::{Ask, Settings},
+    called,
     failure::CliError,
     follow::{self, How},
 };
@@ -22,6 +23,9 @@ pub(super) struct Run {
     /// Print the run's id and return; needs the daemon
     #[arg(short, long, conflicts_with = "command")]
     detach: bool,
+    /// Call the run so: `chaosd status` and `chaosd revert` take the name in the place of its id
+    #[arg(long = "as", value_name = "NAME", value_parser = called::name)]
+    called: Option<String>,
     /// Run this under the fault. The run ends when it does, at the latest at its deadline; when it
     /// fails, its exit code is passed on (128 and the signal's number, when a signal ended it)
     #[arg(last = true, value_name = "COMMAND")]
@@ -35,6 +39,7 @@ impl Run {
             json: self.output.is_json(),
             command: self.command,
         };
-        follow::go(&Ask::profile(&self.profile, self.settings)?, &how, global)
+        let ask = Ask::profile(&self.profile, self.settings)?.called(self.called);
+        follow::go(&ask, &how, global)
     }
 }

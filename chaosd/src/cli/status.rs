@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Exit, Global, Output, failure::CliError, out, render, runtime};
+use super::{Exit, Global, Output, called, failure::CliError, out, render, runtime};
 use crate::{
     api::Client,
     instance::{Kind, Owner, StateDir},
-    report::{Daemon, RunReport},
+    report::{Daemon, Phase, RunReport, Verdict},
 };
 
 /// `--watch` looks again this often.
@@ -17,11 +17,47 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Status {
+    /// These runs alone (r-0123abcd, or the name of `--as`)
+    #[arg(value_name = "RUN")]
+    wanted: Vec<String>,
+    /// Whether each of these runs is so: exit code 0, or 1 if not
+    #[arg(
+        long,
+        value_name = "STATE",
+        requires = "wanted",
+        conflicts_with = "watch"
+    )]
+    expect: Option<State>,
     /// Look again every second
     #[arg(short, long)]
     watch: bool,
     #[command(flatten)]
     output: Output,
+}
+
+/// `--expect`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// Its faults are in force
+    Armed,
+    /// Each of its faults has acted, in force or over
+    Effective,
+    /// It is over, and everything is as before
+    Over,
+}
+
+impl State {
+    fn is_of(self, run: &RunReport) -> bool {
+        let acted = |verdict| matches!(verdict, Verdict::Effective | Verdict::NotTaken);
+        match self {
+            Self::Armed => run.phase == Phase::Armed,
+            Self::Effective => {
+                let mut faults = run.faults.iter().map(|fault| fault.verdict);
+                faults.clone().all(acted) && faults.any(|verdict| verdict == Verdict::Effective)
+            }
+            Self::Over => run.phase == Phase::Reverted,
+        }
+    }
 }
 
 /// What `status -o json` prints.
@@ -55,7 +91,10 @@ impl Status {
             let client = Client::new(&global.socket());
             let state = global.state();
             loop {
-                let machine = look(&client, &state).await;
+                let mut machine = look(&client, &state).await;
+                if !self.wanted.is_empty() {
+                    machine.runs = self.pick(&machine)?;
+                }
                 match (self.output.is_json(), self.watch) {
                     (true, true) => out::json_line(&machine),
                     (true, false) => out::json(&machine),
@@ -67,15 +106,41 @@ impl Status {
                     (false, false) => out::say(render::status(&machine, client.socket())),
                 }
                 if !self.watch {
-                    return Ok(if machine.problems.is_empty() {
+                    let as_expected =
+                        |state: State| machine.runs.iter().all(|run| state.is_of(run));
+                    return Ok(if !machine.problems.is_empty() {
+                        Exit::Host
+                    } else if self.expect.is_none_or(as_expected) {
                         Exit::Done
                     } else {
-                        Exit::Host
+                        Exit::Unexpected
                     });
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         })
+    }
+}
+
+impl Status {
+    /// The runs that are asked for.
+    fn pick(&self, machine: &Machine) -> Result<Vec<RunReport>, CliError> {
+        let mut picked: Vec<RunReport> = Vec::new();
+        for wanted in &self.wanted {
+            let found = called::find(&machine.runs, wanted);
+            if found.is_empty() && machine.problems.is_empty() {
+                return Err(CliError::Usage(format!(
+                    "no run {wanted}; there are: {}",
+                    called::known(&machine.runs)
+                )));
+            }
+            for run in found {
+                if !picked.iter().any(|other| other.id == run.id) {
+                    picked.push(run.clone());
+                }
+            }
+        }
+        Ok(picked)
     }
 }
 

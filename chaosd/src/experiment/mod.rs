@@ -4,4 +4,6 @@
 //! Invariant: a record holds facts, with the times at which they were seen; what follows from them
 //! is in its `analysis`, which is made of the record alone.
 
+pub mod load;
 pub mod record;
+pub mod toolkit;

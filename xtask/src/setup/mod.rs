@@ -7,6 +7,7 @@ mod apt;
 mod linker;
 mod packages;
 mod rust_src;
+mod toolkit;
 
 pub use apt::{Apt, Mirrors, unpack};
 pub use packages::path_of;
@@ -27,6 +28,7 @@ pub struct Args {
 pub fn run(tree: &Tree, args: &Args) -> Result<()> {
     for_programs(tree)?;
     for_tests()?;
+    for_toolkit(tree);
     if args.laboratory {
         for_laboratory()?;
         vm::fetch_all(tree)?;
@@ -44,6 +46,11 @@ pub fn for_programs(tree: &Tree) -> Result<()> {
 /// What the tests and the demonstration run.
 pub fn for_tests() -> Result<()> {
     packages::for_tests()
+}
+
+/// What the tests of experiments let drive chaosd.
+pub fn for_toolkit(tree: &Tree) {
+    toolkit::ensure(tree);
 }
 
 /// What booting another kernel takes; only the verbs that boot one ask for it.

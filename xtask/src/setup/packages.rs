@@ -140,6 +140,19 @@ const RUNTIMES: [Package; 9] = [
     },
 ];
 
+/// What reads chaosd's metrics. Its tests are skipped, saying so, where it is not there.
+const PROMETHEUS: [Package; 2] = [
+    Package {
+        program: "prometheus",
+        package: "prometheus",
+    },
+    // Says whether metrics are well formed.
+    Package {
+        program: "promtool",
+        package: "prometheus",
+    },
+];
+
 /// A bus, for a systemd of the tests' own.
 const BUS: [Package; 1] = [Package {
     program: "dbus-daemon",
@@ -228,11 +241,18 @@ pub fn for_tests() -> Result<()> {
             step::nothing_to_do(label, &format!("not all there: {error:#}"));
         }
     }
-    let without_services = NoServices::here();
-    let runtimes = without_services
-        .and_then(|_kept| ensure("container runtimes", "the tests of names need", &RUNTIMES));
-    if let Err(error) = runtimes {
-        step::nothing_to_do("container runtimes", &format!("not all there: {error:#}"));
+    for (label, who, packages) in [
+        (
+            "container runtimes",
+            "the tests of names need",
+            &RUNTIMES[..],
+        ),
+        ("Prometheus", "the tests of metrics need", &PROMETHEUS),
+    ] {
+        let without_services = NoServices::here();
+        if let Err(error) = without_services.and_then(|_kept| ensure(label, who, packages)) {
+            step::nothing_to_do(label, &format!("not all there: {error:#}"));
+        }
     }
     Ok(())
 }

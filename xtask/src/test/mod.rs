@@ -63,6 +63,7 @@ enum Format {
 pub fn run(tree: &Tree, args: &Args) -> Result<()> {
     setup::needs_root("the tests make network namespaces and load programs")?;
     setup::for_tests()?;
+    setup::for_toolkit(tree);
     // What cannot boot is known before anything is built.
     let places = args
         .kernel
