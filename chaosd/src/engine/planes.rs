@@ -275,7 +275,8 @@ impl Planes {
                     .any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
             })
             .collect();
-        let ethernet = wanted.iter().any(|i| i.ethernet);
+        // Those that come later are taken for such.
+        let ethernet = wanted.is_empty() || wanted.iter().any(|i| i.ethernet);
         let any = |needs: fn(&Matcher) -> bool| {
             ethernet && plan.faults.iter().any(|f| needs(&f.rule.matcher))
         };

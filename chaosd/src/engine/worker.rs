@@ -198,6 +198,9 @@ impl Worker {
                 let group = self.groups.iter().any(|group| group.id == id);
                 let ended = if group {
                     self.end_group(&id, why)
+                } else if why == Ended::TargetGone {
+                    self.target_gone(&id, "it has ended");
+                    None
                 } else {
                     self.dismiss(&id);
                     self.end(&id, why)
@@ -394,9 +397,10 @@ impl Worker {
         let Some(held) = self.planes.get(plane) else {
             return;
         };
-        // A run that has none left is over, though others still act on this plane.
+        // A run that has none left is over, though others still act on this plane. A container that is
+        // being made has yet to get its own, and ends with its process.
         let bare = |r: &Run| {
-            !r.plan
+            !r.plan.scope.is_being_made && !r.plan
                 .faults
                 .iter()
                 .any(|f| held.plane.covers(&f.rule.matcher))
