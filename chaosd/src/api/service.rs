@@ -133,7 +133,9 @@ async fn plan_aside(request: RunRequest, limits: Limits) -> Result<Plans, Refusa
     aside(move || plan(&request, limits)).await?
 }
 
-pub(super) async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(super) async fn aside<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(f)
         .await
         .map_err(|error| Refusal::Broken(error.to_string()))

@@ -16,7 +16,7 @@ use super::{Exit, Global, failure::CliError, out, runtime, syslog::syslog};
 use crate::{
     api::{Client, ClientError, ContainerRequest},
     hook::{
-        Mistake, Moment, Part, PROFILE, REQUIRED, Registration, RequestError, Settled, State,
+        Mistake, Moment, PROFILE, Part, REQUIRED, Registration, RequestError, Settled, State,
         StateError, Wishes, request, wishes,
     },
     instance::{DEFAULT_STATE_DIR, StateDir},
@@ -64,13 +64,18 @@ pub(super) enum HookError {
     Mistakes(Vec<Mistake>),
     #[error(transparent)]
     Request(#[from] RequestError),
-    #[error("annotation chaosd.profile: the fault is not armed: {}", out::chain(.0))]
+    #[error("annotation chaosd.profile: the fault is not armed: {0}")]
     Daemon(#[from] ClientError),
     #[error(
         "annotation chaosd.profile: the fault is not armed: there was no answer within {}: is the daemon busy? (chaosd status)",
         humantime::format_duration(*.0)
     )]
     Late(Duration),
+    #[error(
+        "the container's state was not on standard input within {}",
+        humantime::format_duration(*.0)
+    )]
+    Unread(Duration),
     #[error("annotation chaosd.profile: the fault is not armed: {0}")]
     Broken(String),
 }
@@ -92,7 +97,10 @@ fn within(text: &str) -> Result<Duration, String> {
 /// How far it has come.
 enum News {
     /// The container is known, and what is to come of it if nothing is heard any more.
-    Asks { id: String, required: bool },
+    Asks {
+        id: String,
+        required: bool,
+    },
     Done(Result<(), HookError>),
 }
 
@@ -131,9 +139,10 @@ fn answer(within: Duration, global: &Global) -> Exit {
             Ok(News::Done(Ok(()))) => return Exit::Done,
             Ok(News::Done(Err(error))) => return tell(asks, &error),
             Err(RecvTimeoutError::Timeout) => {
-                if let Some((id, _)) = &asks {
-                    call_off(&client, id);
-                }
+                let Some((id, _)) = &asks else {
+                    return tell(None, &HookError::Unread(within));
+                };
+                call_off(&client, id);
                 return tell(asks, &HookError::Late(within));
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -160,12 +169,7 @@ fn serve(client: &Client, until_ns: u64, news: &Sender<News>) -> Result<(), Hook
     }
 }
 
-fn begin(
-    client: &Client,
-    state: &State,
-    wishes: Wishes,
-    until_ns: u64,
-) -> Result<(), HookError> {
+fn begin(client: &Client, state: &State, wishes: Wishes, until_ns: u64) -> Result<(), HookError> {
     if wishes.part != Part::Meant {
         return Ok(());
     }
@@ -177,9 +181,8 @@ fn begin(
         run: request(&wishes.wish)?,
         until_ns: Some(until_ns),
     };
-    let asked = runtime().map(|runtime| {
-        runtime.block_on(client.begin_container(&state.id, &request))
-    });
+    let asked =
+        runtime().map(|runtime| runtime.block_on(client.begin_container(&state.id, &request)));
     match asked {
         Ok(answer) => Ok(answer.map(drop)?),
         Err(error) => Err(HookError::Broken(out::chain(&error))),
@@ -265,12 +268,11 @@ A container is under the fault from its first packet on, if it has the annotatio
 
   podman      podman run --annotation chaosd.profile=packet-loss --annotation chaosd.set.rate=30% IMAGE
               (it reads {DIRECTORY} and /etc/containers/oci/hooks.d; others by --hooks-dir {})
-  CRI-O       metadata.annotations of the pod: chaosd.profile: packet-loss
-              (crio.conf: hooks_dir, and allowed_annotations = [\"chaosd.\"] of the runtime)
-  containerd  the same, and in its config.toml, for the runtime:
+  containerd  metadata.annotations of the pod, and in its config.toml, for the runtime:
                 pod_annotations = [\"chaosd.*\"]
                 base_runtime_spec = \"FILE\", what `ctr oci spec` prints with, as \"hooks\":
                 {hooks}
+  CRI-O       metadata.annotations of the pod; it reads the same directories (hooks_dir). Not tried
   docker      starts no hooks. chaosd inject --container NAME hits a container that runs, and again when
               it restarts
   crun, runc  \"hooks\" as above in the bundle's config.json, and the annotations

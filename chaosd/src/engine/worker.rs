@@ -400,10 +400,12 @@ impl Worker {
         // A run that has none left is over, though others still act on this plane. A container that is
         // being made has yet to get its own, and ends with its process.
         let bare = |r: &Run| {
-            !r.plan.scope.is_being_made && !r.plan
-                .faults
-                .iter()
-                .any(|f| held.plane.covers(&f.rule.matcher))
+            !r.plan.scope.is_being_made
+                && !r
+                    .plan
+                    .faults
+                    .iter()
+                    .any(|f| held.plane.covers(&f.rule.matcher))
         };
         for id in self.ids(|r| r.plane() == Some(plane) && bare(r)) {
             self.target_gone(&id, "its last interface is gone");

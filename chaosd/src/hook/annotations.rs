@@ -196,7 +196,10 @@ fn profile(value: &str) -> Result<(), Mistake> {
 }
 
 fn nearest<'a>(written: &str, of: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    of.map(|known| (strsim::jaro_winkler(known, written), known))
+    // What all begin with tells nothing.
+    let own = |text: &'_ str| text.strip_prefix(PREFIX).unwrap_or(text).to_owned();
+    let written = own(written);
+    of.map(|known| (strsim::jaro_winkler(&own(known), &written), known))
         .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
@@ -266,18 +269,35 @@ mod tests {
     #[test]
     fn every_mistake_is_told_with_what_to_write_instead() {
         for (pairs, told) in [
-            (&[(FOR, "5m")][..], &["chaosd.for: it says nothing without chaosd.profile"][..]),
+            (
+                &[(FOR, "5m")][..],
+                &["chaosd.for: it says nothing without chaosd.profile"][..],
+            ),
             (
                 &[(PROFILE, "packet-los"), ("chaosd.requierd", "true")],
-                &["did you mean `packet-loss`?", "did you mean chaosd.required?"],
+                &[
+                    "did you mean `packet-loss`?",
+                    "did you mean chaosd.required?",
+                ],
             ),
             (
                 &[(PROFILE, "profiles/x.yaml"), (SEED, "-1"), (SET, "x")],
-                &["nor an absolute path", "`-1` is no whole number", "parameter's name"],
+                &[
+                    "nor an absolute path",
+                    "`-1` is no whole number",
+                    "parameter's name",
+                ],
             ),
             (
-                &[(PROFILE, "packet-loss"), (REQUIRED, "yes"), ("chaosd.x", "")],
-                &["`yes` is neither: write true or false", "there are chaosd.profile, "],
+                &[
+                    (PROFILE, "packet-loss"),
+                    (REQUIRED, "yes"),
+                    ("chaosd.x", ""),
+                ],
+                &[
+                    "`yes` is neither: write true or false",
+                    "there are chaosd.profile, ",
+                ],
             ),
             (
                 &[(PROFILE, "packet-loss"), (CONTAINER, "web")],

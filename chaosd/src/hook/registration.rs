@@ -154,7 +154,11 @@ fn read(path: &Path) -> Result<Found, RegistrationError> {
         let argument = |n: usize| document["hook"]["args"][n].as_str();
         [argument(0), argument(1)] == ARGUMENTS.map(Some)
     });
-    Ok(if ours { Found::Ours(text) } else { Found::Foreign })
+    Ok(if ours {
+        Found::Ours(text)
+    } else {
+        Found::Foreign
+    })
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

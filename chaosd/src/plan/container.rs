@@ -45,7 +45,8 @@ fn notes(profile: &Profile, member: &Member, reach: Reach) -> Vec<String> {
     }
     if reach == Reach::Sockets {
         notes.push(if member.host_network {
-            "it uses the host's network: packets of its own sockets are hit, and no others".to_owned()
+            "it uses the host's network: packets of its own sockets are hit, and no others"
+                .to_owned()
         } else {
             "it shares its network with others: packets of its own sockets are hit, and no others"
                 .to_owned()

@@ -7,6 +7,7 @@ mod apt;
 mod linker;
 mod packages;
 mod rust_src;
+mod standard_library;
 
 pub use apt::{Apt, Mirrors, unpack};
 pub use packages::path_of;
@@ -44,6 +45,11 @@ pub fn for_programs(tree: &Tree) -> Result<()> {
 /// What the tests and the demonstration run.
 pub fn for_tests() -> Result<()> {
     packages::for_tests()
+}
+
+/// What compiling for another target takes.
+pub fn standard_library(tree: &Tree, target: &str) -> Result<()> {
+    standard_library::ensure(tree, target)
 }
 
 /// What booting another kernel takes; only the verbs that boot one ask for it.
