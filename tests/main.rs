@@ -6,6 +6,7 @@ mod laboratory;
 mod mounted;
 mod scene;
 
+mod alone;
 mod bandwidth;
 mod burners;
 mod bystander;

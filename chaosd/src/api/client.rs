@@ -274,8 +274,13 @@ fn of_container(id: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            path.push('%');
+            path.extend([byte >> 4, byte & 15].map(hexadecimal));
         }
     }
     path
+}
+
+fn hexadecimal(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or('0')
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::report::RunReport;
 
-/// Longer ones are no container's: runtimes make directories of them (NAME_MAX, limits.h).
+/// Longer ones are no container's: runtimes make directories of them (`NAME_MAX`, limits.h).
 const LONGEST_ID: usize = 255;
 
 /// Arms a profile on a container that is being made, in the place of what it asked for before. What is told

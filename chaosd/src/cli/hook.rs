@@ -277,6 +277,9 @@ A container is under the fault from its first packet on, if it has the annotatio
               it restarts
   crun, runc  \"hooks\" as above in the bundle's config.json, and the annotations
 
+What keeps a container from its fault is said on stderr, which crun shows to nobody without the annotation
+run.oci.hooks.stderr=FILE, in the system's log, and in the daemon's.
+
 Others of its annotations: chaosd.set.PARAMETER, chaosd.for, chaosd.seed, chaosd.required: \"true\" (do not
 start without the fault), and in a pod chaosd.container: NAME (that one alone). The daemon must run: chaosd serve",
         dir.display()

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 
 /// Where whoever keeps the log listens (syslog(3), systemd-journald.service(8)).
 const SOCKET: &str = "/dev/log";
-/// LOG_DAEMON and LOG_WARNING (RFC 3164 §4.1.1).
+/// `LOG_DAEMON` and `LOG_WARNING` (RFC 3164 §4.1.1).
 const PRIORITY: u32 = 3 << 3 | 4;
 
 /// Tells it, if somebody listens and is quick.

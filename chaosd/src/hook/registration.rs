@@ -78,7 +78,8 @@ impl Registration {
                 "args": args,
                 "timeout": whole(timeout),
             },
-            "when": { "annotations": { "^chaosd\\.profile$": ".*" } },
+            // All of ours, so that a mistyped one is told of too.
+            "when": { "annotations": { "^chaosd\\.": ".*" } },
             "stages": STAGES,
         })
     }
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!(document["hook"]["path"], "/usr/bin/chaosd");
         assert_eq!(document["hook"]["args"], json!(["chaosd", "hook"]));
         assert_eq!(document["hook"]["timeout"], 2);
+        assert_eq!(document["when"]["annotations"]["^chaosd\\."], ".*");
         assert_eq!(document["stages"], json!(["createRuntime", "poststop"]));
         let elsewhere = Registration {
             socket: Some("/run/x/s".into()),
