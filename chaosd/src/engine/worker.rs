@@ -195,17 +195,18 @@ impl Worker {
                 }
             }
             Command::Revert(id, why, reply) => {
+                let plane = self.runs.iter().find(|r| r.id == id).and_then(Run::plane);
                 let group = self.groups.iter().any(|group| group.id == id);
                 let ended = if group {
                     self.end_group(&id, why)
-                } else if why == Ended::TargetGone {
-                    self.target_gone(&id, "it has ended");
-                    None
                 } else {
                     self.dismiss(&id);
                     self.end(&id, why)
                 };
                 reply.send(ended.map_or_else(|| self.report(&id), Ok)).ok();
+                if why == Ended::TargetGone {
+                    self.close_if_idle(plane);
+                }
             }
             Command::RevertAll(why, reply) => {
                 self.revert_all(why, reply);
@@ -380,7 +381,11 @@ impl Worker {
         let run = self.runs.iter().find(|r| r.id == *id);
         let plane = run.and_then(Run::plane);
         self.end(id, Ended::TargetGone);
-        // Lingering would keep alive what is to go: a namespace lives while it is held.
+        self.close_if_idle(plane);
+    }
+
+    /// Lingering would keep alive what is to go: a namespace lives while it is held.
+    fn close_if_idle(&mut self, plane: Option<u32>) {
         if let Some(number) = plane
             && self.planes.get(number).is_some_and(|h| h.plane.is_idle())
         {

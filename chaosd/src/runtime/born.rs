@@ -11,7 +11,7 @@ use super::{Member, RuntimeError, choose::short, placing};
 /// [`RuntimeError::Ended`]: there is no such process.
 pub fn born(id: &str, pid: i32) -> Result<Member, RuntimeError> {
     let mut member = Member {
-        label: format!("container {} (by its annotations)", short(id)),
+        label: format!("container {} (by its annotations)", shown(id)),
         id: id.to_owned(),
         runtime: "hook".to_owned(),
         ..Member::default()
@@ -29,6 +29,12 @@ pub fn born(id: &str, pid: i32) -> Result<Member, RuntimeError> {
     }
     member.shares_network_with = placing::neighbours(&member);
     Ok(member)
+}
+
+/// A name of its own, or the beginning of what is drawn by whoever manages many.
+fn shown(id: &str) -> &str {
+    let drawn = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if drawn { short(id) } else { id }
 }
 
 /// The cgroup of a process, if nobody else is in it or below it: one that is not named for its container is
@@ -80,6 +86,12 @@ mod tests {
         let beside = beside.unwrap();
         assert_eq!((beside.cgroups.len(), beside.notes.len()), (0, 1));
         assert_eq!(named.unwrap().cgroups, [scratch.0.as_path()]);
+    }
+
+    #[test]
+    fn a_name_is_shown_whole_and_what_is_drawn_is_not() {
+        assert_eq!(shown("hook-one-crun-189"), "hook-one-crun-189");
+        assert_eq!(shown(&"3f2a4b5c".repeat(8)), "3f2a4b5c3f2a");
     }
 
     #[test]
