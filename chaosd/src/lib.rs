@@ -24,6 +24,8 @@ pub mod engine;
 pub mod experiment;
 /// One file per fault kind, and the only list of them.
 pub mod fault;
+/// What container runtimes tell a hook, and what annotations ask for.
+pub mod hook;
 /// What this kernel can do.
 pub mod host;
 /// The state directory and its locks: who is alive on this machine.

@@ -2,6 +2,7 @@
 //!
 //! `Display` is the dry run that `chaosd plan` prints.
 
+mod container;
 mod dns;
 mod group;
 mod machine;
@@ -65,6 +66,9 @@ pub struct Aim<'a> {
     pub seed: u64,
     /// Of one that answers to a name: what it is called, and which packets are its.
     pub member: Option<(String, Reach)>,
+    /// Its namespace is its own, and its runtime is still furnishing it: interfaces may be missing, and what
+    /// can be seen of its files is not what its processes will see.
+    pub is_being_made: bool,
 }
 
 /// One fault, and how it is done.
@@ -108,6 +112,9 @@ pub struct Scope {
     pub pid: Option<i32>,
     /// What the user should know of it.
     pub notes: Vec<String>,
+    /// Its interfaces may all be yet to come.
+    #[serde(skip)]
+    pub is_being_made: bool,
     /// Its directory in /proc, open: stays with that process though the number is used again.
     #[serde(skip)]
     pub process: Option<Arc<OwnedFd>>,
@@ -237,6 +244,7 @@ impl Plan {
             scope.label = label;
             scope.reach = reach;
         }
+        scope.is_being_made = aim.is_being_made;
         if scope.reach == Reach::Nobody
             && of_network != Needs::NoNetwork
             && let Some(cgroup) = &scope.cgroup
@@ -248,7 +256,8 @@ impl Plan {
         }
         let mut notes = Vec::new();
         let (mut faults, mut resources) = (Vec::new(), Vec::new());
-        let resolver = dns::resolver(profile, target, &scope);
+        let unseen = scope.is_being_made;
+        let resolver = dns::resolver(profile, target, &scope).filter(|_| !unseen);
         let parts = parts(profile);
         if parts.len() > MAX_FAULTS {
             return Err(PlanError::TooMany {
@@ -277,6 +286,8 @@ impl Plan {
                 dns::steer(&mut rule, resolver);
                 notes.extend(dns::notes(spec, dns, &rule, scope.reach, resolver));
             }
+            // Whom it will ask is not known yet.
+            rule.matcher.loopback |= unseen && matches!(spec.kind, Kind::Dns(_));
             check_interfaces(spec, &rule, &scope, &mut notes)?;
             let steering = rule.matcher.steering;
             let mechanism = kind.mechanism();
@@ -376,7 +387,7 @@ fn check_interfaces(
     notes: &mut Vec<String>,
 ) -> Result<(), PlanError> {
     for name in &rule.matcher.interfaces {
-        if !scope.interfaces.iter().any(|i| i.name == *name) {
+        if !scope.is_being_made && !scope.interfaces.iter().any(|i| i.name == *name) {
             let there: Vec<&str> = scope.interfaces.iter().map(|i| i.name.as_str()).collect();
             return Err(PlanError::Interface {
                 fault: spec.name.clone(),
@@ -391,6 +402,13 @@ fn check_interfaces(
         .iter()
         .filter(|i| rule.matcher.wants(&i.name, i.default, i.loopback))
         .peekable();
+    if wanted.peek().is_none() && scope.is_being_made {
+        notes.push(format!(
+            "fault `{}` has no interface to act on yet: it acts on those that come",
+            spec.name
+        ));
+        return Ok(());
+    }
     if wanted.peek().is_none() {
         return Err(PlanError::NoInterface {
             scope: scope.label.clone(),
@@ -457,6 +475,7 @@ impl Scope {
             pid: None,
             process: None,
             notes: Vec::new(),
+            is_being_made: false,
             protected: Vec::new(),
         }
     }

@@ -4,6 +4,7 @@ mod apply;
 mod classify;
 mod delay;
 mod dns;
+mod hook;
 mod meter;
 mod options;
 mod packet;
@@ -37,13 +38,15 @@ fn run() -> Result<bool> {
         ["apply", rounds] => apply::run(rounds.parse()?),
         ["delay", ..] => delay::run(&delay::Args::parse_from(&words)),
         ["dns", ..] => dns::run(&dns::Args::parse_from(&words)),
+        ["hook"] => hook::run(20),
+        ["hook", rounds] => hook::run(rounds.parse()?),
         ["resources", ..] => resources::run(&resources::Args::parse_from(&words)),
         [resources::PARENT] => resources::parent(),
         [resources::READER, path, count] => resources::reader(path, count),
         [resources::OPENER, path, count, gap] => resources::opener(path, count, gap),
         _ => bail!(
             "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
-             bench dns [OPTIONS] | bench resources [OPTIONS]"
+             bench dns [OPTIONS] | bench resources [OPTIONS] | bench hook [ROUNDS]"
         ),
     }
 }

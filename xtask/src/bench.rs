@@ -18,7 +18,7 @@ use crate::{program, step};
 pub struct Args {
     #[command(flatten)]
     size: Size,
-    /// What to measure, and how: classify, apply `[ROUNDS]`, delay, dns or resources `[--quick]`. With --kernel, under
+    /// What to measure, and how: classify, apply `[ROUNDS]`, hook `[ROUNDS]`, delay, dns or resources `[--quick]`. With --kernel, under
     /// which kernels: host, 6.1, 6.12, 7, several by commas, or all
     #[arg(
         trailing_var_arg = true,

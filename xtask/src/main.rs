@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod demo;
+mod dist;
 mod lint;
 mod program;
 mod setup;
@@ -35,6 +36,8 @@ enum Verb {
     Build(build::Args),
     /// Show each fault at work: what was asked, and what a peer measured.
     Demo(demo::Args),
+    /// Build the static binary, and what makes an image of it for Kubernetes.
+    Dist(dist::Args),
     /// Run every test that this kernel, or another, can run, and count them.
     Test(test::Args),
     /// Measure what chaosd costs and how fast it is.
@@ -55,6 +58,7 @@ fn dispatch(tree: &Tree, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Setup(args) => setup::run(tree, args),
         Verb::Build(args) => build::run(tree, args),
         Verb::Demo(args) => demo::run(tree, args),
+        Verb::Dist(args) => dist::run(tree, args),
         Verb::Test(args) => test::run(tree, args),
         Verb::Lint(args) => lint::run(tree, args),
         Verb::RunTests(args) => test::runner::run(args),

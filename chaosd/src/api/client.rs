@@ -17,6 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
+    containers::ContainerRequest,
     error::{ErrorBody, ErrorKind},
     request::RunRequest,
 };
@@ -140,6 +141,22 @@ impl Client {
         self.ask(Method::DELETE, "/v1/runs", None::<&()>).await
     }
 
+    /// Arms what a container that is being made asks for.
+    pub async fn begin_container(
+        &self,
+        id: &str,
+        request: &ContainerRequest,
+    ) -> Result<RunReport, ClientError> {
+        self.ask(Method::POST, &of_container(id), Some(request))
+            .await
+    }
+
+    /// Ends what a container asked for, also what is on its way; returns the run that was ended, if any.
+    pub async fn end_container(&self, id: &str) -> Result<Vec<RunReport>, ClientError> {
+        self.ask(Method::DELETE, &of_container(id), None::<&()>)
+            .await
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -248,4 +265,22 @@ impl Client {
             source: source.into(),
         }
     }
+}
+
+/// What names a container may hold anything but a slash (RFC 3986 §2.1).
+fn of_container(id: &str) -> String {
+    let mut path = String::from("/v1/containers/");
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push('%');
+            path.extend([byte >> 4, byte & 15].map(hexadecimal));
+        }
+    }
+    path
+}
+
+fn hexadecimal(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or('0')
 }

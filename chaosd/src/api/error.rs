@@ -93,6 +93,7 @@ impl From<Refusal> for ApiError {
             | Refusal::Engine(EngineError::Refused(_)) => {
                 Self::new(StatusCode::NOT_IMPLEMENTED, ErrorKind::Host, text)
             }
+            Refusal::Late => Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::TooSlow, text),
             Refusal::Target(_) => Self::new(StatusCode::CONFLICT, ErrorKind::Target, text),
             Refusal::Engine(EngineError::NoSuchRun(_)) => Self::new(
                 StatusCode::NOT_FOUND,

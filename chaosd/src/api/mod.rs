@@ -6,6 +6,8 @@
 
 mod body;
 mod client;
+mod container_routes;
+mod containers;
 mod error;
 mod examine;
 mod metrics;
@@ -22,6 +24,7 @@ mod stall;
 mod tests;
 
 pub use client::{Client, ClientError};
+pub use containers::{ContainerRequest, Containers};
 pub use error::{ErrorBody, ErrorKind};
 pub use examine::examine;
 pub use refusal::Refusal;

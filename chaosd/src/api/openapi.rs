@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::routes;
+use super::{container_routes, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,6 +16,8 @@ use super::routes;
         routes::revert_all,
         routes::show,
         routes::revert,
+        container_routes::begin,
+        container_routes::end,
         routes::plan,
         routes::status,
         routes::doctor,

@@ -14,6 +14,9 @@ pub enum Refusal {
     /// This host cannot do it.
     #[error(transparent)]
     Host(#[from] Missing),
+    /// Whoever asked has given up meanwhile.
+    #[error("it was called off, or is too late: whoever asked for it does not wait any more")]
+    Late,
     /// A defect of chaosd.
     #[error("the planner failed: {0}")]
     Broken(String),

@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 
 use super::{
     body::Document,
+    container_routes,
     error::{ApiError, ErrorBody, ErrorKind},
     metrics, openapi,
     request::RunRequest,
@@ -25,14 +26,18 @@ use crate::{
     report::{Ended, RunId, RunReport, Status},
 };
 
-type Shared = State<Arc<dyn Runs>>;
-type Reply<T> = Result<Json<T>, ApiError>;
+pub(super) type Shared = State<Arc<dyn Runs>>;
+pub(super) type Reply<T> = Result<Json<T>, ApiError>;
 
 /// Every path and its methods: the only list of them.
 pub(super) fn table() -> Vec<(&'static str, MethodRouter<Arc<dyn Runs>>)> {
     vec![
         ("/v1/runs", get(list).post(start).delete(revert_all)),
         ("/v1/runs/{id}", get(show).delete(revert)),
+        (
+            "/v1/containers/{id}",
+            post(container_routes::begin).delete(container_routes::end),
+        ),
         ("/v1/plan", post(plan)),
         ("/v1/status", get(status)),
         ("/v1/doctor", get(doctor)),

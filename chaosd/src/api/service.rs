@@ -5,6 +5,7 @@
 use std::{future::Future, pin::Pin};
 
 use super::{
+    containers::{ContainerRequest, Containers},
     examine::{HOST, examine},
     refusal::Refusal,
     request::RunRequest,
@@ -14,7 +15,7 @@ use crate::{
     engine::{EngineError, Handle},
     host::Doctor,
     instance::StateDir,
-    plan::{Limits, Plans},
+    plan::{Limits, Plan, Plans},
     profile::{self, Profile},
     report::{Daemon, Ended, RunId, RunReport, Status},
 };
@@ -38,6 +39,14 @@ pub trait Runs: Send + Sync + 'static {
     fn revert(&self, id: RunId, why: Ended) -> Answer<'_, Result<RunReport, EngineError>>;
     /// Ends every run, and resolves when nothing is left of them; returns those it ended.
     fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
+    /// Arms what a container that is being made asks for, in the place of what it asked for before.
+    fn begin_container(
+        &self,
+        id: String,
+        request: ContainerRequest,
+    ) -> Answer<'_, Result<RunReport, Refusal>>;
+    /// Ends what a container asked for; also what is on its way. Returns the run that it ended.
+    fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
     /// How programs come onto interfaces.
     fn mechanism(&self) -> Mechanism;
     /// 0 while the watchdog is being replaced.
@@ -70,13 +79,19 @@ pub struct Service {
     pub limits: Limits,
     /// Whose neighbours and left-overs `doctor` tells.
     pub state: StateDir,
+    /// The runs of containers that asked for them.
+    pub containers: Containers,
 }
 
 /// Binds a profile to this host, or names everything the host lacks for it. Reads the machine,
 /// changes nothing; may block.
 pub fn bind(name: &str, profile: &Profile, limits: Limits) -> Result<Plans, Refusal> {
     HOST.require_packet_faults()?;
-    let plans = Plans::make(name, profile, limits)?;
+    able(Plans::make(name, profile, limits)?)
+}
+
+/// Names what the host lacks for these plans.
+fn able(plans: Plans) -> Result<Plans, Refusal> {
     let faults = || plans.iter().flat_map(|plan| &plan.faults);
     if faults().any(|fault| fault.detour) {
         HOST.require_detour()?;
@@ -98,12 +113,29 @@ fn plan(request: &RunRequest, limits: Limits) -> Result<Plans, Refusal> {
     bind(request.name(), &profile, limits)
 }
 
+/// The same for a container that is being made, which is the target.
+pub(super) fn plan_container(
+    id: &str,
+    request: &ContainerRequest,
+    limits: Limits,
+) -> Result<Plans, Refusal> {
+    let (asked, pid) = (&request.run, request.pid);
+    let overrides = asked.overrides(limits.max_for);
+    let profile =
+        profile::load(asked.name(), &asked.text(), &overrides).map_err(Refusal::Invalid)?;
+    HOST.require_packet_faults()?;
+    let plan = Plan::of_container(asked.name(), &profile, id, pid)?;
+    able(Plans::One(Box::new(plan)))
+}
+
 /// Planning walks /proc and asks netlink: off the runtime's thread.
 async fn plan_aside(request: RunRequest, limits: Limits) -> Result<Plans, Refusal> {
     aside(move || plan(&request, limits)).await?
 }
 
-async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(super) async fn aside<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(f)
         .await
         .map_err(|error| Refusal::Broken(error.to_string()))
@@ -139,6 +171,18 @@ impl Runs for Service {
 
     fn revert_all(&self, why: Ended) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
         Box::pin(self.engine.revert_all(why))
+    }
+
+    fn begin_container(
+        &self,
+        id: String,
+        request: ContainerRequest,
+    ) -> Answer<'_, Result<RunReport, Refusal>> {
+        Box::pin(self.begin_of(id, request))
+    }
+
+    fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
+        Box::pin(self.end_of(id))
     }
 
     fn mechanism(&self) -> Mechanism {

@@ -6,6 +6,7 @@ use super::exit::Exit;
 use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
     engine::{EngineError, StartError},
+    hook::RegistrationError,
     instance::InstanceError,
     plan::PlanError,
     profile::{FindError, Problems},
@@ -49,6 +50,12 @@ pub(super) enum CliError {
     /// The engine cannot start.
     #[error(transparent)]
     Engine(#[from] StartError),
+    /// The runtimes' file is not ours to change, or cannot be.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// It is not known where this binary is.
+    #[error("failed to find the path of this very program")]
+    OwnPath(#[source] io::Error),
     /// The command after `--` cannot start.
     #[error("failed to start {}; nothing was changed that is not reverted", command.display())]
     Command {
@@ -83,6 +90,7 @@ impl CliError {
                 | Refusal::Target(_)
                 | Refusal::Engine(EngineError::NoSuchRun(_)),
             )
+            | Self::Registration(RegistrationError::Foreign(_))
             | Self::Socket(SocketError::NoSuchGroup(_) | SocketError::NotASocket(_))
             | Self::Command { .. } => Exit::Usage,
             Self::Daemon(ClientError::Refused(body)) => match body.kind {
@@ -105,6 +113,8 @@ impl CliError {
             | Self::Instance(_)
             | Self::Socket(_)
             | Self::Engine(_)
+            | Self::Registration(_)
+            | Self::OwnPath(_)
             | Self::Runtime(_) => Exit::Host,
         }
     }

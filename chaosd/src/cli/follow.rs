@@ -10,7 +10,7 @@ use super::{
     runtime, side::Side, signals::Signals,
 };
 use crate::{
-    api::{Client, Service},
+    api::{Client, Containers, Service},
     engine::{Engine, Options},
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
     plan::Limits,
@@ -119,6 +119,7 @@ async fn here(
         engine: engine.handle(),
         limits,
         state,
+        containers: Containers::default(),
     });
     let over = follow(&side, ask, how, signals).await;
     // Whatever happened, nothing is left in force.

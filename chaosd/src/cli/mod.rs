@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod failure;
 mod follow;
+mod hook;
 mod inject;
 mod live;
 mod logs;
@@ -26,6 +27,7 @@ mod serve;
 mod side;
 mod signals;
 mod status;
+mod syslog;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -201,6 +203,8 @@ enum Verb {
     Doctor(doctor::Doctor),
     /// List the profiles that ship, or show one
     Profiles(profiles::Profiles),
+    /// Be a container runtime's hook: arm what a container asks for in its annotations
+    Hook(hook::Hook),
     /// Be the watchdog of another chaosd, which starts it by itself
     #[command(hide = true)]
     Watchdog(watchdog::Watchdog),
@@ -276,6 +280,7 @@ impl Verb {
             Self::Revert(revert) => revert.run(global),
             Self::Doctor(doctor) => doctor.run(global),
             Self::Profiles(profiles) => profiles.run(),
+            Self::Hook(hook) => hook.run(global),
             // Done before this is called, and harmless here.
             Self::Watchdog(watchdog) => {
                 Ok(Exit::Command(u8::from(watchdog.run() != ExitCode::SUCCESS)))

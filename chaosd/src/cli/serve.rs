@@ -10,7 +10,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    api::{self, Runs, Service, Socket},
+    api::{self, Containers, Runs, Service, Socket},
     engine::{Engine, Options},
     instance::{DaemonLock, Instance, Kind, revert_abandoned},
     plan::Limits,
@@ -68,6 +68,7 @@ impl Serve {
                     max_share: self.max_share,
                 },
                 state,
+                containers: Containers::default(),
             });
             tracing::info!(socket = %socket.path().display(), "serving");
             notify("READY=1");

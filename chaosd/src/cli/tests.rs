@@ -36,6 +36,10 @@ fn every_line_of_the_manual_parses() {
         "chaosd doctor -o json",
         "chaosd profiles",
         "chaosd profiles packet-loss",
+        "chaosd hook",
+        "chaosd hook --socket /tmp/s --within 20s",
+        "chaosd hook install --dir /etc/containers/oci/hooks.d --socket /tmp/s --within 5s",
+        "chaosd hook uninstall",
         "chaosd status --socket /tmp/s --state-dir /tmp/d --color never",
     ] {
         assert!(
@@ -64,6 +68,7 @@ fn a_mistaken_line_is_a_usage_error() {
         "chaosd status lossy --expect armed --watch",
         "chaosd revert --all r-00000001",
         "chaosd serve --linger soon",
+        "chaosd hook --within 2h",
         "chaosd run x --detach -- true",
     ] {
         let error = parsed(line).unwrap_err();

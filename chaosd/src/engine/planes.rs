@@ -157,6 +157,22 @@ impl Planes {
         }
     }
 
+    /// Programs that are loaded, or being loaded, which is sooner done than begun anew. It may take the
+    /// verifier a second on a busy machine, in which others have to be vouched for.
+    fn loaded(&mut self) -> Result<Spare, PlaneError> {
+        self.load_ahead();
+        let Some(loading) = self.spare.take() else {
+            return Spare::load();
+        };
+        loop {
+            match loading.recv_timeout(LOOK) {
+                Ok(Ok(spare)) => return Ok(spare),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.vouch(),
+                Ok(Err(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => return Spare::load(),
+            }
+        }
+    }
+
     /// The plane of a plan's namespace, with its programs on every interface the plan wants, and
     /// the detour if it wants one. On failure a plane that nobody else uses is [`Held::closing`].
     pub fn prepare(&mut self, plan: &Plan, instance: &Instance) -> Result<Ready, OpenError> {
@@ -203,12 +219,7 @@ impl Planes {
             return Ok(held.plane.number());
         }
         let (number, claim) = self.claim(netns)?;
-        // One that is being loaded is sooner there than another that is begun now.
-        let ahead = self.spare.take().and_then(|spare| spare.recv().ok());
-        let spare = match ahead {
-            Some(Ok(spare)) => spare,
-            Some(Err(_)) | None => Spare::load()?,
-        };
+        let spare = self.loaded()?;
         let plane = Plane::open(number, netns.clone(), spare).by(self.mechanism);
         let journal = instance.journal(&format!("plane-{number}"))?;
         let mut txn = Txn::begin(journal, Arc::clone(&self.system));
@@ -275,7 +286,8 @@ impl Planes {
                     .any(|f| f.rule.matcher.wants(&i.name, i.default, i.loopback))
             })
             .collect();
-        let ethernet = wanted.iter().any(|i| i.ethernet);
+        // Those that come later are taken for such.
+        let ethernet = wanted.is_empty() || wanted.iter().any(|i| i.ethernet);
         let any = |needs: fn(&Matcher) -> bool| {
             ethernet && plan.faults.iter().any(|f| needs(&f.rule.matcher))
         };

@@ -195,6 +195,7 @@ impl Worker {
                 }
             }
             Command::Revert(id, why, reply) => {
+                let plane = self.runs.iter().find(|r| r.id == id).and_then(Run::plane);
                 let group = self.groups.iter().any(|group| group.id == id);
                 let ended = if group {
                     self.end_group(&id, why)
@@ -203,6 +204,9 @@ impl Worker {
                     self.end(&id, why)
                 };
                 reply.send(ended.map_or_else(|| self.report(&id), Ok)).ok();
+                if why == Ended::TargetGone {
+                    self.close_if_idle(plane);
+                }
             }
             Command::RevertAll(why, reply) => {
                 self.revert_all(why, reply);
@@ -377,7 +381,11 @@ impl Worker {
         let run = self.runs.iter().find(|r| r.id == *id);
         let plane = run.and_then(Run::plane);
         self.end(id, Ended::TargetGone);
-        // Lingering would keep alive what is to go: a namespace lives while it is held.
+        self.close_if_idle(plane);
+    }
+
+    /// Lingering would keep alive what is to go: a namespace lives while it is held.
+    fn close_if_idle(&mut self, plane: Option<u32>) {
         if let Some(number) = plane
             && self.planes.get(number).is_some_and(|h| h.plane.is_idle())
         {
@@ -394,12 +402,15 @@ impl Worker {
         let Some(held) = self.planes.get(plane) else {
             return;
         };
-        // A run that has none left is over, though others still act on this plane.
+        // A run that has none left is over, though others still act on this plane. A container that is
+        // being made has yet to get its own, and ends with its process.
         let bare = |r: &Run| {
-            !r.plan
-                .faults
-                .iter()
-                .any(|f| held.plane.covers(&f.rule.matcher))
+            !r.plan.scope.is_being_made
+                && !r
+                    .plan
+                    .faults
+                    .iter()
+                    .any(|f| held.plane.covers(&f.rule.matcher))
         };
         for id in self.ids(|r| r.plane() == Some(plane) && bare(r)) {
             self.target_gone(&id, "its last interface is gone");

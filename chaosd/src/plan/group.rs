@@ -101,6 +101,7 @@ impl Plans {
                     target,
                     seed,
                     member: None,
+                    is_being_made: false,
                 };
                 Plan::make(name, profile, aim).map(|plan| Self::One(Box::new(plan)))
             }
@@ -200,6 +201,7 @@ impl Maker {
             target: &target,
             seed: self.seed,
             member: Some((member.label.clone(), reach)),
+            is_being_made: false,
         };
         let mut plan = Plan::make(&self.name, profile, aim)?;
         plan.notes.extend(member.notes.iter().cloned());

@@ -8,11 +8,12 @@
 //!
 //! In reading order: `places` (where runtimes are), `oci`, `docker`, `cri`, `systemd` and `process` (one
 //! file or folder per kind of runtime), `placing` (from a process to its container's cgroup), `choose`
-//! (which of those that a runtime knows is meant), `hub` (the connections), `resolve` (whom to ask, and
+//! (which of those that a runtime knows is meant), `born` (one that its runtime is making), `hub` (the connections), `resolve` (whom to ask, and
 //! whom to believe), `worker` (the thread that asks), `watch`.
 
 pub mod places;
 
+mod born;
 mod choose;
 mod cri;
 mod docker;
@@ -27,6 +28,7 @@ pub mod watch;
 mod worker;
 
 pub use crate::profile::Asked;
+pub use born::born;
 pub use error::RuntimeError;
 pub use places::Places;
 pub use watch::Watch;

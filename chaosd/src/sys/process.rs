@@ -206,9 +206,12 @@ pub fn renice(pid: u32, nice: i8) -> io::Result<()> {
 /// Makes this thread one of those that share time (`SCHED_OTHER`, `sched_setscheduler(2)`): a
 /// real-time policy of whoever started us would be ours too.
 pub fn share_time() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
+    // The kernel's `sched_param` is this one number (include/uapi/linux/sched/types.h). musl's has more, and
+    // its function of this name does nothing.
+    let priority: libc::c_int = 0;
+    let (call, policy) = (libc::SYS_sched_setscheduler, libc::SCHED_OTHER);
     // SAFETY: the pointer is to a local of the type that the call reads, which outlives it.
-    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) };
+    let answer = unsafe { libc::syscall(call, 0, policy, &raw const priority) };
     if answer < 0 {
         return Err(io::Error::last_os_error());
     }

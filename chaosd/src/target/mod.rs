@@ -208,7 +208,15 @@ pub fn resolve(target: &Target, needs: Needs) -> Result<Scope, TargetError> {
             Target::Cgroup(_) | Target::Pid(_) => Reach::Sockets,
         },
         protected,
+        is_being_made: false,
     })
+}
+
+/// Ends a run on this target when a process does.
+pub fn tie(scope: &mut Scope, pid: i32) -> Result<(), TargetError> {
+    scope.process = Some(process::open(pid)?.into());
+    scope.pid = Some(pid);
+    Ok(())
 }
 
 struct Found {

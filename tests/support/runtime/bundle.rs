@@ -52,7 +52,7 @@ pub fn kill(kind: Kind, name: &str) -> Result<()> {
     run(program(kind), &["kill", name, "KILL"]).map(drop)
 }
 
-fn pid(kind: Kind, name: &str) -> Result<u64> {
+pub(super) fn pid(kind: Kind, name: &str) -> Result<u64> {
     let state: Value = serde_json::from_str(&run(program(kind), &["state", name])?)?;
     match state["pid"].as_u64() {
         Some(pid) => Ok(pid),
@@ -60,7 +60,7 @@ fn pid(kind: Kind, name: &str) -> Result<u64> {
     }
 }
 
-fn program(kind: Kind) -> &'static str {
+pub(super) fn program(kind: Kind) -> &'static str {
     match kind {
         Kind::Runc => "/usr/sbin/runc",
         _ => "/usr/bin/crun",

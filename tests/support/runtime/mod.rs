@@ -14,6 +14,7 @@ mod bundle;
 )]
 mod cri;
 mod daemon;
+pub mod hooked;
 mod image;
 mod pods;
 

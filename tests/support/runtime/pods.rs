@@ -60,6 +60,14 @@ impl PodSpec {
         }
     }
 
+    /// `metadata.annotations`
+    #[must_use]
+    pub fn annotated(mut self, annotations: &[(&str, &str)]) -> Self {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        self.config.annotations = annotations.iter().map(own).collect();
+        self
+    }
+
     /// `hostNetwork: true`
     #[must_use]
     pub fn on_host(mut self) -> Self {
@@ -103,11 +111,30 @@ impl Pods {
 
     /// Starts it with an image, and waits until it can make pods.
     pub fn start() -> Result<Self> {
+        Self::start_as("", |_| Ok(()))
+    }
+
+    /// The same, where every container has this hook, and annotations of ours reach it.
+    pub fn start_hooked(hook: &serde_json::Value) -> Result<Self> {
+        let settings =
+            "    pod_annotations = [\"chaosd.*\"]\n    base_runtime_spec = \"PLACE/spec.json\"\n";
+        Self::start_as(settings, |place| {
+            let spec = crate::run("/usr/bin/ctr", &["oci", "spec"])?;
+            let mut spec: serde_json::Value = serde_json::from_str(&spec)?;
+            spec["hooks"] = serde_json::json!({ "createRuntime": [hook], "poststop": [hook] });
+            place.file("spec.json", &spec.to_string()).map(drop)
+        })
+    }
+
+    fn start_as(settings: &str, prepare: impl FnOnce(&Mount) -> Result<()>) -> Result<Self> {
         let place = Mount::tmpfs()?;
+        prepare(&place)?;
         image::root(&place.path().join("root"))?;
         let archive = image::archive(place.path())?;
         let socket = place.path().join("containerd.sock");
-        let config = place.file("config.toml", &configuration(place.path(), &socket))?;
+        let settings = settings.replace("PLACE", &place.path().display().to_string());
+        let config = configuration(place.path(), &socket) + &settings;
+        let config = place.file("config.toml", &config)?;
         place.file("cni/10-lab.conflist", NETWORK)?;
         let mut command = Command::new("/usr/bin/containerd");
         let daemon = Daemon::start(command.arg("--config").arg(&config), &socket, place.path())?;

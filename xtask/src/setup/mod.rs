@@ -7,6 +7,7 @@ mod apt;
 mod linker;
 mod packages;
 mod rust_src;
+mod standard_library;
 mod toolkit;
 
 pub use apt::{Apt, Mirrors, unpack};
@@ -51,6 +52,11 @@ pub fn for_tests() -> Result<()> {
 /// What the tests of experiments let drive chaosd.
 pub fn for_toolkit(tree: &Tree) {
     toolkit::ensure(tree);
+}
+
+/// What compiling for another target takes.
+pub fn standard_library(tree: &Tree, target: &str) -> Result<()> {
+    standard_library::ensure(tree, target)
 }
 
 /// What booting another kernel takes; only the verbs that boot one ask for it.

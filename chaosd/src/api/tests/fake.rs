@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    api::{Answer, Refusal, RunRequest, Runs},
+    api::{Answer, ContainerRequest, Refusal, RunRequest, Runs},
     engine::EngineError,
     host::{Doctor, Missing},
     plan::Plans,
@@ -142,6 +142,23 @@ impl Runs for Fake {
                     })
                     .collect()
             }))
+        })
+    }
+
+    fn begin_container(
+        &self,
+        _: String,
+        request: ContainerRequest,
+    ) -> Answer<'_, Result<RunReport, Refusal>> {
+        Box::pin(async move { self.arm(&request.run) })
+    }
+
+    fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
+        Box::pin(async move {
+            if id == "none of ours" {
+                return Ok(Vec::new());
+            }
+            self.revert_all(Ended::TargetGone).await
         })
     }
 

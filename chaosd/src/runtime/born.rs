@@ -1,0 +1,102 @@
+//! A container that is being made, as /proc tells of its first process. Its runtime is not asked: it waits
+//! for whoever asks here.
+
+use crate::cgroup;
+
+use super::{Member, RuntimeError, choose::short, placing};
+
+/// What a container is that has a process and does not run yet, as far as it is known then.
+///
+/// # Errors
+/// [`RuntimeError::Ended`]: there is no such process.
+pub fn born(id: &str, pid: i32) -> Result<Member, RuntimeError> {
+    let mut member = Member {
+        label: format!("container {} (by its annotations)", shown(id)),
+        id: id.to_owned(),
+        runtime: "hook".to_owned(),
+        ..Member::default()
+    };
+    if !placing::place(&mut member, pid, id)? {
+        return Err(RuntimeError::Ended {
+            label: member.label,
+        });
+    }
+    if member.cgroups.is_empty()
+        && let Some(own) = own_cgroup(pid)?
+    {
+        member.cgroups = vec![own];
+        member.notes.clear();
+    }
+    member.shares_network_with = placing::neighbours(&member);
+    Ok(member)
+}
+
+/// A name of its own, or the beginning of what is drawn by whoever manages many.
+fn shown(id: &str) -> &str {
+    let drawn = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if drawn { short(id) } else { id }
+}
+
+/// The cgroup of a process, if nobody else is in it or below it: one that is not named for its container is
+/// its own all the same, while one that the runtime itself is in is not.
+fn own_cgroup(pid: i32) -> Result<Option<std::path::PathBuf>, RuntimeError> {
+    let cgroup = match cgroup::of_pid(pid) {
+        Ok(cgroup) => cgroup,
+        // A note says so.
+        Err(cgroup::CgroupError::InRoot(_) | cgroup::CgroupError::NoUnified) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let alone = cgroup::pids(&cgroup)? == [pid];
+    Ok(alone.then_some(cgroup.path))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::cgroup::tests::Scratch;
+
+    #[test]
+    fn a_cgroup_is_the_container_s_when_it_is_named_for_it_or_nobody_else_is_in_it() {
+        let scratch = Scratch::new("born");
+        let mut children: Vec<_> = (0..2)
+            .map(|_| {
+                let mut sleep = std::process::Command::new("sleep");
+                sleep.arg("60").spawn().unwrap()
+            })
+            .collect();
+        let enter = |n: usize| {
+            let pid = children[n].id();
+            std::fs::write(scratch.0.join("cgroup.procs"), pid.to_string()).unwrap();
+            i32::try_from(pid).unwrap()
+        };
+        let pid = enter(0);
+        let alone = born("shop", pid);
+        enter(1);
+        let beside = born("shop", pid);
+        let named = born(scratch.name().to_str().unwrap(), pid);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let alone = alone.unwrap();
+        assert_eq!(alone.cgroups, [scratch.0.as_path()]);
+        assert_eq!((alone.pid, alone.notes.len()), (Some(pid), 0));
+        assert!(alone.label.contains("shop"), "{}", alone.label);
+        let beside = beside.unwrap();
+        assert_eq!((beside.cgroups.len(), beside.notes.len()), (0, 1));
+        assert_eq!(named.unwrap().cgroups, [scratch.0.as_path()]);
+    }
+
+    #[test]
+    fn a_name_is_shown_whole_and_what_is_drawn_is_not() {
+        assert_eq!(shown("hook-one-crun-189"), "hook-one-crun-189");
+        assert_eq!(shown(&"3f2a4b5c".repeat(8)), "3f2a4b5c3f2a");
+    }
+
+    #[test]
+    fn without_a_process_there_is_nothing_to_say() {
+        let error = born("shop", i32::MAX).unwrap_err();
+        assert!(matches!(error, RuntimeError::Ended { .. }), "{error}");
+    }
+}
