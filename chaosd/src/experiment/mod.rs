@@ -4,4 +4,12 @@
 //! Invariant: a record holds facts, with the times at which they were seen; what follows from them
 //! is in its `analysis`, which is made of the record alone.
 
+pub mod analysis;
+mod plain;
 pub mod record;
+pub mod report;
+mod stats;
+pub mod store;
+mod words;
+
+pub use plain::Ran;
