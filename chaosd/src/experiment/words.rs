@@ -3,7 +3,7 @@
 use crate::report::{FaultReport, Verdict};
 
 use super::{
-    record::{Analysis, Comparison, End, Record},
+    record::{Analysis, Comparison, End, Probe, Record},
     stats::count,
 };
 
@@ -68,6 +68,11 @@ pub fn recovered(record: &Record, analysis: &Analysis) -> String {
         }
         (None, _) => "not looked at".into(),
     }
+}
+
+/// How many samples of a probe began under faults, and how many of them were as expected.
+pub fn under_faults(record: &Record, probe: &Probe) -> (usize, usize) {
+    super::analysis::tally(probe, &super::analysis::windows(&record.stages))
 }
 
 /// What a fault really did.
