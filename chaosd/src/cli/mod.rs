@@ -19,8 +19,10 @@ mod out;
 mod plan;
 mod profiles;
 mod render;
+mod report;
 mod revert;
 mod run;
+mod runs;
 mod serve;
 mod side;
 mod signals;
@@ -107,6 +109,8 @@ struct Global {
         help_heading = "Global"
     )]
     color: Color,
+    #[command(flatten)]
+    runs: runs::Runs,
 }
 
 impl Global {
@@ -197,6 +201,8 @@ enum Verb {
     Revert(revert::Revert),
     /// Show what this host can do, what is missing and what is left over
     Doctor(doctor::Doctor),
+    /// Tell of a run that is over, to people and to programs
+    Report(report::Report),
     /// List the profiles that ship, or show one
     Profiles(profiles::Profiles),
     /// Be the watchdog of another chaosd, which starts it by itself
@@ -273,6 +279,7 @@ impl Verb {
             Self::Status(status) => status.run(global),
             Self::Revert(revert) => revert.run(global),
             Self::Doctor(doctor) => doctor.run(global),
+            Self::Report(report) => report.run(global),
             Self::Profiles(profiles) => profiles.run(),
             // Done before this is called, and harmless here.
             Self::Watchdog(watchdog) => {

@@ -68,7 +68,7 @@ impl Record {
 type Window = (f64, f64);
 
 /// When the faults of each stage were in force.
-pub(super) fn windows(stages: &[Stage]) -> Vec<Window> {
+pub(crate) fn windows(stages: &[Stage]) -> Vec<Window> {
     let window = |stage: &Stage| Some((stage.armed?, stage.over.unwrap_or(stage.end)));
     stages.iter().filter_map(window).collect()
 }

@@ -8,8 +8,8 @@ pub mod analysis;
 mod plain;
 pub mod record;
 pub mod report;
-mod stats;
+pub(crate) mod stats;
 pub mod store;
-mod words;
+pub mod words;
 
 pub use plain::Ran;

@@ -15,36 +15,36 @@ use std::f64::consts::TAU;
 /// Resamples of an interval.
 const RESAMPLES: usize = 2_000;
 /// With fewer samples on a side, nothing is said: the interval would promise more than it keeps.
-pub(super) const FEWEST: usize = 8;
+pub(crate) const FEWEST: usize = 8;
 /// A series that goes on as it was more than this is no set of samples.
 const MOST_ALIKE: f64 = 0.95;
 
 /// The difference of two medians.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Difference {
+pub(crate) struct Difference {
     /// The first median less the second.
-    pub(super) difference: f64,
+    pub(crate) difference: f64,
     /// With 95 % confidence it is not below this,
-    pub(super) low: f64,
+    pub(crate) low: f64,
     /// nor above this.
-    pub(super) high: f64,
+    pub(crate) high: f64,
 }
 
 /// A count as a number.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-pub(super) fn count(n: usize) -> f64 {
+pub(crate) fn count(n: usize) -> f64 {
     n as f64
 }
 
 /// The numbers of these, smallest first.
-pub(super) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
     values.sort_unstable_by(f64::total_cmp);
     values
 }
 
 /// The middle one, or the mean of the two in the middle.
-pub(super) fn median(sorted: &[f64]) -> Option<f64> {
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     if sorted.len().is_multiple_of(2) {
         Some(f64::midpoint(*sorted.get(sorted.len() / 2 - 1)?, upper))
@@ -54,14 +54,14 @@ pub(super) fn median(sorted: &[f64]) -> Option<f64> {
 }
 
 /// The smallest value that this share of the values, from 0 to 1, does not pass.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = index(count(sorted.len()) * share.clamp(0.0, 1.0) - 1e-9, sorted.len());
     sorted.get(rank).copied()
 }
 
 /// By how much the median of `a` is above that of `b`; both in the order in which they were seen.
 /// `None` with too few of either. The same seed gives the same interval.
-pub(super) fn difference(a: &[f64], b: &[f64], seed: u64) -> Option<Difference> {
+pub(crate) fn difference(a: &[f64], b: &[f64], seed: u64) -> Option<Difference> {
     if a.len() < FEWEST || b.len() < FEWEST {
         return None;
     }
