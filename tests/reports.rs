@@ -18,7 +18,9 @@ const ACCEPT: &str = "CHAOSD_ACCEPT";
 
 /// Where a run's expectations lie.
 pub fn place(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("reports").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("reports")
+        .join(name)
 }
 
 /// A kept run.
@@ -31,10 +33,19 @@ pub fn kept(name: &str) -> Result<Record> {
 
 /// Writes the three of `reports_scene`, and the schema.
 fn accept() -> Result<()> {
-    for (name, record) in KEPT.into_iter().zip([scene::holds(), scene::fails(), scene::aborts()]) {
+    for (name, record) in KEPT
+        .into_iter()
+        .zip([scene::holds(), scene::fails(), scene::aborts()])
+    {
         std::fs::create_dir_all(place(name))?;
-        std::fs::write(place(name).join("record.json"), serde_json::to_string(&record)? + "\n")?;
-        std::fs::write(place(name).join("report.html"), report::html(&record) + "\n")?;
+        std::fs::write(
+            place(name).join("record.json"),
+            serde_json::to_string(&record)? + "\n",
+        )?;
+        std::fs::write(
+            place(name).join("report.html"),
+            report::html(&record) + "\n",
+        )?;
     }
     let schema = serde_json::to_string_pretty(&report::schema())?;
     Ok(std::fs::write(place("record.schema.json"), schema + "\n")?)
@@ -86,8 +97,15 @@ fn a_page_says_what_it_said_of_the_kept_runs() -> Result<()> {
     for name in KEPT {
         let page = report::html(&kept(name)?);
         let before = std::fs::read_to_string(place(name).join("report.html"))?;
-        assert_eq!(texts(&page), texts(&before), "{name}: {ACCEPT}=1 takes the new page");
-        tells(&texts(&page).join(" ").replace("&amp;", "&"), expected(name));
+        assert_eq!(
+            texts(&page),
+            texts(&before),
+            "{name}: {ACCEPT}=1 takes the new page"
+        );
+        tells(
+            &texts(&page).join(" ").replace("&amp;", "&"),
+            expected(name),
+        );
     }
     Ok(())
 }
@@ -95,11 +113,43 @@ fn a_page_says_what_it_said_of_the_kept_runs() -> Result<()> {
 #[test]
 fn a_page_tells_the_figures_of_a_run() -> Result<()> {
     let told = |name: &str| kept(name).map(|record| texts(&report::html(&record)).join(" "));
-    tells(&told("holds")?, &["✓ held", "Resilience score 100", "Time to detect nothing failed", "Time to recover at once", "Blast radius 1 hit, 2 spared"]);
-    tells(&told("holds")?, &["an effect, and not noise", "Ran for 4 min"]);
-    tells(&told("holds")?, &["chaosd run shop.yaml --set db=10.0.0.7 --seed 42"]);
-    tells(&told("fails")?, &["✗ did not hold", "Resilience score 25", "recovered after", "The resolver's cache held for 3 s only"]);
-    tells(&told("aborts")?, &["✗ aborted", "Resilience score 0", "came true after 51.1 s", "did not come true", "gone 150 ms after"]);
+    tells(
+        &told("holds")?,
+        &[
+            "✓ held",
+            "Resilience score 100",
+            "Time to detect nothing failed",
+            "Time to recover at once",
+            "Blast radius 1 hit, 2 spared",
+        ],
+    );
+    tells(
+        &told("holds")?,
+        &["an effect, and not noise", "Ran for 4 min"],
+    );
+    tells(
+        &told("holds")?,
+        &["chaosd run shop.yaml --set db=10.0.0.7 --seed 42"],
+    );
+    tells(
+        &told("fails")?,
+        &[
+            "✗ did not hold",
+            "Resilience score 25",
+            "recovered after",
+            "The resolver's cache held for 3 s only",
+        ],
+    );
+    tells(
+        &told("aborts")?,
+        &[
+            "✗ aborted",
+            "Resilience score 0",
+            "came true after 51.1 s",
+            "did not come true",
+            "gone 150 ms after",
+        ],
+    );
     Ok(())
 }
 
@@ -108,7 +158,15 @@ fn a_ticket_tells_the_same() -> Result<()> {
     for name in KEPT {
         let ticket = report::markdown(&kept(name)?);
         tells(&ticket, expected(name));
-        tells(&ticket, &["### Faults: asked and measured", "### Surprises", "### Once more", "| Profile | shop.yaml |"]);
+        tells(
+            &ticket,
+            &[
+                "### Faults: asked and measured",
+                "### Surprises",
+                "### Once more",
+                "| Profile | shop.yaml |",
+            ],
+        );
     }
     Ok(())
 }
@@ -117,7 +175,10 @@ fn a_ticket_tells_the_same() -> Result<()> {
 fn results_are_well_formed_and_fail_where_a_run_did() -> Result<()> {
     for (name, failures) in [("holds", 0), ("fails", 3), ("aborts", 3)] {
         let results = report::junit(&kept(name)?);
-        tells(&results, &[&format!("failures=\"{failures}\" errors=\"0\"")]);
+        tells(
+            &results,
+            &[&format!("failures=\"{failures}\" errors=\"0\"")],
+        );
         assert_eq!(results.matches("<failure ").count(), failures, "{results}");
     }
     if Command::new("xmllint").arg("--version").output().is_err() {
@@ -127,7 +188,11 @@ fn results_are_well_formed_and_fail_where_a_run_did() -> Result<()> {
         let results = report::junit(&kept(name)?);
         run_with_input("xmllint", &["--noout", "--nonet", "-"], &results)?;
         let cases = run_with_input("xmllint", &["--xpath", "count(//testcase)", "-"], &results)?;
-        let told = run_with_input("xmllint", &["--xpath", "string(/testsuites/@tests)", "-"], &results)?;
+        let told = run_with_input(
+            "xmllint",
+            &["--xpath", "string(/testsuites/@tests)", "-"],
+            &results,
+        )?;
         assert_eq!(cases.trim(), told.trim(), "{name}");
     }
     Ok(())
@@ -136,8 +201,13 @@ fn results_are_well_formed_and_fail_where_a_run_did() -> Result<()> {
 #[test]
 fn the_published_schema_is_that_of_the_types() -> Result<()> {
     kept("holds")?;
-    let published: Value = serde_json::from_str(&std::fs::read_to_string(place("record.schema.json"))?)?;
-    assert_eq!(report::schema(), published, "{ACCEPT}=1 takes the new schema");
+    let published: Value =
+        serde_json::from_str(&std::fs::read_to_string(place("record.schema.json"))?)?;
+    assert_eq!(
+        report::schema(),
+        published,
+        "{ACCEPT}=1 takes the new schema"
+    );
     let printed = Instance::new()?.cli(["report", "--schema"])?;
     assert_eq!(printed.json()?, published);
     Ok(())
@@ -145,7 +215,9 @@ fn the_published_schema_is_that_of_the_types() -> Result<()> {
 
 #[test]
 fn records_are_valid_by_their_schema() -> Result<()> {
-    let there = Command::new("python3").args(["-c", "import jsonschema"]).output();
+    let there = Command::new("python3")
+        .args(["-c", "import jsonschema"])
+        .output();
     if !there.is_ok_and(|output| output.status.success()) {
         support::skip!(Ok(()), "python3-jsonschema is not there");
     }
@@ -161,8 +233,16 @@ fn records_are_valid_by_their_schema() -> Result<()> {
     kept("holds")?;
     let mut paths = vec![place("record.schema.json")];
     paths.extend(KEPT.map(|name| place(name).join("record.json")));
-    let output = Command::new("python3").arg("-c").arg(script).args(paths).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg(script)
+        .args(paths)
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -178,13 +258,46 @@ fn chaosd_tells_of_a_kept_run_in_every_form() -> Result<()> {
         std::fs::copy(place(name).join("record.json"), to.join("record.json"))?;
     }
     let list = chaosd.cli(["report", "--list"])?;
-    tells(&list.stdout, &["x-0051ab1e", "x-0fa11ed0", "x-0ab0a7ed", "did not hold", "aborted", "held"]);
-    assert_eq!(chaosd.cli(["report", "--list", "-o", "json"])?.json()?.as_array().map(Vec::len), Some(3));
+    tells(
+        &list.stdout,
+        &[
+            "x-0051ab1e",
+            "x-0fa11ed0",
+            "x-0ab0a7ed",
+            "did not hold",
+            "aborted",
+            "held",
+        ],
+    );
+    assert_eq!(
+        chaosd
+            .cli(["report", "--list", "-o", "json"])?
+            .json()?
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
     let text = chaosd.cli(["report", "x-0fa"])?;
     assert_eq!(text.status, Some(0), "{text:?}");
-    tells(&text.stdout, &["✗ did not hold: Checkout works", "score 25 of 100", "×", "no-payments"]);
-    assert!(!text.stdout.contains('\u{1b}'), "colours in a pipe: {text:?}");
-    for (form, begins) in [("html", "<!DOCTYPE html>"), ("junit", "<?xml"), ("markdown", "## ❌"), ("json", "{")] {
+    tells(
+        &text.stdout,
+        &[
+            "✗ did not hold: Checkout works",
+            "score 25 of 100",
+            "×",
+            "no-payments",
+        ],
+    );
+    assert!(
+        !text.stdout.contains('\u{1b}'),
+        "colours in a pipe: {text:?}"
+    );
+    for (form, begins) in [
+        ("html", "<!DOCTYPE html>"),
+        ("junit", "<?xml"),
+        ("markdown", "## ❌"),
+        ("json", "{"),
+    ] {
         let output = chaosd.cli(["report", "0fa11ed0", "-o", form])?;
         assert!(output.stdout.starts_with(begins), "{form}: {output:?}");
     }

@@ -28,7 +28,13 @@ impl Noise {
 /// What a probe would see at a moment: a value, or why there is none.
 type Seen = Result<f64, &'static str>;
 
-fn probe(name: &str, what: &str, limit: f64, times: (f64, f64), see: impl FnMut(f64) -> Seen) -> Probe {
+fn probe(
+    name: &str,
+    what: &str,
+    limit: f64,
+    times: (f64, f64),
+    see: impl FnMut(f64) -> Seen,
+) -> Probe {
     let (every, until) = times;
     let mut see = see;
     let mut samples = Vec::new();
@@ -75,7 +81,11 @@ fn fault(name: &str, kind: &str, what: &str, matched: u64, affected: u64) -> Fau
             affected,
             ..Count::default()
         },
-        verdict: if affected > 0 { Verdict::Effective } else { Verdict::Ineffective },
+        verdict: if affected > 0 {
+            Verdict::Effective
+        } else {
+            Verdict::Ineffective
+        },
         dns: None,
         effect: None,
     }
@@ -134,7 +144,9 @@ fn record(id: &str, hypothesis: &str, stages: Vec<Stage>, probes: Vec<Probe>) ->
             kernel: "6.12.57-cloud-amd64".into(),
         },
         profile: "shop.yaml".into(),
-        command: ["chaosd", "run", "shop.yaml", "--set", "db=10.0.0.7"].map(str::to_owned).to_vec(),
+        command: ["chaosd", "run", "shop.yaml", "--set", "db=10.0.0.7"]
+            .map(str::to_owned)
+            .to_vec(),
         about: "The shop and its database.".into(),
         hypothesis: Some(hypothesis.into()),
         started: "2026-11-21T14:00:00Z".into(),
@@ -152,7 +164,10 @@ fn record(id: &str, hypothesis: &str, stages: Vec<Stage>, probes: Vec<Probe>) ->
         control: None,
         blast: Blast {
             hit: vec!["unit shop.service, 3 processes in /system.slice/shop.service".into()],
-            spared: vec!["unit shop-b.service: the control".into(), "live SSH sessions: 1".into()],
+            spared: vec![
+                "unit shop-b.service: the control".into(),
+                "live SSH sessions: 1".into(),
+            ],
         },
         surprises: String::new(),
         problems: Vec::new(),
@@ -172,21 +187,46 @@ fn ramp(at: f64, small: f64, full: f64) -> f64 {
 /// The database is slow, and the shop bears it.
 pub fn holds() -> Record {
     let mut noise = Noise(7);
-    let mut see = |at: f64, slow: f64| Ok(24.0 + slow * ramp(at, 0.2, 1.0) + 5.0 * noise.normal().abs());
-    let http = probe("http", "GET http://shop.local/health: 200 within 300 ms", 300.0, (1.0, 240.0), |at| see(at, 85.0));
+    let mut see =
+        |at: f64, slow: f64| Ok(24.0 + slow * ramp(at, 0.2, 1.0) + 5.0 * noise.normal().abs());
+    let http = probe(
+        "http",
+        "GET http://shop.local/health: 200 within 300 ms",
+        300.0,
+        (1.0, 240.0),
+        |at| see(at, 85.0),
+    );
     let control = Probe {
         control: true,
-        ..probe("http", "GET http://shop-b.local/health: 200 within 300 ms", 300.0, (1.0, 240.0), |at| see(at, 0.0))
+        ..probe(
+            "http",
+            "GET http://shop-b.local/health: 200 within 300 ms",
+            300.0,
+            (1.0, 240.0),
+            |at| see(at, 0.0),
+        )
     };
     let errors = Probe {
         kind: "prometheus".into(),
         unit: "1/s".into(),
         weight: 2.0,
         at_least: 1.0,
-        ..probe("errors", "rate(errors[1m]) below 0.01", 0.01, (5.0, 240.0), |at| Ok(ramp(at, 0.000_4, 0.002)))
+        ..probe(
+            "errors",
+            "rate(errors[1m]) below 0.01",
+            0.01,
+            (5.0, 240.0),
+            |at| Ok(ramp(at, 0.000_4, 0.002)),
+        )
     };
     let at = |name: &str, begin, end, percent, n: u64| {
-        let slow = fault("slow-db", "delay", "adds 20ms ± 5ms (normal) to packets", n, n);
+        let slow = fault(
+            "slow-db",
+            "delay",
+            "adds 20ms ± 5ms (normal) to packets",
+            n,
+            n,
+        );
         let lossy = fault("lossy", "drop", "drops 1% of packets", n, n * 98 / 10_000);
         stage(name, begin, end, percent, vec![slow, lossy])
     };
@@ -229,23 +269,35 @@ pub fn fails() -> Record {
     let mut after = 0;
     let http = Probe {
         weight: 3.0,
-        ..probe("checkout", "POST http://shop.local/checkout: 200 within 400 ms", 400.0, (1.0, 120.0), |at| {
-            let value = 62.0 + 9.0 * noise.normal().abs();
-            if (33.0..93.4).contains(&at) {
-                after += 1;
-                return match after % 5 {
-                    0 | 1 => Err("status 502, expected 200"),
-                    2 => Ok(value + 350.0 + 60.0 * noise.normal()),
-                    _ => Ok(value + 40.0),
-                };
-            }
-            Ok(value)
-        })
+        ..probe(
+            "checkout",
+            "POST http://shop.local/checkout: 200 within 400 ms",
+            400.0,
+            (1.0, 120.0),
+            |at| {
+                let value = 62.0 + 9.0 * noise.normal().abs();
+                if (33.0..93.4).contains(&at) {
+                    after += 1;
+                    return match after % 5 {
+                        0 | 1 => Err("status 502, expected 200"),
+                        2 => Ok(value + 350.0 + 60.0 * noise.normal()),
+                        _ => Ok(value + 40.0),
+                    };
+                }
+                Ok(value)
+            },
+        )
     };
     let tcp = Probe {
         kind: "tcp".into(),
         limit: Some(50.0),
-        ..probe("port", "connect shop.local:80 within 50 ms", 50.0, (1.0, 120.0), |_| Ok(0.9))
+        ..probe(
+            "port",
+            "connect shop.local:80 within 50 ms",
+            50.0,
+            (1.0, 120.0),
+            |_| Ok(0.9),
+        )
     };
     let dns = FaultReport {
         dns: Some(DnsReport {
@@ -254,7 +306,13 @@ pub fn fails() -> Record {
             tcp: 0,
             last: Vec::new(),
         }),
-        ..fault("no-payments", "dns", "answers queries for *.payments.example with NXDOMAIN", 412, 412)
+        ..fault(
+            "no-payments",
+            "dns",
+            "answers queries for *.payments.example with NXDOMAIN",
+            412,
+            412,
+        )
     };
     let wrong = fault("slow-card", "delay", "adds 200ms to packets", 0, 0);
     let stages = vec![
@@ -262,7 +320,8 @@ pub fn fails() -> Record {
         stage("unresolved", 30.0, 90.0, 100, vec![dns, wrong]),
         stage("recovery", 90.0, 120.0, 0, Vec::new()),
     ];
-    let hypothesis = "Checkout works from its cache when the payment provider's name cannot be resolved.";
+    let hypothesis =
+        "Checkout works from its cache when the payment provider's name cannot be resolved.";
     Record {
         surprises: "The resolver's cache held for 3 s only: somebody set its TTL to that in March.\n\nThe shop answered 502 at once, but it retried in a loop.".into(),
         notes: vec!["fault slow-card matched nothing while 18,204 packets flowed past; check --peer and --port".into()],
@@ -274,22 +333,38 @@ pub fn fails() -> Record {
 /// A neighbour takes the processors, and the shop hurts so much that the run is aborted.
 pub fn aborts() -> Record {
     let mut noise = Noise(13);
-    let http = probe("http", "GET http://shop.local/health: 200 within 300 ms", 300.0, (0.5, 69.0), |at| {
-        let value = 31.0 + 8.0 * noise.normal().abs();
-        match at {
-            41.0..57.5 => Err("no answer within 500 ms"),
-            30.0..41.0 => Ok(value * (1.0 + (at - 30.0) * 0.9)),
-            _ => Ok(value),
-        }
-    });
+    let http = probe(
+        "http",
+        "GET http://shop.local/health: 200 within 300 ms",
+        300.0,
+        (0.5, 69.0),
+        |at| {
+            let value = 31.0 + 8.0 * noise.normal().abs();
+            match at {
+                41.0..57.5 => Err("no answer within 500 ms"),
+                30.0..41.0 => Ok(value * (1.0 + (at - 30.0) * 0.9)),
+                _ => Ok(value),
+            }
+        },
+    );
     let mut noise = Noise(17);
     let psi = Probe {
         kind: "psi".into(),
         unit: "percent".into(),
         at_least: 0.5,
-        ..probe("stall", "cpu some avg10 of shop.service below 40 %", 40.0, (2.0, 69.0), |at| {
-            Ok(if (32.0..54.0).contains(&at) { (at - 30.0) * 4.0 } else { 2.0 + noise.unit() })
-        })
+        ..probe(
+            "stall",
+            "cpu some avg10 of shop.service below 40 %",
+            40.0,
+            (2.0, 69.0),
+            |at| {
+                Ok(if (32.0..54.0).contains(&at) {
+                    (at - 30.0) * 4.0
+                } else {
+                    2.0 + noise.unit()
+                })
+            },
+        )
     };
     let cpu = FaultReport {
         verdict: Verdict::Effective,

@@ -11,7 +11,11 @@ use crate::experiment::{record::Record, report, store, words};
 #[derive(Args, Debug)]
 pub(super) struct Report {
     /// Its id or the beginning of it, `latest`, or the path of a record
-    #[arg(value_name = "RUN", default_value = "latest", hide_default_value = true)]
+    #[arg(
+        value_name = "RUN",
+        default_value = "latest",
+        hide_default_value = true
+    )]
     run: String,
     /// The form
     #[arg(short, long, value_name = "FORM", default_value = "text")]
@@ -108,14 +112,19 @@ impl Report {
             Form::Text => out::say(render::list(&records, kept.dir())),
             Form::Html | Form::Junit | Form::Markdown => {
                 return Err(CliError::Usage(
-                    "--list is for people or programs: leave -o out, or give it text or json".into(),
+                    "--list is for people or programs: leave -o out, or give it text or json"
+                        .into(),
                 ));
             }
         }
         for problem in &problems {
             out::error(problem);
         }
-        Ok(if problems.is_empty() { Exit::Done } else { Exit::Host })
+        Ok(if problems.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Host
+        })
     }
 }
 

@@ -15,9 +15,7 @@ pub(super) use compare::{latest, values};
 pub(super) use times::gone;
 
 use super::{
-    record::{
-        Analysis, End, Probe, ProbeAnalysis, Record, Sample, Stage, StageAnalysis,
-    },
+    record::{Analysis, End, Probe, ProbeAnalysis, Record, Sample, Stage, StageAnalysis},
     stats::{self, count},
 };
 use crate::report::Verdict;

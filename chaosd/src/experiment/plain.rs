@@ -39,7 +39,9 @@ impl Host {
 impl Record {
     /// The record of a run that is over.
     pub fn of_run(report: &RunReport, ran: Ran) -> Self {
-        let seconds = ran.seconds.unwrap_or(report.for_seconds - report.left_seconds);
+        let seconds = ran
+            .seconds
+            .unwrap_or(report.for_seconds - report.left_seconds);
         let seconds = seconds.max(0.0);
         let end = end(report, seconds);
         let mut bands: Vec<Band> = Vec::new();
@@ -56,7 +58,9 @@ impl Record {
             vec![report.target.clone()]
         } else {
             let members = report.members.iter();
-            members.map(|member| format!("{}, says {}", member.target, member.runtime)).collect()
+            members
+                .map(|member| format!("{}, says {}", member.target, member.runtime))
+                .collect()
         };
         Self {
             schema: SCHEMA,
@@ -68,7 +72,10 @@ impl Record {
             about: ran.about,
             hypothesis: None,
             started: report.started.clone(),
-            seconds: ran.load.as_ref().map_or(seconds, |load| seconds.max(load.end)),
+            seconds: ran
+                .load
+                .as_ref()
+                .map_or(seconds, |load| seconds.max(load.end)),
             seed: report.seed,
             end,
             stages: vec![Stage {
@@ -131,7 +138,10 @@ mod tests {
         RunReport {
             phase,
             ended: Some(ended),
-            ..crate::experiment::report::sample::run("r-0000000a", &[("lossy", 2, 100, Verdict::Effective)])
+            ..crate::experiment::report::sample::run(
+                "r-0000000a",
+                &[("lossy", 2, 100, Verdict::Effective)],
+            )
         }
     }
 
@@ -149,12 +159,18 @@ mod tests {
         let [stage] = record.stages.as_slice() else {
             panic!("{:?}", record.stages);
         };
-        assert_eq!((stage.begin, stage.end, stage.over), (0.0, 12.5, Some(12.5)));
+        assert_eq!(
+            (stage.begin, stage.end, stage.over),
+            (0.0, 12.5, Some(12.5))
+        );
         assert_eq!(stage.bands.len(), 1);
         assert_eq!(record.blast.hit, [report.target]);
         let analysis = record.analysis();
         assert_eq!((analysis.held, analysis.score), (None, None));
-        assert_eq!(Record::from(&over(Phase::Reverted, Ended::Deadline)).seconds, 60.0);
+        assert_eq!(
+            Record::from(&over(Phase::Reverted, Ended::Deadline)).seconds,
+            60.0
+        );
     }
 
     #[test]

@@ -55,7 +55,10 @@ pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
 
 /// The smallest value that this share of the values, from 0 to 1, does not pass.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
-    let rank = index(count(sorted.len()) * share.clamp(0.0, 1.0) - 1e-9, sorted.len());
+    let rank = index(
+        count(sorted.len()) * share.clamp(0.0, 1.0) - 1e-9,
+        sorted.len(),
+    );
     sorted.get(rank).copied()
 }
 

@@ -121,8 +121,14 @@ impl Store {
         let ids = self.ids()?;
         let typed = word.trim_end_matches('/').to_lowercase();
         // Most people leave the first letter out.
-        let means = |id: &&String| id.starts_with(&typed) || id.get(2..).is_some_and(|id| id.starts_with(&typed));
-        let found: Vec<&String> = ids.iter().filter(means).filter(|_| !typed.is_empty()).collect();
+        let means = |id: &&String| {
+            id.starts_with(&typed) || id.get(2..).is_some_and(|id| id.starts_with(&typed))
+        };
+        let found: Vec<&String> = ids
+            .iter()
+            .filter(means)
+            .filter(|_| !typed.is_empty())
+            .collect();
         match found.as_slice() {
             [only] => read(&self.dir.join(only).join(RECORD)),
             [] if ids.is_empty() => Err(StoreError::Empty(self.dir.clone())),
@@ -144,7 +150,9 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(StoreError::io("read", &self.dir, source)),
         };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
         let mut ids: Vec<String> = names
             .filter(|name| is_id(name) && self.dir.join(name).join(RECORD).exists())
             .collect();
@@ -156,7 +164,11 @@ impl Store {
 /// A record in a file of anybody's: `record.json`, or the directory with one.
 pub fn read(path: &Path) -> Result<Record, StoreError> {
     let inside = path.join(RECORD);
-    let path = if path.is_dir() { inside.as_path() } else { path };
+    let path = if path.is_dir() {
+        inside.as_path()
+    } else {
+        path
+    };
     let failed = |source| StoreError::io("read", path, source);
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();

@@ -137,7 +137,11 @@ pub fn compared(comparison: &Comparison, unit: &str) -> String {
         quantity(comparison.target, unit),
         quantity(comparison.control, unit),
     );
-    let more = if comparison.difference < 0.0 { "less" } else { "more" };
+    let more = if comparison.difference < 0.0 {
+        "less"
+    } else {
+        "more"
+    };
     let verdict = if comparison.differs {
         "an effect, and not noise"
     } else {
@@ -161,7 +165,10 @@ pub fn repeat(record: &Record) -> Option<String> {
     let mut words: Vec<String> = record.command.iter().map(|word| quoted(word)).collect();
     let ours = record.command.iter().position(|word| word == "--");
     let told = record.command.iter().take(ours.unwrap_or(words.len()));
-    if !told.clone().any(|word| word == "--seed" || word.starts_with("--seed=")) {
+    if !told
+        .clone()
+        .any(|word| word == "--seed" || word.starts_with("--seed="))
+    {
         let seed = ["--seed".to_owned(), record.seed.to_string()];
         let at = ours.unwrap_or(words.len());
         words.splice(at..at, seed);
@@ -210,7 +217,7 @@ pub fn quantity(value: f64, unit: &str) -> String {
         "percent" => format!("{} %", number(value)),
         "bytes" => bytes(value, ""),
         "bytes/s" | "bytes per second" => bytes(value, "/s"),
-        unit if unit.starts_with('/') => format!("{}{unit}", number(value)),
+        "1/s" => format!("{}/s", number(value)),
         unit => format!("{} {unit}", number(value)),
     }
 }
@@ -245,7 +252,9 @@ pub fn time(seconds: f64) -> String {
     let (hours, minutes) = ((minutes / 60.0).floor(), minutes % 60.0);
     let parts = [(hours, "h"), (minutes, "min"), (rest, "s")];
     let parts = parts.iter().filter(|(amount, _)| *amount > 0.0);
-    let parts: Vec<String> = parts.map(|(amount, unit)| format!("{amount} {unit}")).collect();
+    let parts: Vec<String> = parts
+        .map(|(amount, unit)| format!("{amount} {unit}"))
+        .collect();
     parts.join(" ")
 }
 
@@ -294,14 +303,21 @@ fn group(digits: &str) -> String {
 pub fn line(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
     let blank = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(blank).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(blank)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// The same, of several lines.
 pub fn lines(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
     let lines = text.lines().map(|text| {
-        let last = text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default();
+        let last = text
+            .rsplit('\r')
+            .find(|part| !part.is_empty())
+            .unwrap_or_default();
         last.replace('\t', "    ").replace(char::is_control, " ")
     });
     lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()

@@ -29,7 +29,9 @@ pub(in crate::cli) fn list(records: &[Record], dir: &Path) -> String {
     for record in records {
         let analysis = record.analysis();
         let (outcome, tone) = words::outcome(record, &analysis);
-        let score = analysis.score.map_or_else(|| "-".to_owned(), |score| number(score.round()));
+        let score = analysis
+            .score
+            .map_or_else(|| "-".to_owned(), |score| number(score.round()));
         table.add_row(vec![
             Cell::new(&record.id),
             Cell::new(line(&record.started)),
@@ -39,7 +41,10 @@ pub(in crate::cli) fn list(records: &[Record], dir: &Path) -> String {
             Cell::new(score),
         ]);
     }
-    let hint = format!("in {}; chaosd report RUN tells of one, -o html for a browser", dir.display());
+    let hint = format!(
+        "in {}; chaosd report RUN tells of one, -o html for a browser",
+        dir.display()
+    );
     format!("{}\n\n{}", table::text(&table), paint(DIM, hint))
 }
 
@@ -52,13 +57,11 @@ pub(in crate::cli) fn kept(record: &Record) -> String {
         Tone::Bad => "✗",
         Tone::Warn | Tone::Plain => "!",
     };
-    let mut lines = vec![
-        format!(
-            "{} {}",
-            paint(style(tone).bold(), format_args!("{sign} {outcome}:")),
-            paint(BOLD, line(words::headline(record)))
-        ),
-    ];
+    let mut lines = vec![format!(
+        "{} {}",
+        paint(style(tone).bold(), format_args!("{sign} {outcome}:")),
+        paint(BOLD, line(words::headline(record)))
+    )];
     if !words::is_plain(record) || tone != Tone::Good {
         lines.push(format!("  {}", line(&analysis.why)));
     }
@@ -72,7 +75,12 @@ pub(in crate::cli) fn kept(record: &Record) -> String {
         record.seed
     );
     lines.push(paint(DIM, facts));
-    lines.extend(record.problems.iter().map(|problem| paint(BAD, format_args!("  {}", line(problem)))));
+    lines.extend(
+        record
+            .problems
+            .iter()
+            .map(|problem| paint(BAD, format_args!("  {}", line(problem)))),
+    );
     lines.push(String::new());
     lines.push(figures(record, &analysis));
     lines.push(String::new());
@@ -90,15 +98,29 @@ pub(in crate::cli) fn kept(record: &Record) -> String {
     }
     if let Some(load) = &record.load {
         let figures = load.figures.iter();
-        let figures = figures.map(|f| format!("{} {}", line(&f.name), line(&quantity(f.value, &f.unit))));
+        let figures =
+            figures.map(|f| format!("{} {}", line(&f.name), line(&quantity(f.value, &f.unit))));
         let name = load.tool.as_ref().or(load.command.first());
         let name = line(name.map_or("load", String::as_str));
-        more.push(format!("{}: {}", paint(BOLD, name), figures.collect::<Vec<_>>().join(", ")));
+        more.push(format!(
+            "{}: {}",
+            paint(BOLD, name),
+            figures.collect::<Vec<_>>().join(", ")
+        ));
     }
     if !record.surprises.is_empty() {
-        more.push(format!("{}: {}", paint(BOLD, "surprises"), line(&record.surprises)));
+        more.push(format!(
+            "{}: {}",
+            paint(BOLD, "surprises"),
+            line(&record.surprises)
+        ));
     }
-    more.extend(record.notes.iter().map(|note| format!("{} {}", paint(WARN, "note:"), line(note))));
+    more.extend(
+        record
+            .notes
+            .iter()
+            .map(|note| format!("{} {}", paint(WARN, "note:"), line(note))),
+    );
     if let Some(command) = words::repeat(record) {
         more.push(paint(DIM, format_args!("once more: {}", line(&command))));
     }
@@ -120,33 +142,59 @@ fn figures(record: &Record, analysis: &Analysis) -> String {
     }
     figures.push(("hit", record.blast.hit.len().to_string()));
     figures.push(("spared", record.blast.spared.len().to_string()));
-    let figures = figures.iter().map(|(name, value)| format!("{} {value}", paint(DIM, name)));
+    let figures = figures
+        .iter()
+        .map(|(name, value)| format!("{} {value}", paint(DIM, name)));
     format!("  {}", figures.collect::<Vec<_>>().join("   "))
 }
 
 /// Stages, faults and probes over one line of time.
 fn picture(record: &Record, analysis: &Analysis) -> Vec<String> {
-    let names = record.probes.iter().map(|probe| line(&probe.name).chars().count());
+    let names = record
+        .probes
+        .iter()
+        .map(|probe| line(&probe.name).chars().count());
     let wide = names.max().unwrap_or(0).clamp(7, 24);
     let row = |name: &str, cells: String, more: &str| {
         let name: String = name.chars().take(wide).collect();
-        format!("  {} {cells}  {more}", paint(DIM, format_args!("{name:<wide$}"))).trim_end().to_owned()
+        format!(
+            "  {} {cells}  {more}",
+            paint(DIM, format_args!("{name:<wide$}"))
+        )
+        .trim_end()
+        .to_owned()
     };
     let step = record.seconds / f64::from(COLUMNS);
     let moments = || (0..COLUMNS).map(|n| (f64::from(n) * step, f64::from(n + 1) * step));
     let mut lines = Vec::new();
     if record.stages.len() > 1 {
-        let names: Vec<String> = record.stages.iter().map(|stage| line(&stage.name)).collect();
-        lines.push(row("stages", stages(record, step), &paint(DIM, names.join(", "))));
+        let names: Vec<String> = record
+            .stages
+            .iter()
+            .map(|stage| line(&stage.name))
+            .collect();
+        lines.push(row(
+            "stages",
+            stages(record, step),
+            &paint(DIM, names.join(", ")),
+        ));
     }
     let windows = windows(&record.stages);
     let cells = moments().map(|(from, to)| {
         let armed = windows.iter().any(|(a, b)| *a < to && from < *b);
-        if armed { paint(WARN, '█') } else { paint(DIM, '·') }
+        if armed {
+            paint(WARN, '█')
+        } else {
+            paint(DIM, '·')
+        }
     });
     lines.push(row("faults", cells.collect(), ""));
     for (probe, told) in record.probes.iter().zip(&analysis.probes) {
-        let name = if probe.control { "(control)".to_owned() } else { line(&probe.name) };
+        let name = if probe.control {
+            "(control)".to_owned()
+        } else {
+            line(&probe.name)
+        };
         let cells = moments().map(|(from, to)| cell(probe, from, to)).collect();
         lines.push(row(&name, cells, &in_words(record, probe, told)));
     }
@@ -155,7 +203,12 @@ fn picture(record: &Record, analysis: &Analysis) -> Vec<String> {
 
 /// Where each stage begins.
 fn stages(record: &Record, step: f64) -> String {
-    let begins = |from: f64, to: f64| record.stages.iter().any(|stage| (from..to).contains(&stage.begin));
+    let begins = |from: f64, to: f64| {
+        record
+            .stages
+            .iter()
+            .any(|stage| (from..to).contains(&stage.begin))
+    };
     let cells = (0..COLUMNS).map(|n| {
         let (from, to) = (f64::from(n) * step, f64::from(n + 1) * step);
         if begins(from, to) { '├' } else { '─' }
@@ -165,17 +218,33 @@ fn stages(record: &Record, step: f64) -> String {
 
 /// The largest value of that time, or that it failed.
 fn cell(probe: &Probe, from: f64, to: f64) -> String {
-    let samples = || probe.samples.iter().filter(|sample| (from..to).contains(&sample.at));
+    let samples = || {
+        probe
+            .samples
+            .iter()
+            .filter(|sample| (from..to).contains(&sample.at))
+    };
     if samples().any(|sample| !sample.ok) {
         return paint(BAD, '×');
     }
     let values = || probe.samples.iter().filter_map(|sample| sample.value);
     let most = values().fold(probe.limit.unwrap_or(0.0), f64::max);
     let Some(value) = samples().filter_map(|sample| sample.value).reduce(f64::max) else {
-        return if samples().next().is_some() { "─".into() } else { " ".into() };
+        return if samples().next().is_some() {
+            "─".into()
+        } else {
+            " ".into()
+        };
     };
-    let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
-    let block = BLOCKS.iter().zip(1_u32..).find(|(_, n)| share <= f64::from(*n) / 8.0);
+    let share = if most > 0.0 {
+        (value / most).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    let block = BLOCKS
+        .iter()
+        .zip(1_u32..)
+        .find(|(_, n)| share <= f64::from(*n) / 8.0);
     block.map_or(BLOCKS[7], |(block, _)| *block).to_string()
 }
 
@@ -185,7 +254,11 @@ fn in_words(record: &Record, probe: &Probe, told: &ProbeAnalysis) -> String {
     match told.held {
         _ if probe.control => paint(DIM, kept),
         Some(true) => format!("{} {kept}", paint(GOOD, "held")),
-        Some(false) => format!("{} {kept}, {} % asked", paint(BAD, "did not hold"), number(probe.at_least * 100.0)),
+        Some(false) => format!(
+            "{} {kept}, {} % asked",
+            paint(BAD, "did not hold"),
+            number(probe.at_least * 100.0)
+        ),
         None => paint(WARN, "not looked at under faults"),
     }
 }
@@ -203,7 +276,11 @@ fn faults(record: &Record) -> String {
             ]);
         }
     }
-    if table.is_empty() { String::new() } else { table::text(&table) }
+    if table.is_empty() {
+        String::new()
+    } else {
+        table::text(&table)
+    }
 }
 
 fn style(tone: Tone) -> Style {

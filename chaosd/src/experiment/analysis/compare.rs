@@ -47,11 +47,7 @@ pub(in crate::experiment) fn values(
 }
 
 /// The longest that any sample of the two took, in milliseconds.
-pub(in crate::experiment) fn latest(
-    target: &Probe,
-    control: &Probe,
-    windows: &[Window],
-) -> f64 {
+pub(in crate::experiment) fn latest(target: &Probe, control: &Probe, windows: &[Window]) -> f64 {
     let both = [target, control].into_iter();
     both.flat_map(|probe| under(&probe.samples, windows))
         .map(|sample| sample.value.unwrap_or(0.0).max(sample.took * 1e3))

@@ -10,11 +10,18 @@ fn with(probes: Vec<Probe>) -> Record {
 
 #[test]
 fn probes_that_never_fail_hold() {
-    let analysis = analyse(&with(vec![probe("http", |_| false), probe("tcp", |_| false)]));
+    let analysis = analyse(&with(vec![
+        probe("http", |_| false),
+        probe("tcp", |_| false),
+    ]));
     assert_eq!(analysis.held, Some(true));
     assert_eq!(analysis.score, Some(100.0));
     assert_eq!((analysis.detected, analysis.recovered), (None, Some(0.0)));
-    assert!(analysis.why.contains("Both probes held"), "{}", analysis.why);
+    assert!(
+        analysis.why.contains("Both probes held"),
+        "{}",
+        analysis.why
+    );
     assert!(analysis.why.contains("40 of 40"), "{}", analysis.why);
 }
 
@@ -87,14 +94,21 @@ fn an_abort_counts_its_probe_as_failed() {
     assert_eq!(analysis.held, Some(false));
     assert_eq!(analysis.score, Some(50.0));
     assert!((analysis.recovered.expect("it did") - 0.4).abs() < 1e-9);
-    assert!(analysis.why.contains("after 29 s: http failing for 5 s."), "{}", analysis.why);
+    assert!(
+        analysis.why.contains("after 29 s: http failing for 5 s."),
+        "{}",
+        analysis.why
+    );
 }
 
 #[test]
 fn what_was_not_put_to_the_test_has_neither_held_nor_failed() {
     let good = || probe("http", |_| false);
     let unarmed = |mut record: Record| {
-        record.stages.iter_mut().for_each(|stage| stage.armed = None);
+        record
+            .stages
+            .iter_mut()
+            .for_each(|stage| stage.armed = None);
         record
     };
     let idle = |mut record: Record| {
@@ -175,7 +189,10 @@ fn each_stage_has_its_figures() {
     };
     assert_eq!((baseline.samples, baseline.failed), (10, 0));
     assert_eq!((full.samples, full.failed), (20, 1));
-    assert_eq!((full.median, full.p95, full.most), (Some(100.0), Some(100.0), Some(100.0)));
+    assert_eq!(
+        (full.median, full.p95, full.most),
+        (Some(100.0), Some(100.0), Some(100.0))
+    );
 }
 
 #[test]

@@ -37,7 +37,11 @@ pub(super) fn verdict(
             return (Some(false), ended(why));
         }
         End::Broken { why, .. } => {
-            let more = if failed.is_empty() { String::new() } else { format!(" {told}") };
+            let more = if failed.is_empty() {
+                String::new()
+            } else {
+                format!(" {told}")
+            };
             return (broken(&failed), format!("{}{more}", ended(why.clone())));
         }
         End::Interrupted { at } => {
@@ -55,7 +59,10 @@ pub(super) fn verdict(
         return (None, "No fault was in force.".into());
     }
     if targets.is_empty() {
-        return (None, "Nothing was looked at while the faults were in force.".into());
+        return (
+            None,
+            "Nothing was looked at while the faults were in force.".into(),
+        );
     }
     if !failed.is_empty() {
         return (Some(false), told);
@@ -65,7 +72,10 @@ pub(super) fn verdict(
         return (None, why.into());
     }
     if let Some((probe, _)) = targets.iter().find(|(_, held)| held.is_none()) {
-        let why = format!("Probe {} never looked while faults were in force.", probe.name);
+        let why = format!(
+            "Probe {} never looked while faults were in force.",
+            probe.name
+        );
         return (None, why);
     }
     let (all, ok) = targets.iter().fold((0, 0), |(all, ok), (probe, _)| {

@@ -42,8 +42,15 @@ fn draw(record: &Record, comparison: &Comparison, target: &Probe, control: &Prob
     let high = stats::quantile(&all, 0.98).unwrap_or(1.0);
     let high = high.max(low + low.abs() * 1e-6).max(low + 1e-9);
     let scale = Scale::new((low, high), (SIDE, WIDTH - SIDE));
-    let (above, below) = (shares(&on_target, low, high), shares(&on_control, low, high));
-    let most = above.iter().chain(&below).copied().fold(f64::MIN_POSITIVE, f64::max);
+    let (above, below) = (
+        shares(&on_target, low, high),
+        shares(&on_control, low, high),
+    );
+    let most = above
+        .iter()
+        .chain(&below)
+        .copied()
+        .fold(f64::MIN_POSITIVE, f64::max);
     let wide = (WIDTH - 2.0 * SIDE) / count(BINS);
     let bar = |n: usize, share: f64, up: bool| {
         let (x, tall) = (SIDE + count(n) * wide, TALL * share / most);
@@ -57,10 +64,24 @@ fn draw(record: &Record, comparison: &Comparison, target: &Probe, control: &Prob
     };
     let middle = |value: f64, up: bool, name: &str| {
         let x = scale.at(value).min(WIDTH - SIDE);
-        let (y1, y2) = if up { (FLOOR - TALL - 4.0, FLOOR) } else { (FLOOR, FLOOR + TALL + 4.0) };
-        let base = if up { FLOOR - TALL - 8.0 } else { FLOOR + TALL + 15.0 };
+        let (y1, y2) = if up {
+            (FLOOR - TALL - 4.0, FLOOR)
+        } else {
+            (FLOOR, FLOOR + TALL + 4.0)
+        };
+        let base = if up {
+            FLOOR - TALL - 8.0
+        } else {
+            FLOOR + TALL + 15.0
+        };
         let text = format!("{name}: median {}", quantity(value, &target.unit));
-        let place = if x < WIDTH / 3.0 { "" } else if x > WIDTH * 2.0 / 3.0 { "end" } else { "mid" };
+        let place = if x < WIDTH / 3.0 {
+            ""
+        } else if x > WIDTH * 2.0 / 3.0 {
+            "end"
+        } else {
+            "mid"
+        };
         html! {
             line class="middle" x1=(px(x)) x2=(px(x)) y1=(px(y1)) y2=(px(y2)) {}
             text class=(place) x=(px(x)) y=(px(base)) { (text) }
@@ -69,12 +90,18 @@ fn draw(record: &Record, comparison: &Comparison, target: &Probe, control: &Prob
     let bottom = FLOOR + TALL + 26.0;
     let step = nice(high - low, 5);
     let first = (low / step).ceil() * step;
-    let marks = multiples(step, high - first).into_iter().map(|more| first + more);
+    let marks = multiples(step, high - first)
+        .into_iter()
+        .map(|more| first + more);
     let told = format!(
         "{} samples on the target above, {} on the control below, by {}",
         on_target.len(),
         on_control.len(),
-        if target.unit.is_empty() { "value" } else { &target.unit },
+        if target.unit.is_empty() {
+            "value"
+        } else {
+            &target.unit
+        },
     );
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {}", bottom + 20.0)) width=(WIDTH) height=(bottom + 20.0)
@@ -102,7 +129,11 @@ fn shares(values: &[f64], low: f64, high: f64) -> [f64; BINS] {
     let mut from = 0;
     for (n, bin) in bins.iter_mut().enumerate() {
         let below = |value: &f64| *value < edge(n + 1);
-        let to = if n + 1 == BINS { values.len() } else { values.partition_point(below) };
+        let to = if n + 1 == BINS {
+            values.len()
+        } else {
+            values.partition_point(below)
+        };
         *bin = count(to.saturating_sub(from)) / count(values.len().max(1));
         from = to.max(from);
     }
@@ -116,7 +147,11 @@ fn interval(comparison: &Comparison, unit: &str) -> Markup {
     let scale = Scale::new((low - room, high + room), (SIDE, WIDTH - SIDE));
     let at = |value: f64| px(scale.at(value));
     let text = |value: f64| quantity(value, unit);
-    let told = format!("The difference lies between {} and {}", text(comparison.low), text(comparison.high));
+    let told = format!(
+        "The difference lies between {} and {}",
+        text(comparison.low),
+        text(comparison.high)
+    );
     // Texts at the ends of a short interval would meet.
     let apart = scale.at(comparison.high) - scale.at(comparison.low);
     html! {

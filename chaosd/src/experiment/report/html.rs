@@ -104,10 +104,11 @@ fn day(started: &str) -> String {
 }
 
 fn tile(name: &str, value: &str, more: &str) -> Markup {
+    let words = !value.starts_with(|c: char| c.is_ascii_digit());
     html! {
         div.tile {
             dt { (name) }
-            dd { (value) @if !more.is_empty() { " " small { (more) } } }
+            dd.words[words] { (value) @if !more.is_empty() { " " small { (more) } } }
         }
     }
 }
@@ -137,7 +138,11 @@ fn picture(record: &Record, analysis: &Analysis) -> Markup {
     if record.stages.is_empty() {
         return html! {};
     }
-    let failed = record.probes.iter().flat_map(|probe| &probe.samples).any(|sample| !sample.ok);
+    let failed = record
+        .probes
+        .iter()
+        .flat_map(|probe| &probe.samples)
+        .any(|sample| !sample.ok);
     let limit = record.probes.iter().any(|probe| probe.limit.is_some());
     let control = record.probes.iter().any(|probe| probe.control);
     let key = |drawing: Markup, name: &str| {

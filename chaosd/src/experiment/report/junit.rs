@@ -31,7 +31,8 @@ struct Case {
 /// The document.
 pub fn junit(record: &Record) -> String {
     let cases = cases(record);
-    let of = |wanted: fn(&Outcome) -> bool| cases.iter().filter(|case| wanted(&case.result)).count();
+    let of =
+        |wanted: fn(&Outcome) -> bool| cases.iter().filter(|case| wanted(&case.result)).count();
     let failures = of(|result| matches!(result, Outcome::Failed(_)));
     let errors = of(|result| matches!(result, Outcome::Error(_)));
     let skipped = of(|result| matches!(result, Outcome::Skipped(_)));
@@ -58,14 +59,24 @@ pub fn junit(record: &Record) -> String {
     ];
     xml.push_str("    <properties>\n");
     for (name, value) in properties.iter().filter(|(_, value)| !value.is_empty()) {
-        writeln!(xml, "      <property name=\"{name}\" value=\"{}\"/>", Text(value)).ok();
+        writeln!(
+            xml,
+            "      <property name=\"{name}\" value=\"{}\"/>",
+            Text(value)
+        )
+        .ok();
     }
     xml.push_str("    </properties>\n");
     for case in &cases {
         case.write(&mut xml, record);
     }
     if !record.surprises.trim().is_empty() {
-        writeln!(xml, "    <system-out>{}</system-out>", Text(&record.surprises)).ok();
+        writeln!(
+            xml,
+            "    <system-out>{}</system-out>",
+            Text(&record.surprises)
+        )
+        .ok();
     }
     xml.push_str("  </testsuite>\n</testsuites>\n");
     xml
@@ -90,7 +101,11 @@ impl Case {
         .ok();
         match tag {
             "" => writeln!(xml, "/>"),
-            "skipped" => writeln!(xml, ">\n      <skipped message=\"{}\"/>\n    </testcase>", Text(message)),
+            "skipped" => writeln!(
+                xml,
+                ">\n      <skipped message=\"{}\"/>\n    </testcase>",
+                Text(message)
+            ),
             tag => writeln!(
                 xml,
                 ">\n      <{tag} type=\"chaosd\" message=\"{0}\">{0}</{tag}>\n    </testcase>",
@@ -115,19 +130,31 @@ fn cases(record: &Record) -> Vec<Case> {
         },
     }];
     let probes = record.probes.iter().zip(&analysis.probes);
-    cases.extend(probes.filter(|(probe, _)| !probe.control).map(|(probe, told)| Case {
-        class: "probe",
-        name: probe.name.clone(),
-        result: match told.held {
-            Some(true) => Outcome::Passed,
-            Some(false) => Outcome::Failed(failed(record, probe)),
-            None => Outcome::Skipped("no sample was taken while faults were in force".into()),
-        },
-    }));
+    cases.extend(
+        probes
+            .filter(|(probe, _)| !probe.control)
+            .map(|(probe, told)| Case {
+                class: "probe",
+                name: probe.name.clone(),
+                result: match told.held {
+                    Some(true) => Outcome::Passed,
+                    Some(false) => Outcome::Failed(failed(record, probe)),
+                    None => {
+                        Outcome::Skipped("no sample was taken while faults were in force".into())
+                    }
+                },
+            }),
+    );
     for stage in &record.stages {
         let faults = stage.run.iter().flat_map(|run| &run.faults);
         cases.extend(faults.map(|fault| {
-            let told = || format!("{}: {}", words::verdict(fault.verdict).0, words::measured(fault));
+            let told = || {
+                format!(
+                    "{}: {}",
+                    words::verdict(fault.verdict).0,
+                    words::measured(fault)
+                )
+            };
             Case {
                 class: "fault",
                 name: format!("{} in {}: {}", fault.name, stage.name, fault.what),
@@ -152,9 +179,16 @@ fn cases(record: &Record) -> Vec<Case> {
 fn failed(record: &Record, probe: &Probe) -> String {
     let (all, ok) = words::under_faults(record, probe);
     let asked = number(probe.at_least * 100.0);
-    let why = probe.samples.iter().find_map(|sample| sample.why.as_deref());
+    let why = probe
+        .samples
+        .iter()
+        .find_map(|sample| sample.why.as_deref());
     let why = why.map_or(String::new(), |why| format!("; first: {why}"));
-    format!("{}: {} samples under faults were as expected, {asked} % asked{why}", probe.what, ratio(ok, all))
+    format!(
+        "{}: {} samples under faults were as expected, {asked} % asked{why}",
+        probe.what,
+        ratio(ok, all)
+    )
 }
 
 /// Text in XML 1.0: what would be read as markup is escaped, and what no document may have is replaced.

@@ -23,7 +23,7 @@ pub fn markdown(record: &Record) -> String {
         Some(at) => format!("{}: came true after {}", abort.what, time(at)),
         None => format!("{}: did not come true", abort.what),
     });
-    text.list("Would have ended it", &aborts.collect::<Vec<_>>());
+    text.list("Conditions to abort", &aborts.collect::<Vec<_>>());
     text.heading("Surprises");
     let surprises = lines(&record.surprises);
     if surprises.is_empty() {
@@ -70,7 +70,10 @@ impl Text {
     }
 
     fn table(&mut self, headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
-        let headings: Vec<String> = headings.iter().map(|text| Plain(text).to_string()).collect();
+        let headings: Vec<String> = headings
+            .iter()
+            .map(|text| Plain(text).to_string())
+            .collect();
         self.line(format_args!("| {} |", headings.join(" | ")));
         self.line(format_args!("|{}", "---|".repeat(headings.len())));
         for row in rows {
@@ -86,25 +89,43 @@ impl Text {
             Tone::Bad => "❌",
             Tone::Warn | Tone::Plain => "⚠️",
         };
-        self.line(format_args!("## {sign} {outcome}: {}\n", Plain(words::headline(record))));
+        self.line(format_args!(
+            "## {sign} {outcome}: {}\n",
+            Plain(words::headline(record))
+        ));
         if !words::is_plain(record) || tone != Tone::Good {
             self.line(format_args!("{}\n", Plain(&analysis.why)));
         }
         let mut figures = vec![
             vec!["Profile".to_owned(), record.profile.clone()],
             vec!["Started".to_owned(), record.started.clone()],
-            vec!["Host".to_owned(), format!("{}, Linux {}", record.host.name, record.host.kernel)],
+            vec![
+                "Host".to_owned(),
+                format!("{}, Linux {}", record.host.name, record.host.kernel),
+            ],
             vec!["Lasted".to_owned(), time(record.seconds)],
         ];
         if let Some(score) = analysis.score {
-            figures.push(vec!["Resilience score".into(), format!("{} of 100", number(score.round()))]);
+            figures.push(vec![
+                "Resilience score".into(),
+                format!("{} of 100", number(score.round())),
+            ]);
         }
         if !record.probes.is_empty() {
-            figures.push(vec!["Time to detect".into(), words::detected(record, analysis)]);
-            figures.push(vec!["Time to recover".into(), words::recovered(record, analysis)]);
+            figures.push(vec![
+                "Time to detect".into(),
+                words::detected(record, analysis),
+            ]);
+            figures.push(vec![
+                "Time to recover".into(),
+                words::recovered(record, analysis),
+            ]);
         }
         let (hit, spared) = (record.blast.hit.len(), record.blast.spared.len());
-        figures.push(vec!["Blast radius".into(), format!("{hit} hit, {spared} spared")]);
+        figures.push(vec![
+            "Blast radius".into(),
+            format!("{hit} hit, {spared} spared"),
+        ]);
         self.table(&["", ""], figures);
     }
 
@@ -116,7 +137,10 @@ impl Text {
         let mut headings = vec!["Probe", "Held", "Under faults"];
         headings.extend(record.stages.iter().map(|stage| stage.name.as_str()));
         let probes = record.probes.iter().zip(&analysis.probes);
-        self.table(&headings, probes.map(|(probe, told)| row(record, probe, told)));
+        self.table(
+            &headings,
+            probes.map(|(probe, told)| row(record, probe, told)),
+        );
         self.line("\nPer stage: median / 95 % below, and failed samples.");
     }
 
@@ -129,7 +153,11 @@ impl Text {
             let mut probes = record.probes.iter();
             let unit = probes.find(|probe| probe.name == comparison.probe);
             let told = words::compared(comparison, unit.map_or("", |probe| &probe.unit));
-            self.line(format_args!("- **{}**: {}", Plain(&comparison.probe), Plain(&told)));
+            self.line(format_args!(
+                "- **{}**: {}",
+                Plain(&comparison.probe),
+                Plain(&told)
+            ));
         }
     }
 
@@ -137,7 +165,13 @@ impl Text {
         let rows: Vec<Vec<String>> = record
             .stages
             .iter()
-            .flat_map(|stage| stage.run.iter().flat_map(|run| &run.faults).map(move |fault| (stage, fault)))
+            .flat_map(|stage| {
+                stage
+                    .run
+                    .iter()
+                    .flat_map(|run| &run.faults)
+                    .map(move |fault| (stage, fault))
+            })
             .map(|(stage, fault)| {
                 let verdict = words::verdict(fault.verdict).0.to_owned();
                 vec![
@@ -160,11 +194,18 @@ impl Text {
             return;
         };
         self.heading("Load");
-        let words: Vec<String> = load.command.iter().map(|word| words::quoted(word)).collect();
+        let words: Vec<String> = load
+            .command
+            .iter()
+            .map(|word| words::quoted(word))
+            .collect();
         self.line(format_args!("    {}\n", line(&words.join(" "))));
         let figures = load.figures.iter();
-        let rows = figures.map(|figure| vec![figure.name.clone(), quantity(figure.value, &figure.unit)]);
-        let code = load.exit.map(|code| vec!["exit code".to_owned(), code.to_string()]);
+        let rows =
+            figures.map(|figure| vec![figure.name.clone(), quantity(figure.value, &figure.unit)]);
+        let code = load
+            .exit
+            .map(|code| vec!["exit code".to_owned(), code.to_string()]);
         self.table(&["", ""], rows.chain(code));
     }
 }
@@ -180,11 +221,17 @@ fn row(record: &Record, probe: &Probe, told: &ProbeAnalysis) -> Vec<String> {
     let mut row = vec![
         probe.name.clone(),
         held.to_owned(),
-        format!("{} of {all}, {} % asked", share(ok, all), number(probe.at_least * 100.0)),
+        format!(
+            "{} of {all}, {} % asked",
+            share(ok, all),
+            number(probe.at_least * 100.0)
+        ),
     ];
     row.extend(told.stages.iter().map(|stage| {
         let values = match (stage.median, stage.p95) {
-            (Some(median), Some(p95)) => format!("{} / {}", number(median), quantity(p95, &probe.unit)),
+            (Some(median), Some(p95)) => {
+                format!("{} / {}", number(median), quantity(p95, &probe.unit))
+            }
             _ => "–".to_owned(),
         };
         match stage.failed {

@@ -9,22 +9,24 @@ use crate::{
 
 /// A run that is over, with these faults: name, affected, matched, verdict.
 pub(crate) fn run(id: &str, faults: &[(&str, u64, u64, Verdict)]) -> RunReport {
-    let faults = faults.iter().map(|(name, affected, matched, verdict)| FaultReport {
-        name: (*name).into(),
-        kind: "drop".into(),
-        part_of: None,
-        what: "drops 2 % of packets".into(),
-        ingress: Count::default(),
-        egress: Count {
-            seen: *matched,
-            matched: *matched,
-            affected: *affected,
-            ..Count::default()
-        },
-        verdict: *verdict,
-        dns: None,
-        effect: None,
-    });
+    let faults = faults
+        .iter()
+        .map(|(name, affected, matched, verdict)| FaultReport {
+            name: (*name).into(),
+            kind: "drop".into(),
+            part_of: None,
+            what: "drops 2 % of packets".into(),
+            ingress: Count::default(),
+            egress: Count {
+                seen: *matched,
+                matched: *matched,
+                affected: *affected,
+                ..Count::default()
+            },
+            verdict: *verdict,
+            dns: None,
+            effect: None,
+        });
     RunReport {
         id: id.into(),
         profile: "lossy".into(),
@@ -45,7 +47,10 @@ pub(crate) fn run(id: &str, faults: &[(&str, u64, u64, Verdict)]) -> RunReport {
 
 /// 10 s of rest, 20 s under a fault that acts, 10 s of recovery; no probes.
 pub(crate) fn record() -> Record {
-    let effective = run("r-00000001", &[("lossy", 2_050, 100_000, Verdict::Effective)]);
+    let effective = run(
+        "r-00000001",
+        &[("lossy", 2_050, 100_000, Verdict::Effective)],
+    );
     Record {
         schema: SCHEMA,
         id: "x-0000000a".into(),

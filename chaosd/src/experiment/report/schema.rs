@@ -21,7 +21,9 @@ pub fn schema() -> Value {
         "$id": format!("urn:chaosd:record:{SCHEMA}"),
         "title": "Record of a run of chaosd",
     });
-    if let (Some(schema), Value::Object(record)) = (schema.as_object_mut(), value(&Record::schema())) {
+    if let (Some(schema), Value::Object(record)) =
+        (schema.as_object_mut(), value(&Record::schema()))
+    {
         schema.extend(record);
         schema.insert("$defs".into(), Value::Object(definitions));
     }

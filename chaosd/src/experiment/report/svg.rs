@@ -52,7 +52,10 @@ pub(super) fn nice(to: f64, most: usize) -> f64 {
     }
     let power = 10_f64.powf(least.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].into_iter();
-    steps.map(|step| step * power).find(|step| *step >= least * 0.999_999).unwrap_or(10.0 * power)
+    steps
+        .map(|step| step * power)
+        .find(|step| *step >= least * 0.999_999)
+        .unwrap_or(10.0 * power)
 }
 
 /// Lengths of time that people count in, in seconds.
@@ -71,7 +74,10 @@ pub(super) fn moments(seconds: f64, most: usize) -> Vec<f64> {
 /// The multiples of `step` from 0 to `to`.
 pub(super) fn multiples(step: f64, to: f64) -> Vec<f64> {
     let within = |value: &f64| *value <= to * 1.000_001;
-    (0..1_000).map(|n| count(n) * step).take_while(within).collect()
+    (0..1_000)
+        .map(|n| count(n) * step)
+        .take_while(within)
+        .collect()
 }
 
 /// A moment as a clock has it: `0:30`, `1:05:00`; `0.5` where seconds are divided.
@@ -109,7 +115,11 @@ pub(super) fn fitted(text: &str, width: f64) -> String {
         }
         short.push(c);
     }
-    if short.is_empty() { short } else { format!("{}…", short.trim_end()) }
+    if short.is_empty() {
+        short
+    } else {
+        format!("{}…", short.trim_end())
+    }
 }
 
 #[cfg(test)]
@@ -118,24 +128,43 @@ mod tests {
 
     #[test]
     fn axes_count_as_people_do() {
-        for (to, step) in [(100.0, 50.0), (97.0, 50.0), (3.0, 1.0), (0.4, 0.2), (0.0, 1.0)] {
+        for (to, step) in [
+            (100.0, 50.0),
+            (97.0, 50.0),
+            (3.0, 1.0),
+            (0.4, 0.2),
+            (0.0, 1.0),
+        ] {
             assert!((nice(to, 3) - step).abs() < 1e-9, "{to}: {}", nice(to, 3));
         }
-        assert_eq!(moments(150.0, 10), [0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 105.0, 120.0, 135.0, 150.0]);
+        assert_eq!(
+            moments(150.0, 10),
+            [
+                0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 105.0, 120.0, 135.0, 150.0
+            ]
+        );
         assert_eq!(moments(0.0, 10), [0.0]);
         assert!(moments(1e7, 10).len() <= 11);
     }
 
     #[test]
     fn moments_are_told_as_by_a_clock() {
-        for (seconds, text) in [(0.0, "0:00"), (0.5, "0.5"), (75.0, "1:15"), (3_725.0, "1:02:05")] {
+        for (seconds, text) in [
+            (0.0, "0:00"),
+            (0.5, "0.5"),
+            (75.0, "1:15"),
+            (3_725.0, "1:02:05"),
+        ] {
             assert_eq!(clock(seconds), text);
         }
     }
 
     #[test]
     fn coordinates_are_short_and_texts_fit() {
-        assert_eq!((px(12.0), px(12.34), px(-0.01), px(f64::NAN)), ("12".into(), "12.3".into(), "0".into(), "0".into()));
+        assert_eq!(
+            (px(12.0), px(12.34), px(-0.01), px(f64::NAN)),
+            ("12".into(), "12.3".into(), "0".into(), "0".into())
+        );
         assert_eq!(fitted("baseline", 100.0), "baseline");
         assert_eq!(fitted("baseline", 35.0), "base…");
         assert_eq!(fitted("baseline", 3.0), "");

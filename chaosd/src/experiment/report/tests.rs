@@ -77,17 +77,27 @@ fn hostile() -> Record {
 #[test]
 fn a_hostile_record_stays_text() {
     let page = html(&hostile());
-    assert!(!page.contains("<b") || page.contains("<body"), "a tag of the record's");
+    assert!(
+        !page.contains("<b") || page.contains("<body"),
+        "a tag of the record's"
+    );
     assert!(!page.contains("<b onload"), "a tag of the record's");
     assert!(!page.contains("</script"), "the end of a script");
-    assert_eq!(page.matches("</title></head>").count() + page.matches("</title><style>").count(), 1);
+    assert_eq!(
+        page.matches("</title></head>").count() + page.matches("</title><style>").count(),
+        1
+    );
     let results = junit(&hostile());
     assert!(!results.contains("<b "), "{results}");
     let ticket = markdown(&hostile());
     assert!(!ticket.contains("<b "), "{ticket}");
     for text in [&page, &results, &ticket] {
         let commands = |c: char| c.is_control() && c != '\n';
-        assert!(!text.contains(commands), "{:?}", text.chars().find(|c| commands(*c)));
+        assert!(
+            !text.contains(commands),
+            "{:?}",
+            text.chars().find(|c| commands(*c))
+        );
         assert!(!text.contains("NaN"));
     }
     for row in ticket.lines().filter(|line| line.starts_with('|')) {
@@ -152,7 +162,11 @@ fn contrast(a: &str, b: &str) -> f64 {
         let part = |n: usize| {
             let byte = u8::from_str_radix(&colour[n..n + 2], 16).expect("six hexadecimal digits");
             let value = f64::from(byte) / 255.0;
-            if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            if value <= 0.040_45 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
         };
         0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5)
     };
@@ -167,7 +181,9 @@ fn texts_can_be_told_from_what_is_behind_them_in_light_and_dark() {
     for palette in style.split(":root {").skip(1) {
         let palette = palette.split('}').next().unwrap_or_default();
         let colour = |name: &str| {
-            let (_, rest) = palette.split_once(&format!("--{name}:")).unwrap_or_else(|| panic!("no {name}"));
+            let (_, rest) = palette
+                .split_once(&format!("--{name}:"))
+                .unwrap_or_else(|| panic!("no {name}"));
             rest.trim_start().get(..7).unwrap_or_default().to_owned()
         };
         for (text, behind, least) in [
@@ -193,7 +209,10 @@ fn texts_can_be_told_from_what_is_behind_them_in_light_and_dark() {
             ("failed", "failed-wash", 3.0),
         ] {
             let found = contrast(&colour(text), &colour(behind));
-            assert!(found >= least, "--{text} on --{behind}: {found:.2} below {least}");
+            assert!(
+                found >= least,
+                "--{text} on --{behind}: {found:.2} below {least}"
+            );
         }
         palettes += 1;
     }
@@ -205,7 +224,16 @@ fn the_page_fetches_and_runs_nothing() {
     let mut record = sample::record();
     record.probes = vec![sample::probe("http", |second| second > 20)];
     let page = html(&record);
-    for part in ["<script", "javascript:", "@import", "url(", "src=", "<iframe", "<object", "http-equiv=\"refresh"] {
+    for part in [
+        "<script",
+        "javascript:",
+        "@import",
+        "url(",
+        "src=",
+        "<iframe",
+        "<object",
+        "http-equiv=\"refresh",
+    ] {
         assert!(!page.contains(part), "{part}");
     }
     assert!(page.contains("default-src 'none'"));

@@ -24,6 +24,7 @@ pub(super) fn timeline(record: &Record, analysis: &Analysis, width: f64) -> Mark
     drawing.stages(record);
     drawing.faults(record);
     drawing.load(record);
+    drawing.cut(record);
     let top = drawing.y;
     for (probe, analysis) in record.probes.iter().zip(&analysis.probes) {
         if !probe.control {
@@ -47,8 +48,16 @@ pub(super) fn timeline(record: &Record, analysis: &Analysis, width: f64) -> Mark
 /// The picture in one sentence, for who does not see it.
 fn told(record: &Record) -> String {
     let stages = record.stages.iter().map(|stage| {
-        let armed = if stage.armed.is_some() { " under faults" } else { "" };
-        format!("{} for {}{armed}", line(&stage.name), time(stage.end - stage.begin))
+        let armed = if stage.armed.is_some() {
+            " under faults"
+        } else {
+            ""
+        };
+        format!(
+            "{} for {}{armed}",
+            line(&stage.name),
+            time(stage.end - stage.begin)
+        )
     });
     let stages: Vec<String> = stages.collect();
     format!(
@@ -104,7 +113,11 @@ impl Drawing {
             (x0 + 6.0, false, self.right - x0 - 8.0)
         };
         let (y, base) = (self.y, self.y + 15.0);
-        let ink = if class == "band" && at > x0 && at < x1 { "on-hot" } else { "" };
+        let ink = if class == "band" && at > x0 && at < x1 {
+            "on-hot"
+        } else {
+            ""
+        };
         self.parts.push(html! {
             g {
                 title { (title) }
@@ -117,13 +130,21 @@ impl Drawing {
     fn stages(&mut self, record: &Record) {
         for stage in &record.stages {
             let (x0, x1) = (self.x.at(stage.begin), self.x.at(stage.end));
-            let set: Vec<String> = stage.set.iter().map(|(k, v)| format!(", {k}={v}")).collect();
+            let set: Vec<String> = stage
+                .set
+                .iter()
+                .map(|(k, v)| format!(", {k}={v}"))
+                .collect();
             let lasted = time(stage.end - stage.begin);
             let title = line(&format!("{}: {lasted}{}", stage.name, set.concat()));
             let hot = stage.armed.is_some();
             let name = line(&stage.name);
             let long = format!("{name} · {lasted}");
-            let name = if width_of(&long) + 10.0 < x1 - x0 { long } else { name };
+            let name = if width_of(&long) + 10.0 < x1 - x0 {
+                long
+            } else {
+                name
+            };
             let middle = f64::midpoint(x0, x1);
             let y = self.y;
             self.parts.push(html! {
@@ -154,7 +175,12 @@ impl Drawing {
         for name in names {
             let mut shown = line(name);
             for band in bands.iter().filter(|band| band.fault == name) {
-                let title = format!("{}: from {} to {}", line(name), clock(band.begin), clock(band.end));
+                let title = format!(
+                    "{}: from {} to {}",
+                    line(name),
+                    clock(band.begin),
+                    clock(band.end)
+                );
                 self.band("band", (band.begin, band.end), &shown, &title);
                 // Its name stands at the first alone.
                 shown.clear();
@@ -172,6 +198,20 @@ impl Drawing {
         let title = line(&load.command.join(" "));
         self.band("load", (load.begin, load.end), &name, &title);
         self.y += ROW + GAP;
+    }
+
+    /// A row for the word at the line where it was cut short.
+    fn cut(&mut self, record: &Record) {
+        let Some((at, word)) = cut(record) else {
+            return;
+        };
+        let x = self.x.at(at);
+        let right = x + width_of(word) + 8.0 > self.right;
+        let (place, y) = (if right { x - 5.0 } else { x + 5.0 }, self.y + 11.0);
+        self.parts.push(html! {
+            text class={ "limit-text" @if right { " end" } } x=(px(place)) y=(px(y)) { (word) }
+        });
+        self.y += 16.0;
     }
 
     /// How long until it was noticed, and until all was well again.
@@ -218,24 +258,21 @@ impl Drawing {
                 rect class="armed" x=(px(x0)) y=(px(top)) width=(px((x1 - x0).max(1.0))) height=(px(bottom - top)) {}
             });
         }
-        if let End::Aborted { at, .. } | End::Interrupted { at } | End::Broken { at, .. } = &record.end {
-            let (x, word) = (self.x.at(*at), match &record.end {
-                End::Aborted { .. } => "aborted",
-                End::Interrupted { .. } => "interrupted",
-                _ => "broken off",
-            });
-            let right = x + width_of(word) + 8.0 > self.right;
+        if let Some((at, _)) = cut(record) {
+            let x = self.x.at(at);
             self.parts.push(html! {
-                line class="stop" x1=(px(x)) x2=(px(x)) y1=(px(top - GAP)) y2=(px(bottom)) {}
-                text class={ "limit-text" @if right { " end" } } x=(px(if right { x - 5.0 } else { x + 5.0 }))
-                    y=(px(bottom - 4.0)) { (word) }
+                line class="stop" x1=(px(x)) x2=(px(x)) y1=(px(top - 16.0)) y2=(px(bottom)) {}
             });
         }
         let most = if self.right < 600.0 { 6 } else { 12 };
         let seconds = (self.right - self.x.zero) / self.x.step;
         for moment in moments(seconds, most) {
             let x = self.x.at(moment);
-            let class = if x + 16.0 > self.right { "soft end" } else { "soft mid" };
+            let class = if x + 16.0 > self.right {
+                "soft end"
+            } else {
+                "soft mid"
+            };
             self.parts.push(html! {
                 line class="grid" x1=(px(x)) x2=(px(x)) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
                 text class=(class) x=(px(x)) y=(px(bottom + 16.0)) { (clock(moment)) }
@@ -248,18 +285,30 @@ impl Drawing {
     }
 }
 
+/// When and how a run was cut short.
+fn cut(record: &Record) -> Option<(f64, &'static str)> {
+    match record.end {
+        End::Aborted { at, .. } => Some((at, "aborted")),
+        End::Interrupted { at } => Some((at, "interrupted")),
+        End::Broken { at, .. } => Some((at, "broken off")),
+        End::Completed | End::NotSteady { .. } => None,
+    }
+}
+
 /// When each fault acts; where nothing tells, as long as it was in force.
 fn bands(record: &Record) -> Vec<Band> {
     let of_stage = record.stages.iter().flat_map(|stage| {
         let armed = stage.armed.filter(|_| stage.bands.is_empty());
         let faults = stage.run.iter().flat_map(|run| &run.faults);
-        let told = faults.zip(std::iter::repeat(armed)).filter_map(|(fault, armed)| {
-            Some(Band {
-                fault: fault.name.clone(),
-                begin: armed?,
-                end: stage.over.unwrap_or(stage.end),
-            })
-        });
+        let told = faults
+            .zip(std::iter::repeat(armed))
+            .filter_map(|(fault, armed)| {
+                Some(Band {
+                    fault: fault.name.clone(),
+                    begin: armed?,
+                    end: stage.over.unwrap_or(stage.end),
+                })
+            });
         stage.bands.iter().cloned().chain(told)
     });
     of_stage.collect()

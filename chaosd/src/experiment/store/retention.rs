@@ -43,10 +43,14 @@ impl Retention {
         let now = SystemTime::now();
         let too_old = |run: &Aged| {
             // A clock that was set back makes nothing old.
-            now.duration_since(run.written).is_ok_and(|age| age > self.oldest)
+            now.duration_since(run.written)
+                .is_ok_and(|age| age > self.oldest)
         };
         let room = self.most.saturating_sub(1);
-        let gone = runs.iter().enumerate().filter(|(n, run)| *n >= room || too_old(run));
+        let gone = runs
+            .iter()
+            .enumerate()
+            .filter(|(n, run)| *n >= room || too_old(run));
         gone.filter_map(|(_, run)| remove(&run.path).err())
             .map(|error| told(&error))
             .collect()
@@ -63,7 +67,10 @@ fn runs(dir: &Path, spared: &str) -> io::Result<Vec<Aged>> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(dir)?.flatten() {
         let path = entry.path();
-        let named = entry.file_name().to_str().is_some_and(|name| is_id(name) && name != spared);
+        let named = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| is_id(name) && name != spared);
         // A link's type is that of the link.
         let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if !named || !directory {
@@ -103,7 +110,11 @@ fn is_file_of_ours(name: &str) -> bool {
 /// The record goes last: until then it is a run.
 fn remove(run: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::io("remove", run, source);
-    let names: Vec<_> = fs::read_dir(run).map_err(failed)?.flatten().map(|entry| entry.file_name()).collect();
+    let names: Vec<_> = fs::read_dir(run)
+        .map_err(failed)?
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
     let record = names.iter().filter(|name| *name == RECORD);
     let rest = names.iter().filter(|name| *name != RECORD);
     for name in rest.chain(record) {

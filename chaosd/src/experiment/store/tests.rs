@@ -52,12 +52,21 @@ fn a_run_is_kept_as_four_files_and_found_again() {
     let place = Place::new("four");
     let store = place.store(10);
     let kept = store.keep(&record()).expect("there is room");
-    assert_eq!((kept.path.clone(), kept.problems.as_slice()), (place.0.join("x-0000000a"), &[][..]));
-    let mut names: Vec<_> = fs::read_dir(&kept.path).expect("it is there").flatten().map(|e| e.file_name()).collect();
+    assert_eq!(
+        (kept.path.clone(), kept.problems.as_slice()),
+        (place.0.join("x-0000000a"), &[][..])
+    );
+    let mut names: Vec<_> = fs::read_dir(&kept.path)
+        .expect("it is there")
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
     names.sort();
     assert_eq!(names, [RESULTS, RECORD, PAGE, TICKET]);
     for word in ["x-0000000a", "x-0000000A", "x-0", "0000000a", "latest"] {
-        let found = store.find(word).unwrap_or_else(|error| panic!("{word}: {error}"));
+        let found = store
+            .find(word)
+            .unwrap_or_else(|error| panic!("{word}: {error}"));
         assert!(found.analysis.is_some(), "{word}");
     }
     let page = fs::read_to_string(kept.page()).expect("it was written");
@@ -69,10 +78,16 @@ fn what_is_typed_wrong_is_answered_with_what_to_type() {
     let place = Place::new("typed");
     let store = place.store(10);
     let told = |word: &str| store.find(word).expect_err("nothing is meant").to_string();
-    assert!(told("latest").contains("no run is kept"), "{}", told("latest"));
+    assert!(
+        told("latest").contains("no run is kept"),
+        "{}",
+        told("latest")
+    );
     assert!(told("x-1").contains("no run is kept"), "{}", told("x-1"));
     for id in ["x-12340000", "r-12345678"] {
-        store.keep(&named(id, "2026-11-22T01:02:03Z")).expect("there is room");
+        store
+            .keep(&named(id, "2026-11-22T01:02:03Z"))
+            .expect("there is room");
     }
     let both = told("1234");
     assert!(both.contains("r-12345678, x-12340000"), "{both}");
@@ -87,17 +102,31 @@ fn what_is_typed_wrong_is_answered_with_what_to_type() {
 fn only_the_newest_stay() {
     let place = Place::new("newest");
     let store = place.store(2);
-    for (n, id) in ["r-00000001", "r-00000002", "r-00000003"].into_iter().enumerate() {
-        store.keep(&named(id, &format!("2026-11-22T01:02:0{n}Z"))).expect("there is room");
+    for (n, id) in ["r-00000001", "r-00000002", "r-00000003"]
+        .into_iter()
+        .enumerate()
+    {
+        store
+            .keep(&named(id, &format!("2026-11-22T01:02:0{n}Z")))
+            .expect("there is room");
         place.age(id, 100 - 10 * n as u64);
     }
     assert_eq!(ids(&store), ["r-00000003", "r-00000002"]);
     // The new one stays though all others are newer by the clock.
     place.age("r-00000003", 4000);
-    store.keep(&named("r-00000004", "2026-11-22T01:02:09Z")).expect("there is room");
+    store
+        .keep(&named("r-00000004", "2026-11-22T01:02:09Z"))
+        .expect("there is room");
     assert_eq!(ids(&store), ["r-00000004", "r-00000002"]);
-    let none = Store::new(&place.0, Retention { most: 0, oldest: Duration::ZERO });
-    none.keep(&named("r-00000005", "2026-11-22T01:03:00Z")).expect("there is room");
+    let none = Store::new(
+        &place.0,
+        Retention {
+            most: 0,
+            oldest: Duration::ZERO,
+        },
+    );
+    none.keep(&named("r-00000005", "2026-11-22T01:03:00Z"))
+        .expect("there is room");
     assert_eq!(ids(&none), ["r-00000005"]);
 }
 
@@ -105,23 +134,39 @@ fn only_the_newest_stay() {
 fn what_is_not_ours_stays() {
     let place = Place::new("ours");
     let store = place.store(1);
-    store.keep(&named("r-00000001", "2026-11-22T01:02:03Z")).expect("there is room");
+    store
+        .keep(&named("r-00000001", "2026-11-22T01:02:03Z"))
+        .expect("there is room");
     fs::write(place.0.join("r-00000001/notes.txt"), "mine").expect("it is ours");
     fs::create_dir(place.0.join("r-00000002")).expect("it is ours");
     fs::write(place.0.join("r-00000003"), "a file").expect("it is ours");
     fs::create_dir(place.0.join("holiday")).expect("it is ours");
     fs::write(place.0.join("holiday").join(RECORD), "{}").expect("it is ours");
     let elsewhere = Place::new("elsewhere");
-    elsewhere.store(9).keep(&named("r-00000004", "2026-11-22T01:02:03Z")).expect("there is room");
+    elsewhere
+        .store(9)
+        .keep(&named("r-00000004", "2026-11-22T01:02:03Z"))
+        .expect("there is room");
     let target = elsewhere.0.join("r-00000004");
     std::os::unix::fs::symlink(&target, place.0.join("r-00000004")).expect("it is ours");
     // What a chaosd left that died in mid-write is ours.
-    store.keep(&named("r-00000005", "2026-11-22T01:02:04Z")).expect("there is room");
+    store
+        .keep(&named("r-00000005", "2026-11-22T01:02:04Z"))
+        .expect("there is room");
     fs::write(place.0.join("r-00000005/.report.md.123.fresh"), "half").expect("it is ours");
-    let kept = store.keep(&named("r-00000006", "2026-11-22T01:02:05Z")).expect("there is room");
+    let kept = store
+        .keep(&named("r-00000006", "2026-11-22T01:02:05Z"))
+        .expect("there is room");
     assert!(kept.problems.is_empty(), "{kept:?}");
     let there = |name: &str| place.0.join(name).exists();
-    for name in ["r-00000001/record.json", "r-00000002", "r-00000003", "r-00000004", "holiday", "r-00000006"] {
+    for name in [
+        "r-00000001/record.json",
+        "r-00000002",
+        "r-00000003",
+        "r-00000004",
+        "holiday",
+        "r-00000006",
+    ] {
         assert!(there(name), "{name}");
     }
     assert!(target.join(RECORD).exists());
@@ -133,7 +178,10 @@ fn what_cannot_be_written_leaves_nothing_and_says_why() {
     let place = Place::new("refused");
     fs::create_dir_all(&place.0).expect("it is ours");
     fs::write(place.0.join("x-0000000a"), "in the way").expect("it is ours");
-    let told = place.store(9).keep(&record()).expect_err("a file is in the way");
+    let told = place
+        .store(9)
+        .keep(&record())
+        .expect_err("a file is in the way");
     assert!(told.to_string().contains("x-0000000a"), "{told}");
     for id in ["", "../up", "x-0000000g", "x-0000000a0", "inject"] {
         let refused = place.store(9).keep(&named(id, ""));

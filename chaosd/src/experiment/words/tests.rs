@@ -48,6 +48,7 @@ fn quantities_have_their_units() {
         (536_870_912.0, "bytes", "512 MiB"),
         (1_536.0, "bytes/s", "1.5 KiB/s"),
         (7.0, "", "7"),
+        (812.4, "1/s", "812/s"),
     ] {
         assert_eq!(quantity(value, unit), text);
     }
@@ -76,12 +77,21 @@ fn a_fault_tells_what_it_did_to_how_many() {
 #[test]
 fn a_run_is_repeated_with_its_seed() {
     let mut record = record();
-    assert_eq!(repeat(&record).as_deref(), Some("chaosd run slow-database --seed 7"));
+    assert_eq!(
+        repeat(&record).as_deref(),
+        Some("chaosd run slow-database --seed 7")
+    );
     let words = |line: &str| line.split(' ').map(str::to_owned).collect();
     record.command = words("chaosd run a.yaml -- wrk -d 5s");
-    assert_eq!(repeat(&record).as_deref(), Some("chaosd run a.yaml --seed 7 -- wrk -d 5s"));
+    assert_eq!(
+        repeat(&record).as_deref(),
+        Some("chaosd run a.yaml --seed 7 -- wrk -d 5s")
+    );
     record.command = words("chaosd inject drop --seed=9");
-    assert_eq!(repeat(&record).as_deref(), Some("chaosd inject drop --seed=9"));
+    assert_eq!(
+        repeat(&record).as_deref(),
+        Some("chaosd inject drop --seed=9")
+    );
     record.command.clear();
     record.profile = "inject".into();
     assert_eq!(repeat(&record), None);

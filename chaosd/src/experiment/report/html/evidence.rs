@@ -15,10 +15,14 @@ pub(super) fn probes(record: &Record, analysis: &Analysis) -> Markup {
         return html! {};
     }
     let all = || record.probes.iter().zip(&analysis.probes);
-    let rows = all().filter(|(probe, _)| !probe.control).flat_map(|(probe, told)| {
-        let twin = move |(other, _): &(&Probe, &ProbeAnalysis)| other.control && other.name == probe.name;
-        std::iter::once((probe, told)).chain(all().filter(twin))
-    });
+    let rows = all()
+        .filter(|(probe, _)| !probe.control)
+        .flat_map(|(probe, told)| {
+            let twin = move |(other, _): &(&Probe, &ProbeAnalysis)| {
+                other.control && other.name == probe.name
+            };
+            std::iter::once((probe, told)).chain(all().filter(twin))
+        });
     html! {
         section {
             h2 { "What the probes saw" }
@@ -33,8 +37,7 @@ pub(super) fn probes(record: &Record, analysis: &Analysis) -> Markup {
                 }
             }
             p.muted style="margin:10px 0 0" {
-                small { "Median, then the value that 95 % of the samples did not pass, then how many of them failed. " }
-                small { "Score: the weighted share of probes that held." }
+                small { "Per stage: the median, what 95 % of the samples did not pass, and how many failed. The score is the weighted share of probes that held." }
             }
         }
     }
@@ -93,7 +96,9 @@ pub(super) fn comparisons(record: &Record, analysis: &Analysis) -> Markup {
     }
     let unit = |name: &str| {
         let mut probes = record.probes.iter();
-        probes.find(|probe| probe.name == name).map_or("", |probe| probe.unit.as_str())
+        probes
+            .find(|probe| probe.name == name)
+            .map_or("", |probe| probe.unit.as_str())
     };
     html! {
         section {
@@ -101,8 +106,8 @@ pub(super) fn comparisons(record: &Record, analysis: &Analysis) -> Markup {
             @if let Some(control) = &record.control {
                 p.muted { "The control was spared: " (line(control)) }
             }
-            div.two {
-                @for comparison in &analysis.comparisons {
+            @for comparison in &analysis.comparisons {
+                div.two {
                     div {
                         h3 {
                             (line(&comparison.probe)) " "
@@ -110,8 +115,9 @@ pub(super) fn comparisons(record: &Record, analysis: &Analysis) -> Markup {
                             @else { (pill("noise", Tone::Plain, false)) }
                         }
                         p { (words::compared(comparison, unit(&comparison.probe))) }
-                        (distribution(record, comparison))
+                        p.muted { small { "Above the line the target's samples, below it the control's; then the interval beside 0." } }
                     }
+                    div { (distribution(record, comparison)) }
                 }
             }
         }
@@ -120,7 +126,11 @@ pub(super) fn comparisons(record: &Record, analysis: &Analysis) -> Markup {
 
 /// Per fault: what was asked against what was measured.
 pub(super) fn faults(record: &Record) -> Markup {
-    let armed: Vec<&Stage> = record.stages.iter().filter(|stage| stage.run.is_some()).collect();
+    let armed: Vec<&Stage> = record
+        .stages
+        .iter()
+        .filter(|stage| stage.run.is_some())
+        .collect();
     if armed.is_empty() {
         return html! {};
     }
@@ -141,7 +151,11 @@ pub(super) fn faults(record: &Record) -> Markup {
 }
 
 fn of_stage(stage: &Stage, named: bool) -> Markup {
-    let set: Vec<String> = stage.set.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let set: Vec<String> = stage
+        .set
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
     let faults = stage.run.iter().flat_map(|run| &run.faults);
     html! {
         @for fault in faults {
@@ -171,7 +185,11 @@ pub(super) fn load(record: &Record) -> Markup {
     let Some(load) = &record.load else {
         return html! {};
     };
-    let words: Vec<String> = load.command.iter().map(|word| words::quoted(word)).collect();
+    let words: Vec<String> = load
+        .command
+        .iter()
+        .map(|word| words::quoted(word))
+        .collect();
     let output = lines(&load.output);
     html! {
         section {
@@ -187,7 +205,7 @@ pub(super) fn load(record: &Record) -> Markup {
                 "."
             }
             @if !load.figures.is_empty() {
-                table {
+                table.slim {
                     tbody { @for figure in &load.figures {
                         tr { th scope="row" { (line(&figure.name)) } td.number { (quantity(figure.value, &figure.unit)) } }
                     } }

@@ -42,7 +42,7 @@ pub(super) fn blast(record: &Record) -> Markup {
                 }
                 @if !record.aborts.is_empty() {
                     div {
-                        h3 { "Would have ended it" }
+                        h3 { "Conditions to abort" }
                         ul { @for abort in &record.aborts { (condition(abort)) } }
                         @if let End::Aborted { at, gone, .. } = record.end {
                             p.muted { "The faults were gone " (time(gone - at)) " after the condition came true." }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::experiment::{
     record::{Probe, ProbeAnalysis, Sample},
     stats,
-    words::{line, number, quantity, share},
+    words::{line, number, quantity, ratio},
 };
 
 use super::{
@@ -28,7 +28,12 @@ pub(super) fn is_twin(other: &Probe, probe: &Probe) -> bool {
 
 impl Drawing {
     /// Draws a probe of the target and its twin on the control.
-    pub(super) fn panel(&mut self, probe: &Probe, analysis: &ProbeAnalysis, control: Option<&Probe>) {
+    pub(super) fn panel(
+        &mut self,
+        probe: &Probe,
+        analysis: &ProbeAnalysis,
+        control: Option<&Probe>,
+    ) {
         self.y += 6.0;
         self.heading(probe, analysis);
         let top = self.y + HEADING;
@@ -66,7 +71,7 @@ impl Drawing {
         let told = if failed == 0 {
             "never failed".to_owned()
         } else {
-            format!("{} failed", share(failed, all))
+            format!("{} failed", ratio(failed, all))
         };
         let name = line(&probe.name);
         let room = self.right - self.left - width_of(&told) - 16.0;
@@ -90,12 +95,12 @@ impl Drawing {
         let last = values.len().saturating_sub(1);
         for (n, value) in values.into_iter().enumerate() {
             let y = scale.at(value);
-            let text = if n == last && unit.len() < 5 {
-                format!("{} {unit}", number(value))
+            let named = quantity(value, unit);
+            let text = if n == last && width_of(&named) < self.left {
+                named
             } else {
                 number(value)
             };
-            let text = fitted(text.trim(), self.left - 2.0);
             self.parts.push(html! {
                 line class="grid" x1=(px(self.left)) x2=(px(self.right)) y1=(px(y)) y2=(px(y)) {}
                 text class="soft end" x=(px(self.left - 4.0)) y=(px(y + 4.0)) { (text) }
@@ -108,7 +113,10 @@ impl Drawing {
         let mut spans: Vec<(f64, f64)> = Vec::new();
         for sample in probe.samples.iter().filter(|sample| !sample.ok) {
             let x0 = self.x.at(sample.at);
-            let x1 = self.x.at(sample.at + sample.took).clamp(x0 + 2.0, self.right.max(x0 + 2.0));
+            let x1 = self
+                .x
+                .at(sample.at + sample.took)
+                .clamp(x0 + 2.0, self.right.max(x0 + 2.0));
             match spans.last_mut() {
                 Some((_, end)) if x0 <= *end + 0.5 => *end = end.max(x1),
                 _ => spans.push((x0, x1)),
@@ -132,7 +140,10 @@ impl Drawing {
         let chunk = samples.len().div_ceil(self.columns()).max(1);
         let mut lines: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
         for some in samples.chunks(chunk) {
-            let seen: Vec<_> = some.iter().filter_map(|s| self.point(s, scale, top)).collect();
+            let seen: Vec<_> = some
+                .iter()
+                .filter_map(|s| self.point(s, scale, top))
+                .collect();
             let middle = stats::median(&stats::sorted(seen.iter().map(|(_, y)| *y)));
             match (seen.first(), middle, lines.last_mut()) {
                 (Some((x, _)), Some(y), Some(line)) => line.push((*x, y)),
@@ -153,7 +164,10 @@ impl Drawing {
         let chunk = samples.len().div_ceil(self.columns()).max(1);
         let (mut upper, mut lower) = (Vec::new(), Vec::new());
         for some in samples.chunks(chunk) {
-            let seen: Vec<_> = some.iter().filter_map(|s| self.point(s, scale, top)).collect();
+            let seen: Vec<_> = some
+                .iter()
+                .filter_map(|s| self.point(s, scale, top))
+                .collect();
             let Some((x, y)) = seen.first() else {
                 continue;
             };
@@ -168,7 +182,10 @@ impl Drawing {
     fn dots(&mut self, probe: &Probe, scale: Scale, top: f64) {
         let few = probe.samples.len() <= DOTS;
         let crosses = probe.samples.iter().filter(|s| !s.ok).count() <= CROSSES;
-        let marks = probe.samples.iter().filter(|s| if s.ok { few } else { crosses });
+        let marks = probe
+            .samples
+            .iter()
+            .filter(|s| if s.ok { few } else { crosses });
         let marks: Vec<Markup> = marks.map(|sample| {
             let (x, y) = self.point(sample, scale, top).unwrap_or((self.x.at(sample.at), top + 7.0));
             let value = sample.value.map(|value| quantity(value, &probe.unit));
@@ -197,7 +214,11 @@ impl Drawing {
             return;
         }
         let text = format!("limit {}", quantity(limit, &probe.unit));
-        let base = if y - 4.0 < top + 10.0 { y + 13.0 } else { y - 4.0 };
+        let base = if y - 4.0 < top + 10.0 {
+            y + 13.0
+        } else {
+            y - 4.0
+        };
         self.parts.push(html! {
             line class="limit" x1=(px(self.left)) x2=(px(self.right)) y1=(px(y)) y2=(px(y)) {}
             text class="limit-text" x=(px(self.left + 6.0)) y=(px(base)) { (text) }
@@ -207,7 +228,10 @@ impl Drawing {
 
 /// The value at the upper edge: all values fit, but for those that would flatten the rest.
 fn highest(probe: &Probe, control: Option<&Probe>) -> f64 {
-    let samples = control.into_iter().chain([probe]).flat_map(|probe| &probe.samples);
+    let samples = control
+        .into_iter()
+        .chain([probe])
+        .flat_map(|probe| &probe.samples);
     let values = stats::sorted(samples.filter_map(|sample| sample.value));
     let most = values.last().copied().unwrap_or(0.0);
     let usual = stats::quantile(&values, 0.95).unwrap_or(0.0);
