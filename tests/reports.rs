@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use chaosd::experiment::record::Record;
 use chaosd::experiment::{report, store};
 use serde_json::Value;
-use support::{Instance, run_with_input};
+use support::{Instance, Mount, run, run_with_input};
 
 use crate::reports_scene as scene;
 
@@ -327,5 +327,50 @@ fn a_surprise_is_written_into_the_kept_run() -> Result<()> {
     let elsewhere = place("holds").display().to_string();
     let refused = chaosd.cli(["report", &elsewhere, "--surprise", text])?;
     assert_eq!(refused.status, Some(2), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_is_told_and_costs_no_record() -> Result<()> {
+    let mount = Mount::tmpfs()?;
+    let runs = mount.path().display().to_string();
+    let before = std::fs::read_to_string(place("holds").join("record.json"))?;
+    mount.file("x-0051ab1e/record.json", &before)?;
+    // Room for the record once more, and not for its page.
+    run("mount", &["-o", "remount,size=140k", &runs])?;
+    let chaosd = Instance::new()?;
+    let words = [
+        "report",
+        "latest",
+        "--surprise",
+        "none",
+        "--runs-dir",
+        &runs,
+    ];
+    let output = chaosd.cli(words)?;
+    assert_eq!(output.status, Some(3), "{output:?}");
+    tells(
+        &output.stderr,
+        &["report.html: there is no space left", "--runs-dir"],
+    );
+    let kept = mount.path().join("x-0051ab1e");
+    assert_eq!(store::read(&kept)?.surprises, "none");
+    let names = std::fs::read_dir(&kept)?
+        .flatten()
+        .map(|entry| entry.file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["record.json"]);
+    // No room for the record either.
+    run("mount", &["-o", "remount,size=52k", &runs])?;
+    let output = chaosd.cli([
+        "report",
+        "latest",
+        "--surprise",
+        "many",
+        "--runs-dir",
+        &runs,
+    ])?;
+    assert_eq!(output.status, Some(3), "{output:?}");
+    tells(&output.stderr, &["record.json: there is no space left"]);
+    assert_eq!(store::read(&kept)?.surprises, "none");
     Ok(())
 }

@@ -83,10 +83,14 @@ impl Store {
         if !is_id(&record.id) {
             return Err(StoreError::NotAnId(record.id.clone()));
         }
-        let record = &record.clone().analysed();
+        let mut record = record.clone().analysed();
+        if let Some(load) = &mut record.load {
+            // JSON has no word for what is no number, and the record could not be read again.
+            load.figures.retain(|figure| figure.value.is_finite());
+        }
         let path = self.dir.join(&record.id);
         make(&self.dir).and_then(|()| make(&path))?;
-        let written = write_all(&path, record);
+        let written = write_all(&path, &record);
         if written.is_err() {
             // Only when nothing came to be in it.
             fs::remove_dir(&path).ok();

@@ -302,25 +302,23 @@ fn group(digits: &str) -> String {
 /// control characters become blanks.
 pub fn line(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
-    let blank = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars()
-        .map(blank)
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    text.replace(is_command, " ").trim().to_owned()
 }
 
 /// The same, of several lines.
 pub fn lines(text: &str) -> String {
     let text = anstream::adapter::strip_str(text).to_string();
     let lines = text.lines().map(|text| {
-        let last = text
-            .rsplit('\r')
-            .find(|part| !part.is_empty())
-            .unwrap_or_default();
-        last.replace('\t', "    ").replace(char::is_control, " ")
+        let mut parts = text.rsplit('\r');
+        let last = parts.find(|part| !part.is_empty()).unwrap_or_default();
+        last.replace('\t', "    ").replace(is_command, " ")
     });
     lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+/// Controls, and those of text that runs from right to left, which would hide what stands there.
+fn is_command(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

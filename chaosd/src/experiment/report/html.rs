@@ -85,7 +85,7 @@ fn head(record: &Record, analysis: &Analysis, outcome: &str, tone: Tone) -> Mark
             p.meta {
                 @if words::headline(record) != record.profile { (line(&record.profile)) " · " }
                 (record.id) " · "
-                time datetime=(record.started) { (day(&record.started)) }
+                time datetime=(line(&record.started)) { (day(&record.started)) }
                 @if !record.host.name.is_empty() {
                     " · on " (line(&record.host.name)) ", Linux " (line(&record.host.kernel))
                 }

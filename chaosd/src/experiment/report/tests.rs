@@ -90,7 +90,9 @@ fn a_hostile_record_stays_text() {
     let results = junit(&hostile());
     assert!(!results.contains("<b "), "{results}");
     let ticket = markdown(&hostile());
-    assert!(!ticket.contains("<b "), "{ticket}");
+    // What is indented is code, in which nothing is a tag.
+    let mut marked = ticket.lines().filter(|line| !line.starts_with("    "));
+    assert!(!marked.any(|line| line.contains("<b ")), "{ticket}");
     for text in [&page, &results, &ticket] {
         let commands = |c: char| c.is_control() && c != '\n';
         assert!(

@@ -76,12 +76,31 @@ fn runs(dir: &Path, spared: &str) -> io::Result<Vec<Aged>> {
         if !named || !directory {
             continue;
         }
-        let written = fs::symlink_metadata(path.join(RECORD)).and_then(|record| record.modified());
-        if let (Ok(written), true) = (written, is_ours(&path)) {
-            runs.push(Aged { path, written });
+        if !is_ours(&path) {
+            continue;
+        }
+        let modified = |path: &Path| fs::symlink_metadata(path).and_then(|of| of.modified());
+        match modified(&path.join(RECORD)) {
+            Ok(written) => runs.push(Aged { path, written }),
+            // A chaosd that is at it needs no hour.
+            Err(_) if modified(&path).is_ok_and(is_long_ago) => abandoned(&path),
+            Err(_) => {}
         }
     }
     Ok(runs)
+}
+
+fn is_long_ago(written: SystemTime) -> bool {
+    let age = SystemTime::now().duration_since(written);
+    age.is_ok_and(|age| age > Duration::from_secs(3600))
+}
+
+/// Takes away what a chaosd left that died before the record was whole. An empty directory is nobody's.
+fn abandoned(run: &Path) {
+    if fs::read_dir(run).is_ok_and(|mut entries| entries.next().is_some()) {
+        // It is tried again with the next run.
+        remove(run).ok();
+    }
 }
 
 /// Nothing is in it but what we wrote.

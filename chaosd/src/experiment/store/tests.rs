@@ -1,7 +1,10 @@
 //! Runs that are kept, found, and let go.
 
 use super::*;
-use crate::experiment::report::sample::record;
+use crate::experiment::{
+    record::{Figure, Load},
+    report::sample::record,
+};
 use std::time::{Duration, SystemTime};
 
 /// A directory that goes with its test.
@@ -171,6 +174,51 @@ fn what_is_not_ours_stays() {
     }
     assert!(target.join(RECORD).exists());
     assert!(!there("r-00000005"));
+}
+
+#[test]
+fn what_a_dead_chaosd_left_goes_after_an_hour() {
+    let place = Place::new("dead");
+    let store = place.store(9);
+    for id in ["r-00000001", "r-00000002"] {
+        fs::create_dir_all(place.0.join(id)).expect("it is ours");
+        fs::write(place.0.join(id).join(".record.json.123.fresh"), "half").expect("it is ours");
+    }
+    let old = File::open(place.0.join("r-00000001")).expect("it is ours");
+    let then = SystemTime::now() - Duration::from_secs(4000);
+    old.set_modified(then).expect("it is ours");
+    store
+        .keep(&named("r-00000003", "2026-11-22T01:02:03Z"))
+        .expect("there is room");
+    assert!(!place.0.join("r-00000001").exists());
+    assert!(place.0.join("r-00000002").exists());
+    assert_eq!(ids(&store), ["r-00000003"]);
+}
+
+#[test]
+fn a_kept_record_can_be_read_again_whatever_a_load_tool_said() {
+    let place = Place::new("again");
+    let figure = |value| Figure {
+        name: "latency".into(),
+        value,
+        unit: "ms".into(),
+    };
+    let load = Load {
+        command: vec!["wrk".into()],
+        begin: 0.0,
+        end: 1.0,
+        exit: Some(0),
+        tool: None,
+        figures: vec![figure(f64::NAN), figure(f64::INFINITY), figure(3.0)],
+        output: String::new(),
+    };
+    let record = Record {
+        load: Some(load),
+        ..record()
+    };
+    place.store(9).keep(&record).expect("there is room");
+    let again = place.store(9).find("latest").expect("it was kept");
+    assert_eq!(again.load.map(|load| load.figures), Some(vec![figure(3.0)]));
 }
 
 #[test]

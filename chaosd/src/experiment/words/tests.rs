@@ -105,5 +105,6 @@ fn a_run_is_repeated_with_its_seed() {
 #[test]
 fn nothing_that_a_terminal_obeys_is_left() {
     assert_eq!(line("a\x1b[31mred\x1b[0m\nb\x07"), "ared b");
+    assert_eq!(line("a\u{202e}b"), "a b");
     assert_eq!(lines("10 %\r20 %\r\nok\tx\x08\n\n"), "20 %\nok    x");
 }

@@ -2,12 +2,17 @@
 
 use maud::{Markup, html};
 
+use crate::report::FaultReport;
+
 use crate::experiment::{
     record::{Analysis, Probe, ProbeAnalysis, Record, Stage, StageAnalysis},
     words::{self, Tone, grouped, line, lines, number, quantity, share, time},
 };
 
 use super::{super::distribution::distribution, pill};
+
+/// Names of queries that are written out.
+const NAMES_SHOWN: usize = 3;
 
 /// Each probe of the target, stage by stage, with its twin on the control below it.
 pub(super) fn probes(record: &Record, analysis: &Analysis) -> Markup {
@@ -151,31 +156,54 @@ pub(super) fn faults(record: &Record) -> Markup {
 }
 
 fn of_stage(stage: &Stage, named: bool) -> Markup {
-    let set: Vec<String> = stage
+    let set = stage
         .set
         .iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    let faults = stage.run.iter().flat_map(|run| &run.faults);
+        .map(|(name, value)| format!("{name} {value}"));
+    let set = set.collect::<Vec<_>>().join(", ");
+    let place = match (named, set.is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => line(&stage.name),
+        (true, false) => format!("{}: {}", line(&stage.name), line(&set)),
+    };
     html! {
-        @for fault in faults {
-            tr {
-                th scope="row" {
-                    (line(&fault.name))
-                    @if named {
-                        small { (line(&stage.name)) @if !set.is_empty() { ": " (line(&set.join(", "))) } }
+        @for run in &stage.run {
+            @for fault in &run.faults { (of_fault(fault, &place)) }
+            @if run.members.len() > 1 {
+                @for member in &run.members {
+                    @for fault in &member.faults {
+                        (of_fault(fault, &format!("on {}", line(&member.target))))
                     }
                 }
-                td { (line(&fault.what)) }
-                td {
-                    (line(&words::measured(fault)))
-                    @let total = fault.total();
-                    @if fault.effect.is_none() && total.seen > total.matched {
-                        small { (grouped(total.seen)) " packets passed its interfaces" }
-                    }
-                }
-                td { @let (word, tone) = words::verdict(fault.verdict); (pill(word, tone, false)) }
             }
+        }
+    }
+}
+
+fn of_fault(fault: &FaultReport, place: &str) -> Markup {
+    let total = fault.total();
+    let (word, tone) = words::verdict(fault.verdict);
+    let mut names: Vec<&str> = Vec::new();
+    for query in fault.dns.iter().flat_map(|dns| &dns.last) {
+        if names.len() < NAMES_SHOWN && !names.contains(&query.name.as_str()) {
+            names.push(&query.name);
+        }
+    }
+    html! {
+        tr {
+            th scope="row" {
+                (line(&fault.name))
+                @if !place.is_empty() { small { (place) } }
+            }
+            td { (line(&fault.what)) }
+            td {
+                (line(&words::measured(fault)))
+                @if fault.effect.is_none() && total.seen > total.matched {
+                    small { (grouped(total.seen)) " packets passed its interfaces" }
+                }
+                @if !names.is_empty() { small { "last " (line(&names.join(", "))) } }
+            }
+            td { (pill(word, tone, false)) }
         }
     }
 }

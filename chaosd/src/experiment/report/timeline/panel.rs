@@ -16,8 +16,6 @@ use super::{
 /// The plot's height, and that of its heading.
 const HEIGHT: f64 = 92.0;
 const HEADING: f64 = 20.0;
-/// Samples with a dot of their own.
-const DOTS: usize = 320;
 /// Failed samples with a cross of their own.
 const CROSSES: usize = 160;
 
@@ -180,7 +178,7 @@ impl Drawing {
     }
 
     fn dots(&mut self, probe: &Probe, scale: Scale, top: f64) {
-        let few = probe.samples.len() <= DOTS;
+        let few = probe.samples.len() * 4 <= self.columns() * 3;
         let crosses = probe.samples.iter().filter(|s| !s.ok).count() <= CROSSES;
         let marks = probe
             .samples
