@@ -337,7 +337,7 @@ fn a_full_disk_is_told_and_costs_no_record() -> Result<()> {
     let before = std::fs::read_to_string(place("holds").join("record.json"))?;
     mount.file("x-0051ab1e/record.json", &before)?;
     // Room for the record once more, and not for its page.
-    run("mount", &["-o", "remount,size=140k", &runs])?;
+    run("mount", &["-o", "remount,size=100k", &runs])?;
     let chaosd = Instance::new()?;
     let words = [
         "report",

@@ -8,6 +8,10 @@ use crate::experiment::store::{DEFAULT_RUNS_DIR, Retention, Store};
 
 /// `--runs-dir` and what belongs to it.
 #[derive(Args, Clone, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "they are named as their flags are"
+)]
 pub(super) struct Runs {
     /// Where runs are kept when they are over
     #[arg(

@@ -23,7 +23,7 @@ const MOST_ALIKE: f64 = 0.95;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Difference {
     /// The first median less the second.
-    pub(crate) difference: f64,
+    pub(crate) shift: f64,
     /// With 95 % confidence it is not below this,
     pub(crate) low: f64,
     /// nor above this.
@@ -73,7 +73,7 @@ pub(crate) fn difference(a: &[f64], b: &[f64], seed: u64) -> Option<Difference> 
     let drawn = (0..RESAMPLES).map(|_| a.draw(&mut random) - b.draw(&mut random));
     let drawn = sorted(drawn);
     Some(Difference {
-        difference: a.median - b.median,
+        shift: a.median - b.median,
         low: quantile(&drawn, 0.025)?,
         high: quantile(&drawn, 0.975)?,
     })
@@ -132,7 +132,7 @@ fn index(position: f64, n: usize) -> usize {
 fn persistence(values: &[f64]) -> f64 {
     let ranks = ranks(values);
     let n = count(ranks.len());
-    let mean = (n + 1.0) / 2.0;
+    let mean = f64::midpoint(n, 1.0);
     let all: f64 = ranks.iter().map(|rank| (rank - mean).powi(2)).sum();
     if all == 0.0 || n <= 4.0 {
         return 0.0;

@@ -250,8 +250,8 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<(), StoreError> {
 fn make(dir: &Path) -> Result<(), StoreError> {
     let ours = dir.starts_with(DEFAULT_RUNS_DIR);
     let mode = if ours { 0o750 } else { 0o777 };
-    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(dir);
-    made.map_err(|source| StoreError::io("make", dir, source))
+    let created = fs::DirBuilder::new().recursive(true).mode(mode).create(dir);
+    created.map_err(|source| StoreError::io("make", dir, source))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn compare(target: &Probe, control: &Probe, windows: &[Window], seed: u64) -> Op
         probe: target.name.clone(),
         target: stats::median(&stats::sorted(on_target))?,
         control: stats::median(&stats::sorted(on_control))?,
-        difference: found.difference,
+        difference: found.shift,
         low: found.low,
         high: found.high,
         differs: found.low > 0.0 || found.high < 0.0,

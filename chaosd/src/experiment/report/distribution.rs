@@ -26,10 +26,10 @@ pub(super) fn distribution(record: &Record, comparison: &Comparison) -> Markup {
         let mut probes = record.probes.iter();
         probes.find(|probe| probe.control == control && probe.name == comparison.probe)
     };
-    match (of(false), of(true)) {
-        (Some(target), Some(control)) => draw(record, comparison, target, control),
-        _ => html! {},
-    }
+    let (Some(target), Some(control)) = (of(false), of(true)) else {
+        return html! {};
+    };
+    draw(record, comparison, target, control)
 }
 
 fn draw(record: &Record, comparison: &Comparison, target: &Probe, control: &Probe) -> Markup {

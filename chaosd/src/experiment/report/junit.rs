@@ -1,4 +1,4 @@
-//! JUnit's XML, for CI: a test case for the hypothesis, for each probe and for each fault.
+//! `JUnit`'s XML, for CI: a test case for the hypothesis, for each probe and for each fault.
 //!
 //! What was not put to the test is an error when something kept it from it, and skipped when there was
 //! nothing to test.

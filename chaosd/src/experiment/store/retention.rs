@@ -21,7 +21,7 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             most: 100,
-            oldest: Duration::from_secs(90 * 24 * 3600),
+            oldest: Duration::from_hours(90 * 24),
         }
     }
 }
@@ -92,7 +92,7 @@ fn runs(dir: &Path, spared: &str) -> io::Result<Vec<Aged>> {
 
 fn is_long_ago(written: SystemTime) -> bool {
     let age = SystemTime::now().duration_since(written);
-    age.is_ok_and(|age| age > Duration::from_secs(3600))
+    age.is_ok_and(|age| age > Duration::from_hours(1))
 }
 
 /// Takes away what a chaosd left that died before the record was whole. An empty directory is nobody's.

@@ -18,7 +18,7 @@ impl Place {
     }
 
     fn store(&self, most: usize) -> Store {
-        let oldest = Duration::from_secs(3600);
+        let oldest = Duration::from_hours(1);
         Store::new(&self.0, Retention { most, oldest })
     }
 

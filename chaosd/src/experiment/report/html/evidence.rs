@@ -167,7 +167,7 @@ fn of_stage(stage: &Stage, named: bool) -> Markup {
         (true, false) => format!("{}: {}", line(&stage.name), line(&set)),
     };
     html! {
-        @for run in &stage.run {
+        @if let Some(run) = &stage.run {
             @for fault in &run.faults { (of_fault(fault, &place)) }
             @if run.members.len() > 1 {
                 @for member in &run.members {
