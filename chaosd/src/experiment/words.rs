@@ -218,7 +218,7 @@ pub fn quantity(value: f64, unit: &str) -> String {
         "bytes" => bytes(value, ""),
         "bytes/s" | "bytes per second" => bytes(value, "/s"),
         "1/s" => format!("{}/s", number(value)),
-        unit => format!("{} {unit}", number(value)),
+        unit => format!("{} {}", number(value), line(unit)),
     }
 }
 

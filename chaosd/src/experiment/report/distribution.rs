@@ -94,14 +94,9 @@ fn draw(record: &Record, comparison: &Comparison, target: &Probe, control: &Prob
         .into_iter()
         .map(|more| first + more);
     let told = format!(
-        "{} samples on the target above, {} on the control below, by {}",
+        "{} samples on the target above, {} on the control below",
         on_target.len(),
         on_control.len(),
-        if target.unit.is_empty() {
-            "value"
-        } else {
-            &target.unit
-        },
     );
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {}", bottom + 20.0)) width=(WIDTH) height=(bottom + 20.0)
