@@ -4,6 +4,7 @@ mod file_scene;
 mod held;
 mod laboratory;
 mod mounted;
+mod reports_scene;
 mod scene;
 
 mod alone;
@@ -54,6 +55,8 @@ mod profiles_dns;
 mod profiles_machine;
 mod protected;
 mod reorder;
+mod reports;
+mod reports_browser;
 mod reset;
 mod runtimes;
 mod runtimes_pods;

@@ -72,6 +72,11 @@ impl Instance {
         self.directory.join("s")
     }
 
+    /// Where its runs are kept. chaosd makes it itself.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.directory.join("runs")
+    }
+
     /// A file beside the state, such as a profile of the test's own.
     pub fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.directory.join(name);
@@ -87,6 +92,7 @@ impl Instance {
         command
             .env("CHAOSD_STATE_DIR", self.state_dir())
             .env("CHAOSD_SOCKET", self.socket())
+            .env("CHAOSD_RUNS_DIR", self.runs_dir())
             .stdin(Stdio::null());
         Ok(command)
     }

@@ -6,6 +6,7 @@ use super::exit::Exit;
 use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
     engine::{EngineError, StartError},
+    experiment::store::StoreError,
     hook::RegistrationError,
     instance::InstanceError,
     plan::PlanError,
@@ -65,6 +66,9 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    /// A run cannot be kept or found.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The kernel refused a handler or a descriptor.
     #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
@@ -104,6 +108,7 @@ impl CliError {
                 | ErrorKind::TooSlow
                 | ErrorKind::Stopping => Exit::Host,
             },
+            Self::Store(error) if error.is_usage() => Exit::Usage,
             Self::DaemonLost { reverted: true, .. } => Exit::Interrupted,
             Self::DaemonLost {
                 reverted: false, ..
@@ -115,6 +120,7 @@ impl CliError {
             | Self::Engine(_)
             | Self::Registration(_)
             | Self::OwnPath(_)
+            | Self::Store(_)
             | Self::Runtime(_) => Exit::Host,
         }
     }

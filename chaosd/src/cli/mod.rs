@@ -21,8 +21,10 @@ mod out;
 mod plan;
 mod profiles;
 mod render;
+mod report;
 mod revert;
 mod run;
+mod runs;
 mod serve;
 mod side;
 mod signals;
@@ -111,6 +113,8 @@ struct Global {
         help_heading = "Global"
     )]
     color: Color,
+    #[command(flatten)]
+    runs: runs::Runs,
 }
 
 impl Global {
@@ -201,6 +205,8 @@ enum Verb {
     Revert(revert::Revert),
     /// Show what this host can do, what is missing and what is left over
     Doctor(doctor::Doctor),
+    /// Tell of a run that is over, to people and to programs
+    Report(report::Report),
     /// List the profiles that ship, or show one
     Profiles(profiles::Profiles),
     /// Be a container runtime's hook: arm what a container asks for in its annotations
@@ -279,6 +285,7 @@ impl Verb {
             Self::Status(status) => status.run(global),
             Self::Revert(revert) => revert.run(global),
             Self::Doctor(doctor) => doctor.run(global),
+            Self::Report(report) => report.run(global),
             Self::Profiles(profiles) => profiles.run(),
             Self::Hook(hook) => hook.run(global),
             // Done before this is called, and harmless here.

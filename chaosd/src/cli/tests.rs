@@ -40,6 +40,13 @@ fn every_line_of_the_manual_parses() {
         "chaosd hook --socket /tmp/s --within 20s",
         "chaosd hook install --dir /etc/containers/oci/hooks.d --socket /tmp/s --within 5s",
         "chaosd hook uninstall",
+        "chaosd report",
+        "chaosd report latest -o html",
+        "chaosd report x-0123abcd -o junit --runs-dir /tmp/runs",
+        "chaosd report --list -o json",
+        "chaosd report --schema",
+        "chaosd report latest --surprise unexpected",
+        "chaosd run packet-loss --keep-runs 5 --keep-runs-for 7d",
         "chaosd status --socket /tmp/s --state-dir /tmp/d --color never",
     ] {
         assert!(
@@ -70,6 +77,10 @@ fn a_mistaken_line_is_a_usage_error() {
         "chaosd serve --linger soon",
         "chaosd hook --within 2h",
         "chaosd run x --detach -- true",
+        "chaosd report x --schema",
+        "chaosd report --list --surprise y",
+        "chaosd report x -o pdf",
+        "chaosd report --keep-runs-for soon",
     ] {
         let error = parsed(line).unwrap_err();
         assert_eq!(Exit::of_usage(&error), Exit::Usage, "{line}");

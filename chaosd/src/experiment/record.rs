@@ -26,6 +26,9 @@ pub struct Record {
     pub host: Host,
     /// The profile's name, or `inject`.
     pub profile: String,
+    /// The words that ran it, for whoever wants to repeat it; empty when they are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// One sentence for people; may be empty.
     pub about: String,
     /// What was expected to stay true.
@@ -200,6 +203,9 @@ pub struct Sample {
 pub struct Abort {
     /// In one line.
     pub what: String,
+    /// The probe that it watches, when it watches one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
     /// When it came true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fired: Option<f64>,
@@ -252,7 +258,7 @@ pub struct Blast {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Analysis {
-    /// The hypothesis held; `None`: there was none, or it was not put to the test.
+    /// The hypothesis held; `None`: nothing was looked at, or it was not put to the test.
     pub held: Option<bool>,
     /// Why, in one sentence.
     pub why: String,

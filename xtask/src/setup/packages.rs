@@ -153,6 +153,30 @@ const PROMETHEUS: [Package; 2] = [
     },
 ];
 
+/// What the tests of reports look at them with. They are skipped, saying so, where it is not there.
+const REPORTS: [Package; 4] = [
+    // Shows pages in light, in dark and in print.
+    Package {
+        program: "chromium",
+        package: "chromium",
+    },
+    // Reads what is printed.
+    Package {
+        program: "pdftotext",
+        package: "poppler-utils",
+    },
+    // Says whether XML is well formed.
+    Package {
+        program: "xmllint",
+        package: "libxml2-utils",
+    },
+    // Says whether records are valid by their schema.
+    Package {
+        program: "jsonschema",
+        package: "python3-jsonschema",
+    },
+];
+
 /// A bus, for a systemd of the tests' own.
 const BUS: [Package; 1] = [Package {
     program: "dbus-daemon",
@@ -236,6 +260,7 @@ pub fn for_tests() -> Result<()> {
         ("disk packages", "the tests of disks need", &DISKS),
         ("load generators", "bench resources needs", &RESOURCES),
         ("D-Bus", "the tests of units need", &BUS),
+        ("browser", "the tests of reports need", &REPORTS),
     ] {
         if let Err(error) = ensure(label, who, packages) {
             step::nothing_to_do(label, &format!("not all there: {error:#}"));
