@@ -4,6 +4,7 @@ mod file_scene;
 mod held;
 mod laboratory;
 mod mounted;
+mod pods_scene;
 mod scene;
 
 mod bandwidth;
@@ -44,6 +45,7 @@ mod named;
 mod netem;
 mod partition;
 mod pids;
+mod pods;
 mod process;
 mod profiles;
 mod profiles_dns;

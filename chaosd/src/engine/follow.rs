@@ -103,7 +103,7 @@ impl Follower {
                     answered = Instant::now();
                 }
                 Err(why) => {
-                    if seated.alive.is_empty() && answered.elapsed() >= PATIENCE {
+                    if !seated.has_processes && answered.elapsed() >= PATIENCE {
                         let gone = Command::GroupGone(id.clone(), why.to_string());
                         commands.send(gone).ok();
                         return;
@@ -114,9 +114,20 @@ impl Follower {
     }
 
     fn join(&self, id: &RunId, seated: &Seated, members: &[Member], commands: &Sender<Command>) {
-        for member in members {
-            let life = self.maker.incarnation(member);
-            let seated = life.is_none_or(|life| seated.alive.contains(&life))
+        let lives: Vec<_> = members
+            .iter()
+            .map(|member| self.maker.incarnation(member))
+            .collect();
+        // Of a pod that was made anew the old namespace is there for as long as it is under fault.
+        for (life, (run, who)) in &seated.alive {
+            let mut now = members.iter().zip(&lives).filter(|(m, _)| m.id == *who);
+            let first = now.next();
+            if first.is_some() && first.into_iter().chain(now).all(|(_, new)| new.is_some_and(|new| new != *life)) {
+                commands.send(Command::Outlived(run.clone())).ok();
+            }
+        }
+        for (member, life) in members.iter().zip(lives) {
+            let seated = life.is_none_or(|life| seated.alive.contains_key(&life))
                 || seated.dismissed.contains(&member.id);
             if seated {
                 continue;

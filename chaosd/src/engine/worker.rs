@@ -164,6 +164,7 @@ impl Worker {
             Command::Seated(id, reply) => {
                 reply.send(self.seated(&id)).ok();
             }
+            Command::Outlived(id) => self.target_gone(&id, "it was made anew"),
             Command::GroupGone(id, why) => self.group_gone(&id, &why),
             Command::Reports(reply) => {
                 let groups = self.groups.iter().rev();

@@ -127,6 +127,17 @@ pub enum RuntimeError {
         /// Kinds of runtimes that can.
         able: Vec<&'static str>,
     },
+    /// The environment's time for an answer cannot be read.
+    #[error(
+        "CHAOSD_ASK_WITHIN={value} in chaosd's environment is no time ({why}): write one with its unit, \
+         such as CHAOSD_ASK_WITHIN=10s, or leave it out"
+    )]
+    AskWithin {
+        /// As it is there.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It takes the connection, and then nothing.
     #[error(
         "{runtime} at {} did not answer within {}",
