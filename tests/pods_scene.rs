@@ -307,7 +307,7 @@ impl Trio<'_> {
         let told = self.daemon.cli(["revert", &run])?;
         ensure!(told.status == Some(0), "{told:?}");
         let used: Vec<f64> = (0..3)
-            .map(|n| (after[n] - before[n]).as_secs_f64() / took.as_secs_f64())
+            .map(|n| after[n].saturating_sub(before[n]).as_secs_f64() / took.as_secs_f64())
             .collect();
         // On a machine that others use it may get less than it asks for.
         ensure!(used[0] > 0.1 && used[0] < 0.6, "{used:?}");

@@ -10,6 +10,7 @@ mod packet;
 mod plane;
 mod resources;
 mod table;
+mod targets;
 mod times;
 
 use std::process::ExitCode;
@@ -38,12 +39,13 @@ fn run() -> Result<bool> {
         ["delay", ..] => delay::run(&delay::Args::parse_from(&words)),
         ["dns", ..] => dns::run(&dns::Args::parse_from(&words)),
         ["resources", ..] => resources::run(&resources::Args::parse_from(&words)),
+        ["targets", ..] => targets::run(&targets::Args::parse_from(&words)),
         [resources::PARENT] => resources::parent(),
         [resources::READER, path, count] => resources::reader(path, count),
         [resources::OPENER, path, count, gap] => resources::opener(path, count, gap),
         _ => bail!(
             "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
-             bench dns [OPTIONS] | bench resources [OPTIONS]"
+             bench dns [OPTIONS] | bench resources [OPTIONS] | bench targets [OPTIONS]"
         ),
     }
 }

@@ -141,10 +141,15 @@ pub enum TargetError {
 }
 
 impl TargetError {
-    /// True when those who know say that nobody runs who answers to the name: it is not there, or it is
-    /// stopped, and may come back. Not when somebody who might know did not answer.
+    /// True when those who know say that nobody has the name: not when one that has it does not run, and
+    /// not when somebody who might know did not answer.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Runtime(error) if error.is_absence())
+    }
+
+    /// True when one that has the name is stopped, and may be started again.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Runtime(error) if error.is_stopped())
     }
 }
 

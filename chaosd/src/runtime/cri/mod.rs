@@ -318,6 +318,10 @@ impl Cri {
             return Err(RuntimeError::NotReady { label });
         };
         let info = Info::read(&answer.info);
+        // While it is being stopped it is still called ready, and its network is being taken away.
+        if info.pid.is_some_and(|pid| placing::unified_line(pid).is_none()) {
+            return Err(RuntimeError::NotReady { label });
+        }
         let mut member = Member {
             label,
             id: pod.full_name(),
