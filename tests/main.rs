@@ -57,6 +57,7 @@ mod runtimes;
 mod runtimes_pods;
 mod runtimes_units;
 mod timeline;
+mod units;
 
 mod api;
 mod crash;

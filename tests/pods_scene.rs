@@ -198,14 +198,14 @@ impl Drop for Names {
 /// The first of three lines is that of whom `target` names; a sibling of its pod and another pod follow.
 pub struct Trio<'a> {
     pub daemon: &'a Daemon,
-    pub target: [&'a str; 2],
+    pub target: Vec<&'a str>,
     pub lines: [Line; 3],
 }
 
 impl Trio<'_> {
     pub fn inject(&self, flags: &str) -> Result<Run<'_>> {
         let words = ["inject"].into_iter().chain(flags.split(' '));
-        Run::start(self.daemon, words.chain(self.target))
+        Run::start(self.daemon, words.chain(self.target.iter().copied()))
     }
 
     pub fn pass(&self) -> Result<[[u32; 2]; 3]> {

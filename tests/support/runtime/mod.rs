@@ -29,6 +29,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::{Mount, is_laboratory, run};
 use daemon::Daemon;
 
+/// What a command said last.
+const SAID: &str = "said";
 /// What a container does unless it is ended.
 const SLEEP: [&str; 2] = ["/bin/sleep", "36000"];
 
@@ -198,6 +200,15 @@ impl Engine {
         self.run(&[&parent[..], &["--infra-image", image::NAME]].concat())
     }
 
+    /// The whole id of a container, and its first process.
+    pub fn identity(&self, name: &str) -> Result<(String, i32)> {
+        let words = ["inspect", "--format", "{{.Id}} {{.State.Pid}}", name];
+        self.run(&words)?;
+        let said = std::fs::read_to_string(self.place.path().join(SAID))?;
+        let (id, pid) = said.trim().split_once(' ').context("no id and process")?;
+        Ok((id.to_owned(), pid.parse()?))
+    }
+
     /// Ends its process and starts it again.
     pub fn restart(&self, name: &str) -> Result<()> {
         if self.kind.has_daemon() {
@@ -319,7 +330,7 @@ fn driver() -> &'static str {
 
 /// Runs a command whose children keep its output open; what it says is told when it fails.
 fn quietly(command: &mut Command, place: &Path) -> Result<()> {
-    let log = place.join("said");
+    let log = place.join(SAID);
     let said = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
     let status = command
         .stdin(Stdio::null())
