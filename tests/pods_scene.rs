@@ -288,7 +288,13 @@ impl Trio<'_> {
         let path = disk.path().display();
         let run = self.inject(&format!("disk --path {path} --write-bps 500KB/s"))?;
         let run = run.id().to_owned();
-        let times = self.of_each(|line| line.writes(&file))?;
+        let mut times = self.of_each(|line| line.writes(&file))?;
+        // A machine that stands still meanwhile makes another's writes slow too, now and then.
+        for (line, time) in self.lines.iter_mut().zip(&mut times).skip(1) {
+            for _ in 0..2 {
+                *time = line.writes(&file)?.min(*time);
+            }
+        }
         let told = self.daemon.cli(["revert", &run])?;
         ensure!(told.status == Some(0), "{told:?}");
         let [first, others @ ..] = times;
