@@ -48,7 +48,10 @@ impl Service {
         let cgroup = member.cgroups.first().context("no cgroup")?;
         let quota = std::fs::read_to_string(cgroup.join("cpu.max")).unwrap_or_default();
         let talks = pings(member.pid.context("no process")?, cgroup)?;
-        Ok((talks, quota.split(' ').next().unwrap_or_default().to_owned()))
+        Ok((
+            talks,
+            quota.split(' ').next().unwrap_or_default().to_owned(),
+        ))
     }
 
     fn is_hit(&self) -> bool {
@@ -127,6 +130,10 @@ fn a_unit_is_hit_again_after_each_restart_and_a_slice_with_all_in_it() -> Result
     daemon.wait(PATIENCE)?;
     let told = daemon.cli(["revert", "--all"])?;
     ensure!(told.status == Some(0), "{told:?}");
-    ensure!(wait_until(PATIENCE, || shop.is_free()), "{:?}", shop.state()?);
+    ensure!(
+        wait_until(PATIENCE, || shop.is_free()),
+        "{:?}",
+        shop.state()?
+    );
     Ok(())
 }

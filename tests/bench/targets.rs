@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 
 use self::subject::Subject;
 use crate::delay::table::Table;
+use crate::dns::precedence::Precedence;
 use crate::options::{Effort, Format, chosen};
 
 /// Measures targets by name, with every runtime that is there.
@@ -61,18 +62,19 @@ enum Part {
 /// True when every row holds.
 pub fn run(args: &Args) -> Result<bool> {
     let effort = Effort { quick: args.quick };
+    let _until_the_end = Precedence::take();
     let mut table = Table::new(args.output == Format::Json, ["of that", "of_that"]);
     let parts: Vec<Part> = chosen(&args.only).copied().collect();
-    for name in subject::ALL {
-        if !args.with.is_empty() && !args.with.iter().any(|with| with == name) {
-            continue;
-        }
+    let one_by_one = parts.iter().any(|part| *part != Part::Many);
+    let asked = |name: &&str| args.with.is_empty() || args.with.iter().any(|with| with == name);
+    for name in subject::ALL
+        .into_iter()
+        .filter(asked)
+        .filter(|_| one_by_one)
+    {
         if let Some(why) = Subject::missing(name) {
             Table::progress(&format!("{name}: {why}"));
             continue;
-        }
-        if parts.iter().all(|part| *part == Part::Many) {
-            break;
         }
         Table::progress(&format!("{name} starts"));
         let mut subject = Subject::start(name).with_context(|| name.to_owned())?;

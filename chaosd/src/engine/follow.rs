@@ -126,7 +126,12 @@ impl Follower {
         for (life, (run, who)) in &seated.alive {
             let mut now = members.iter().zip(&lives).filter(|(m, _)| m.id == *who);
             let first = now.next();
-            if first.is_some() && first.into_iter().chain(now).all(|(_, new)| new.is_some_and(|new| new != *life)) {
+            if first.is_some()
+                && first
+                    .into_iter()
+                    .chain(now)
+                    .all(|(_, new)| new.is_some_and(|new| new != *life))
+            {
                 commands.send(Command::Outlived(run.clone())).ok();
             }
         }

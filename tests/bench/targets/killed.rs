@@ -21,7 +21,10 @@ pub fn row(subject: &mut Subject, table: &mut Table) -> Result<()> {
     let both = chaosd_dies(subject, true)?;
     target_dies(subject)?;
     let runtime = runtime_dies(subject)?;
-    let runtime = runtime.map_or("nobody runs it", |()| "the fault and its end do not need the runtime");
+    let runtime = runtime.map_or(
+        "nobody runs it",
+        |()| "the fault and its end do not need the runtime",
+    );
     table.push(Row {
         what: format!("{}: kill -9 of anybody", subject.name),
         chaosd: "nothing left".to_owned(),

@@ -20,7 +20,12 @@ use crate::options::Effort;
 const LIMIT_MS: f64 = 200.0;
 const WITHIN: Duration = Duration::from_mins(1);
 /// Each of two networks has one that is targeted and one beside it.
-const NAMES: [&str; 4] = ["many-own", "many-own-beside", "many-host", "many-host-beside"];
+const NAMES: [&str; 4] = [
+    "many-own",
+    "many-own-beside",
+    "many-host",
+    "many-host-beside",
+];
 
 pub fn rows(effort: Effort, table: &mut Table) -> Result<()> {
     if let Some(why) = Kind::Crun.missing() {
@@ -63,8 +68,14 @@ pub fn rows(effort: Effort, table: &mut Table) -> Result<()> {
     });
     let daemon = Daemon::start(&Options::default())?;
     for (pair, what) in [
-        ([NAMES[0], NAMES[1]], "another's packet, each its own network"),
-        ([NAMES[2], NAMES[3]], "another's packet, all in the host's network"),
+        (
+            [NAMES[0], NAMES[1]],
+            "another's packet, each its own network",
+        ),
+        (
+            [NAMES[2], NAMES[3]],
+            "another's packet, all in the host's network",
+        ),
     ] {
         Table::progress(what);
         let mut found = runtimes.find(&asked(pair[1]), None, WITHIN)?;

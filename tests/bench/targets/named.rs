@@ -14,6 +14,8 @@ use crate::delay::table::{Row, Table};
 use crate::options::Effort;
 
 const LIMIT_MS: f64 = 100.0;
+/// A daemon that was started so long ago has loaded its programs.
+const LOADS: Duration = Duration::from_secs(2);
 
 pub fn rows(subject: &Subject, effort: Effort, table: &mut Table) -> Result<()> {
     let name = subject.name;
@@ -58,7 +60,7 @@ fn first(subject: &Subject) -> Result<Took> {
     let echo = Echo::new(subject.pid()?)?;
     let daemon = Daemon::start(&subject.options())?;
     let ask = Ask::new(&daemon)?;
-    std::thread::sleep(Duration::from_millis(if is_emulated() { 6000 } else { 600 }));
+    std::thread::sleep(if is_emulated() { 3 * LOADS } else { LOADS });
     let since = Instant::now();
     let report = ask.arm(subject)?;
     let whole = ms(since.elapsed());
@@ -80,11 +82,7 @@ fn row(what: String, took: &[Took]) -> Row {
     Row {
         what,
         chaosd: format!("{:.1} ms", median(&whole)),
-        beside: format!(
-            "{:.1} found, {:.1} armed",
-            median(&rest),
-            median(&arming)
-        ),
+        beside: format!("{:.1} found, {:.1} armed", median(&rest), median(&arming)),
         target: format!("< {LIMIT_MS:.0} ms"),
         holds: verdict(median(&whole) < LIMIT_MS),
         note: format!(

@@ -194,7 +194,10 @@ impl Engine {
 
     /// Makes a pod of podman's, which holds a namespace for containers to come.
     pub fn make_pod(&self, name: &str) -> Result<()> {
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        self.pods
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name.to_owned());
         // With cgroupfs podman 4.3 makes no cgroup for a pod.
         let parent = ["pod", "create", "--share-parent=false", "--name", name];
         self.run(&[&parent[..], &["--infra-image", image::NAME]].concat())

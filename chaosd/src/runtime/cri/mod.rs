@@ -319,7 +319,10 @@ impl Cri {
         };
         let info = Info::read(&answer.info);
         // While it is being stopped it is still called ready, and its network is being taken away.
-        if info.pid.is_some_and(|pid| placing::unified_line(pid).is_none()) {
+        if info
+            .pid
+            .is_some_and(|pid| placing::unified_line(pid).is_none())
+        {
             return Err(RuntimeError::NotReady { label });
         }
         let mut member = Member {
