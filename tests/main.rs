@@ -4,6 +4,7 @@ mod file_scene;
 mod held;
 mod laboratory;
 mod mounted;
+mod pods_scene;
 mod reports_scene;
 mod scene;
 
@@ -49,6 +50,7 @@ mod named;
 mod netem;
 mod partition;
 mod pids;
+mod pods;
 mod process;
 mod profiles;
 mod profiles_dns;
@@ -63,6 +65,7 @@ mod runtimes_pods;
 mod runtimes_units;
 mod timeline;
 mod toolkit;
+mod units;
 
 mod api;
 mod crash;

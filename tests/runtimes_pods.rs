@@ -60,7 +60,7 @@ fn pods_and_their_containers_are_found() -> Result<()> {
     let one = only(&runtimes, &container("web-0/app"))?;
     is_in_place(&one)?;
     assert_eq!(one.id, "shop/web-0/app");
-    assert_eq!(one.shares_network_with, ["shop/web-0/proxy"]);
+    assert_eq!(one.shares_network_with, ["shop/web-0", "shop/web-0/proxy"]);
     assert!(one.cgroups[0].starts_with(&whole.cgroups[0]), "{one:?}");
     let sibling = only(&runtimes, &container("shop/web-0/proxy"))?;
     assert_ne!(one.cgroups, sibling.cgroups);

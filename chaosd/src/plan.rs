@@ -64,11 +64,23 @@ pub struct Aim<'a> {
     pub target: &'a Target,
     /// Of the run.
     pub seed: u64,
-    /// Of one that answers to a name: what it is called, and which packets are its.
-    pub member: Option<(String, Reach)>,
     /// Its namespace is its own, and its runtime is still furnishing it: interfaces may be missing, and what
     /// can be seen of its files is not what its processes will see.
     pub is_being_made: bool,
+    /// Of one that answers to a name.
+    pub member: Option<Called>,
+}
+
+/// What is known of one that answers to a name.
+#[derive(Debug)]
+pub struct Called {
+    /// What it is called.
+    pub label: String,
+    /// Which packets are its.
+    pub reach: Reach,
+    /// The file of its network namespace, where its runtime knows it: not to be guessed from those of its
+    /// processes, which may be several, or just gone.
+    pub netns: Option<PathBuf>,
 }
 
 /// One fault, and how it is done.
@@ -239,8 +251,12 @@ impl Plan {
             Needs::Protection
         };
         let Aim { target, seed, .. } = aim;
-        let mut scope = target::resolve(target, of_network)?;
-        if let Some((label, reach)) = aim.member {
+        let netns = aim.member.as_ref().and_then(|one| one.netns.as_deref());
+        let mut scope = match (target, netns) {
+            (Target::Cgroup(cgroup), Some(netns)) => target::resolve_in(cgroup, netns, of_network)?,
+            _ => target::resolve(target, of_network)?,
+        };
+        if let Some(Called { label, reach, .. }) = aim.member {
             scope.label = label;
             scope.reach = reach;
         }

@@ -11,6 +11,7 @@ mod packet;
 mod plane;
 mod resources;
 mod table;
+mod targets;
 mod times;
 
 use std::process::ExitCode;
@@ -41,12 +42,14 @@ fn run() -> Result<bool> {
         ["hook"] => hook::run(20),
         ["hook", rounds] => hook::run(rounds.parse()?),
         ["resources", ..] => resources::run(&resources::Args::parse_from(&words)),
+        ["targets", ..] => targets::run(&targets::Args::parse_from(&words)),
         [resources::PARENT] => resources::parent(),
         [resources::READER, path, count] => resources::reader(path, count),
         [resources::OPENER, path, count, gap] => resources::opener(path, count, gap),
         _ => bail!(
             "usage: bench classify | bench apply [ROUNDS] | bench delay [OPTIONS] | \
-             bench dns [OPTIONS] | bench resources [OPTIONS] | bench hook [ROUNDS]"
+             bench dns [OPTIONS] | bench hook [ROUNDS] | bench resources [OPTIONS] | \
+             bench targets [OPTIONS]"
         ),
     }
 }

@@ -142,9 +142,26 @@ impl Member {
         // Its cgroup stands in its command line, by which it can be told from others.
         command.args(["-s", cgroup.path()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = node
-            .enter(|| command.spawn())?
-            .context("failed to start bash")?;
+        let child = node.enter(|| command.spawn())?;
+        Self::join(child.context("failed to start bash")?, &cgroup.directory)
+    }
+
+    /// Starts it beside another process: in its cgroup, and in its network namespace.
+    pub fn beside(pid: i32) -> Result<Self> {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))
+            .with_context(|| format!("there is no process {pid}"))?;
+        let path = line.lines().find_map(|line| line.strip_prefix("0::/"));
+        let tree = unified()?.context("no unified cgroup tree")?;
+        let directory = tree.join(path.context("a process in no cgroup")?);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{pid}/ns/net"));
+        command.args(["bash", "-s"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.spawn().context("failed to start nsenter")?;
+        Self::join(child, &directory)
+    }
+
+    fn join(mut child: Child, cgroup: &Path) -> Result<Self> {
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.context("bash has no pipes")?;
         let mut member = Self {
@@ -152,7 +169,7 @@ impl Member {
             stdin,
             stdout: BufReader::new(stdout),
         };
-        let procs = cgroup.directory.join("cgroup.procs");
+        let procs = cgroup.join("cgroup.procs");
         member.say(&format!("echo $$ > {}", procs.display()))?;
         Ok(member)
     }

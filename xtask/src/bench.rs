@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::test::EMULATED;
 use crate::test::place::{Place, Places};
 use crate::tree::Tree;
 use crate::vm::Machine;
@@ -18,7 +19,7 @@ use crate::{program, step};
 pub struct Args {
     #[command(flatten)]
     size: Size,
-    /// What to measure, and how: classify, apply `[ROUNDS]`, hook `[ROUNDS]`, delay, dns or resources `[--quick]`. With --kernel, under
+    /// What to measure, and how: classify, apply `[ROUNDS]`, hook `[ROUNDS]`, delay, dns, resources or targets `[--quick]`. With --kernel, under
     /// which kernels: host, 6.1, 6.12, 7, several by commas, or all
     #[arg(
         trailing_var_arg = true,
@@ -99,6 +100,9 @@ fn under(tree: &Tree, args: &Args, series: Series, rest: &[String]) -> Result<u8
     let program = program::build(tree, "bench")?;
     let mut env: Vec<(OsString, OsString)> =
         vec![("CHAOSD_BIN".into(), program.with_file_name("chaosd").into())];
+    if machine.is_emulated() {
+        env.push((EMULATED.into(), "1".into()));
+    }
     // The guest's output is no terminal, though ours is (anstream's variable).
     if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         env.push(("CLICOLOR_FORCE".into(), "1".into()));

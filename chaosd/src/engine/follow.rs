@@ -29,8 +29,11 @@ const SOON: Duration = Duration::from_millis(200);
 const OFTEN: Duration = Duration::from_secs(1);
 /// How soon when nobody is, and nothing tells of a change.
 const SELDOM: Duration = Duration::from_secs(5);
-/// Nobody has answered for so long: nobody will.
+/// Nobody has had the name for so long: nobody will.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// One that is stopped has so long to be started again: the longest pause before a restart of those who make
+/// them longer and longer (kubelet 5 minutes, dockerd 1), and some time to start.
+const STOPPED: Duration = Duration::from_secs(330);
 
 /// What it takes to look again.
 pub(super) struct Follower {
@@ -98,12 +101,13 @@ impl Follower {
                     }
                     self.join(id, &seated, &members, commands);
                 }
-                Err(why) if !why.is_gone() => {
+                Err(why) if !why.is_gone() && !why.is_stopped() => {
                     tracing::debug!(run = id, "{why}");
                     answered = Instant::now();
                 }
                 Err(why) => {
-                    if seated.alive.is_empty() && answered.elapsed() >= PATIENCE {
+                    let patience = if why.is_gone() { PATIENCE } else { STOPPED };
+                    if !seated.has_processes && answered.elapsed() >= patience {
                         let gone = Command::GroupGone(id.clone(), why.to_string());
                         commands.send(gone).ok();
                         return;
@@ -114,9 +118,25 @@ impl Follower {
     }
 
     fn join(&self, id: &RunId, seated: &Seated, members: &[Member], commands: &Sender<Command>) {
-        for member in members {
-            let life = self.maker.incarnation(member);
-            let seated = life.is_none_or(|life| seated.alive.contains(&life))
+        let lives: Vec<_> = members
+            .iter()
+            .map(|member| self.maker.incarnation(member))
+            .collect();
+        // Of a pod that was made anew the old namespace is there for as long as it is under fault.
+        for (life, (run, who)) in &seated.alive {
+            let mut now = members.iter().zip(&lives).filter(|(m, _)| m.id == *who);
+            let first = now.next();
+            if first.is_some()
+                && first
+                    .into_iter()
+                    .chain(now)
+                    .all(|(_, new)| new.is_some_and(|new| new != *life))
+            {
+                commands.send(Command::Outlived(run.clone())).ok();
+            }
+        }
+        for (member, life) in members.iter().zip(lives) {
+            let seated = life.is_none_or(|life| seated.alive.contains_key(&life))
                 || seated.dismissed.contains(&member.id);
             if seated {
                 continue;

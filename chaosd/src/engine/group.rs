@@ -43,7 +43,7 @@ pub(super) struct Group {
 pub(super) struct Seat {
     pub run: RunId,
     pub member: String,
-    pub incarnation: Option<Incarnation>,
+    pub incarnation: Incarnation,
     runtime: String,
 }
 
@@ -75,7 +75,7 @@ impl Group {
         format!("{}.{}", self.id, self.seats.len() + 1)
     }
 
-    pub fn seat(&mut self, member: String, runtime: String, incarnation: Option<Incarnation>) {
+    pub fn seat(&mut self, member: String, runtime: String, incarnation: Incarnation) {
         self.seats.push(Seat {
             run: self.next_id(),
             member,

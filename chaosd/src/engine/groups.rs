@@ -3,7 +3,10 @@
 //! Invariant: a group ends when somebody ends it or its time is up, whoever of its members is there;
 //! a member whose end had another reason than the group's takes the group with it.
 
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use crate::{
     clock::now_ns,
@@ -20,8 +23,10 @@ use super::{
 /// Who of a group's is there, for its follower.
 #[derive(Debug, Default)]
 pub(super) struct Seated {
-    /// Under fault now.
-    pub alive: HashSet<Incarnation>,
+    /// Under fault now: each life with its run, and whose it is.
+    pub alive: HashMap<Incarnation, (RunId, String)>,
+    /// Any of these has a process.
+    pub has_processes: bool,
     /// Every member that ever was.
     pub members: HashSet<String>,
     /// Not to be hit again.
@@ -61,7 +66,7 @@ impl Worker {
             return Err(over());
         }
         let (seat, span) = (group.next_id(), group.span);
-        let incarnation = member.plan.scope.incarnation();
+        let incarnation = member.incarnation;
         let label = member.plan.scope.label.clone();
         self.arm_as(seat.clone(), member.plan, Some(span))?;
         if let Some(group) = self.group_mut(id) {
@@ -79,14 +84,16 @@ impl Worker {
         if group.ended.is_some() {
             return None;
         }
-        let alive = |run: &RunId| self.runs.iter().any(|r| r.id == *run);
         let seats = group.seats.iter();
+        let alive = seats
+            .clone()
+            .filter(|seat| self.runs.iter().any(|run| run.id == seat.run))
+            .map(|seat| (seat.incarnation, (seat.run.clone(), seat.member.clone())))
+            .collect();
+        let mut runs = self.runs.iter().filter(|run| group_of(&run.id) == Some(id));
         Some(Seated {
-            alive: seats
-                .clone()
-                .filter(|seat| alive(&seat.run))
-                .filter_map(|seat| seat.incarnation)
-                .collect(),
+            alive,
+            has_processes: runs.any(|run| run.plan.scope.has_processes()),
             members: seats.map(|seat| seat.member.clone()).collect(),
             dismissed: group.dismissed.clone(),
         })

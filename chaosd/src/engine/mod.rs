@@ -113,6 +113,8 @@ enum Command {
     ),
     /// Who of a group's is there: asked by its follower. `None`: it is over.
     Seated(RunId, mpsc::Sender<Option<Seated>>),
+    /// Who this run of a group's was armed for has another life now.
+    Outlived(RunId),
     /// Nobody answers to a group's name any more.
     GroupGone(RunId, String),
     Reports(Reply<Vec<RunReport>>),

@@ -164,6 +164,12 @@ impl Worker {
             Command::Seated(id, reply) => {
                 reply.send(self.seated(&id)).ok();
             }
+            Command::Outlived(id) => {
+                // It may have ended since.
+                if self.runs.iter().any(|run| run.id == id) {
+                    self.target_gone(&id, "it was made anew");
+                }
+            }
             Command::GroupGone(id, why) => self.group_gone(&id, &why),
             Command::Reports(reply) => {
                 let groups = self.groups.iter().rev();

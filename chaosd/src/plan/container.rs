@@ -7,7 +7,7 @@ use crate::{
     target::{self, Reach, TargetError},
 };
 
-use super::{Aim, Plan, PlanError, draw};
+use super::{Aim, Called, Plan, PlanError, draw};
 
 impl Plan {
     /// Binds a profile to the container whose first process is `pid`, whatever target the profile names.
@@ -24,7 +24,12 @@ impl Plan {
         let aim = Aim {
             target: &target,
             seed: profile.seed.unwrap_or_else(draw),
-            member: Some((member.label.clone(), reach)),
+            member: Some(Called {
+                label: member.label.clone(),
+                reach,
+                // The first process tells it, and is held below.
+                netns: None,
+            }),
             is_being_made: reach == Reach::Namespace,
         };
         let mut plan = Self::make(name, profile, aim)?;

@@ -1,16 +1,16 @@
 //! What a profile comes to on this host: one plan, or one for each of those that answer to a name.
 
-use std::{fs, os::unix::fs::MetadataExt, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
-    profile::{Named, Overrides, Profile, Target, Whom, units::Percent},
+    profile::{Asked, Named, Overrides, Profile, Target, Whom, units::Percent},
     runtime::{Member, Watch},
     target::{self, Chosen, Reach, Seats, Spared, TargetError, Why},
 };
 
-use super::{Aim, Plan, PlanError, Scope, draw};
+use super::{Aim, Called, Plan, PlanError, draw};
 
 /// A profile bound to this host.
 #[derive(Clone, Debug, Serialize)]
@@ -77,6 +77,9 @@ pub struct MemberPlan {
     pub id: String,
     /// Which runtime knows it.
     pub runtime: String,
+    /// Which life of it.
+    #[serde(skip)]
+    pub incarnation: Incarnation,
     /// What is done to it.
     pub plan: Plan,
 }
@@ -172,11 +175,18 @@ impl Maker {
         target::watch(&self.named)
     }
 
-    /// What one of them is while it does not restart: the same as that of its plan's scope.
+    /// What one of them is while it does not restart: the same as that of its plan.
     pub fn incarnation(&self, member: &Member) -> Option<Incarnation> {
         match target::place(&self.named.asked, member).ok()? {
             (Target::Pid(pid), _) => Some(Incarnation::Process(pid)),
-            (Target::Cgroup(path), _) => Some(Incarnation::Cgroup(fs::metadata(path).ok()?.ino())),
+            (Target::Cgroup(path), _) => {
+                let netns = match self.netns_of(member) {
+                    Some(netns) => Some(fs::metadata(netns).ok()?.ino()),
+                    None => None,
+                };
+                let cgroup = fs::metadata(path).ok()?.ino();
+                Some(Incarnation::Cgroup { cgroup, netns })
+            }
             (Target::Netns(path), _) => {
                 Some(Incarnation::Namespace(fs::metadata(path).ok()?.ino()))
             }
@@ -195,19 +205,44 @@ impl Maker {
         self.make(&profile, member).map(Some)
     }
 
+    /// The file of its network namespace, where it is its runtime's word and matters: a unit's processes
+    /// may each have another, and faults of the machine have none.
+    fn netns_of<'a>(&self, member: &'a Member) -> Option<&'a Path> {
+        let asked = &self.named.asked;
+        let told = !matches!(asked, Asked::Unit(_) | Asked::Process { .. });
+        let mut faults = self.profile.faults.iter();
+        let matters = faults.any(|fault| fault.kind.is_on_packets());
+        member.netns.as_deref().filter(|_| told && matters)
+    }
+
     fn make(&self, profile: &Profile, member: &Member) -> Result<MemberPlan, PlanError> {
         let (target, reach) = target::place(&self.named.asked, member)?;
+        let netns = self.netns_of(member);
         let aim = Aim {
             target: &target,
             seed: self.seed,
-            member: Some((member.label.clone(), reach)),
+            member: Some(Called {
+                label: member.label.clone(),
+                reach,
+                netns: netns.map(ToOwned::to_owned),
+            }),
             is_being_made: false,
         };
         let mut plan = Plan::make(&self.name, profile, aim)?;
         plan.notes.extend(member.notes.iter().cloned());
+        let scope = &plan.scope;
+        let incarnation = match (scope.pid, &scope.cgroup) {
+            (Some(pid), _) => Incarnation::Process(pid),
+            (None, Some(cgroup)) => Incarnation::Cgroup {
+                cgroup: cgroup.id,
+                netns: netns.map(|_| scope.netns.ino),
+            },
+            (None, None) => Incarnation::Namespace(scope.netns.ino),
+        };
         Ok(MemberPlan {
             id: member.id.clone(),
             runtime: member.runtime.clone(),
+            incarnation,
             plan,
         })
     }
@@ -216,23 +251,18 @@ impl Maker {
 /// One life of what has a name: a restart makes another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Incarnation {
-    /// Told by the inode of its cgroup.
-    Cgroup(u64),
+    /// Told by the inode of its cgroup; and by that of its network namespace, since a pod that is made anew
+    /// may keep its cgroup.
+    Cgroup {
+        /// Of the cgroup's directory.
+        cgroup: u64,
+        /// `None`: a fault has nothing to do with it, or it is its processes' matter.
+        netns: Option<u64>,
+    },
     /// Told by its process id.
     Process(i32),
     /// Told by the inode of its network namespace.
     Namespace(u64),
-}
-
-impl Scope {
-    /// Which life of a named target it is; `None`: it is no such target's.
-    pub fn incarnation(&self) -> Option<Incarnation> {
-        match (self.pid, &self.cgroup) {
-            (Some(pid), _) => Some(Incarnation::Process(pid)),
-            (None, Some(cgroup)) => Some(Incarnation::Cgroup(cgroup.id)),
-            (None, None) => Some(Incarnation::Namespace(self.netns.ino)),
-        }
-    }
 }
 
 impl Plan {

@@ -127,6 +127,17 @@ pub enum RuntimeError {
         /// Kinds of runtimes that can.
         able: Vec<&'static str>,
     },
+    /// The environment's time for an answer cannot be read.
+    #[error(
+        "CHAOSD_ASK_WITHIN={value} in chaosd's environment is no time ({why}): write one with its unit, \
+         such as CHAOSD_ASK_WITHIN=10s, or leave it out"
+    )]
+    AskWithin {
+        /// As it is there.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It takes the connection, and then nothing.
     #[error(
         "{runtime} at {} did not answer within {}",
@@ -206,6 +217,7 @@ impl RuntimeError {
     /// The name is right and nobody answers to it at this moment, so that asking again may help.
     pub fn may_pass(&self) -> bool {
         self.is_absence()
+            || self.is_stopped()
             || matches!(
                 self,
                 Self::NoContainer { .. }
@@ -218,20 +230,24 @@ impl RuntimeError {
             )
     }
 
-    /// Everybody who could know says that nobody answers to the name. While a runtime is silent or dead
-    /// this is `false`: its containers go on without it.
+    /// Everybody who could know says that nobody has the name. While a runtime is silent or dead this is
+    /// `false`: its containers go on without it.
     pub fn is_absence(&self) -> bool {
         match self {
             Self::NoContainer { silent, .. }
             | Self::NoPod { silent, .. }
             | Self::NoMatch { silent, .. } => silent.is_empty(),
-            Self::NotRunning { .. }
-            | Self::NotReady { .. }
-            | Self::NoUnit { .. }
-            | Self::UnitNotActive { .. }
-            | Self::NoProcess { .. } => true,
+            Self::NoUnit { .. } | Self::NoProcess { .. } => true,
             _ => false,
         }
+    }
+
+    /// It is there, and nothing of it runs: whoever stopped it, or waits before a restart, may start it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::NotRunning { .. } | Self::NotReady { .. } | Self::UnitNotActive { .. }
+        )
     }
 }
 
@@ -249,6 +265,11 @@ mod tests {
         assert!(no_container(&[]).is_absence());
         let dead = no_container(&["docker did not answer"]);
         assert!(!dead.is_absence() && dead.may_pass());
+        let stopped = RuntimeError::NotRunning {
+            label: "container shop-db (docker)".to_owned(),
+            state: "exited".to_owned(),
+        };
+        assert!(stopped.is_stopped() && !stopped.is_absence() && stopped.may_pass());
         let ambiguous = RuntimeError::Ambiguous {
             name: "3f".to_owned(),
             candidates: Vec::new(),

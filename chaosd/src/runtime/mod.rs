@@ -89,13 +89,38 @@ pub struct Member {
     pub netns: Option<PathBuf>,
     /// That namespace is the host's.
     pub host_network: bool,
-    /// Others with processes in that namespace, where it is not the host's: containers of its pod,
-    /// `--network container:`. By name, or by cgroup where nobody has a name for them.
+    /// Others with processes in that namespace, where it is not the host's: its pod and the containers in
+    /// that, `--network container:`. By name, or by cgroup where nobody has a name for them.
     pub shares_network_with: Vec<String>,
     /// As its runtime has them.
     pub labels: BTreeMap<String, String>,
     /// What a person has to know of it.
     pub notes: Vec<String>,
+}
+
+/// The variable that gives runtimes more time, or less.
+const ASK_WITHIN: &str = "CHAOSD_ASK_WITHIN";
+
+/// How long a runtime may take: `CHAOSD_ASK_WITHIN`, for one that is slow, else [`ANSWERS_WITHIN`].
+///
+/// # Errors
+/// [`RuntimeError::AskWithin`] when the variable is no time above 0.
+pub fn ask_within() -> Result<Duration, RuntimeError> {
+    std::env::var_os(ASK_WITHIN).map_or(Ok(ANSWERS_WITHIN), |value| {
+        patience(&value.to_string_lossy())
+    })
+}
+
+fn patience(text: &str) -> Result<Duration, RuntimeError> {
+    let wrong = |why: String| RuntimeError::AskWithin {
+        value: text.to_owned(),
+        why,
+    };
+    let time = humantime::parse_duration(text.trim()).map_err(|error| wrong(error.to_string()))?;
+    if time.is_zero() {
+        return Err(wrong("nobody answers in no time".to_owned()));
+    }
+    Ok(time)
 }
 
 /// Finds whom a name names, with connections that the whole process shares. `only` is a runtime's name
@@ -117,4 +142,20 @@ pub fn find(
 pub fn shared() -> &'static Runtimes {
     static SHARED: OnceLock<Runtimes> = OnceLock::new();
     SHARED.get_or_init(|| Runtimes::new(Places::of_this_host()))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_s_time_has_a_unit_and_is_more_than_none() {
+        assert_eq!(patience("10s").unwrap(), Duration::from_secs(10));
+        assert_eq!(patience(" 1m 30s ").unwrap(), Duration::from_secs(90));
+        for wrong in ["10", "", "0s", "soon", "-1s"] {
+            let told = patience(wrong).unwrap_err().to_string();
+            assert!(told.contains("such as CHAOSD_ASK_WITHIN=10s"), "{told}");
+        }
+    }
 }

@@ -48,4 +48,10 @@ impl Scope {
         }
         Ok(())
     }
+
+    /// False when its cgroup has no process any more, which a container that was stopped may leave behind.
+    pub fn has_processes(&self) -> bool {
+        let cgroup = self.cgroup.as_ref();
+        cgroup.is_none_or(|cgroup| !cgroup::pids(cgroup).is_ok_and(|pids| pids.is_empty()))
+    }
 }

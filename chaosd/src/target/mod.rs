@@ -141,10 +141,15 @@ pub enum TargetError {
 }
 
 impl TargetError {
-    /// True when those who know say that nobody answers to the name: not when one that exists does not
-    /// run, and not when somebody who might know did not answer.
+    /// True when those who know say that nobody has the name: not when one that has it does not run, and
+    /// not when somebody who might know did not answer.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Runtime(error) if error.is_absence())
+    }
+
+    /// True when one that has the name is stopped, and may be started again.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Runtime(error) if error.is_stopped())
     }
 }
 
@@ -178,6 +183,19 @@ pub enum Reach {
     Nobody,
 }
 
+/// A cgroup whose processes are known to live in the network namespace of a file.
+pub fn resolve_in(cgroup: &Path, netns: &Path, needs: Needs) -> Result<Scope, TargetError> {
+    let target = Target::Cgroup(cgroup.to_owned());
+    if needs == Needs::NoNetwork {
+        return resolve(&target, needs);
+    }
+    let found = Found {
+        cgroup: Some(cgroup::resolve(cgroup)?),
+        ..Found::whole(format!("cgroup {}", cgroup.display()), netns::named(netns)?)
+    };
+    scope(&target, found, needs)
+}
+
 /// Finds a target and holds it open.
 pub fn resolve(target: &Target, needs: Needs) -> Result<Scope, TargetError> {
     let found = match target {
@@ -188,6 +206,10 @@ pub fn resolve(target: &Target, needs: Needs) -> Result<Scope, TargetError> {
         Target::Pid(pid) => of_process(*pid, needs)?,
         Target::Cgroup(path) => of_cgroup(path, needs)?,
     };
+    scope(target, found, needs)
+}
+
+fn scope(target: &Target, found: Found, needs: Needs) -> Result<Scope, TargetError> {
     let interfaces = netlink::interfaces(found.netns.fd.as_fd())?;
     let protected: Vec<FlowKey> = if needs == Needs::Protection {
         protected::flows(found.netns.fd.as_fd()).map_err(TargetError::Flows)?

@@ -1,11 +1,9 @@
 //! Targets by name: asked of who knows them, drawn, and each found on this machine.
 
-use std::time::Duration;
-
 use crate::{
     process,
     profile::{Asked, Named, Target, units::Percent},
-    runtime::{self, ANSWERS_WITHIN, Member, Watch},
+    runtime::{self, Member, Watch},
 };
 
 use super::{
@@ -61,15 +59,7 @@ pub fn watch(named: &Named) -> Result<Watch, TargetError> {
 
 fn find(named: &Named) -> Result<Vec<Member>, TargetError> {
     let only = named.runtime.as_deref();
-    Ok(runtime::find(&named.asked, only, ask_within())?)
-}
-
-/// How long a runtime may take: `CHAOSD_ASK_WITHIN`, for one that is slow.
-fn ask_within() -> Duration {
-    let asked = std::env::var("CHAOSD_ASK_WITHIN").ok();
-    asked
-        .and_then(|text| humantime::parse_duration(&text).ok())
-        .unwrap_or(ANSWERS_WITHIN)
+    Ok(runtime::find(&named.asked, only, runtime::ask_within()?)?)
 }
 
 /// Takes out those that no fault may hit.

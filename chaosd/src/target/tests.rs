@@ -199,6 +199,26 @@ fn a_cgroup_is_hit_in_the_namespace_of_its_processes() {
 }
 
 #[test]
+fn a_container_whose_processes_have_just_ended_is_not_looked_for_in_the_host_s_network() {
+    let cgroup = Scratch::new("target-ended");
+    let named = Named::new("ended");
+    let path = Path::new("/run/netns").join(&named.0);
+    let scope = resolve_in(cgroup.name(), &path, Needs::Network).unwrap();
+    assert_ne!(scope.netns.ino, own_netns().unwrap().ino);
+    assert!(scope.notes.is_empty() && !scope.has_processes());
+    // One of several namespaces of its processes, as with Docker in Docker, is the container's.
+    let inside = [Sleeper::isolated(), Sleeper::isolated()];
+    for one in &inside {
+        one.join_cgroup(&cgroup);
+    }
+    let scope = resolve_in(cgroup.name(), &path, Needs::Network).unwrap();
+    assert_ne!(scope.netns.ino, own_netns().unwrap().ino);
+    assert!(scope.has_processes());
+    let gone = Path::new("/proc/0/ns/net");
+    assert!(resolve_in(cgroup.name(), gone, Needs::Network).is_err());
+}
+
+#[test]
 fn a_removed_cgroup_is_gone() {
     let cgroup = Scratch::new("target-removed");
     let scope = resolve(&Target::Cgroup(cgroup.name().to_owned()), Needs::Network).unwrap();

@@ -32,6 +32,7 @@ pub fn start(kind: Kind, place: &Path, name: &str, network: Network<'_>) -> Resu
     match network {
         Network::Own => namespaces.push(json!({ "type": "network" })),
         Network::Host => {}
+        Network::Pod(pod) => bail!("there is no pod {pod} of bundles"),
         Network::Of(other) => {
             let path = format!("/proc/{}/ns/net", pid(kind, other)?);
             namespaces.push(json!({ "type": "network", "path": path }));

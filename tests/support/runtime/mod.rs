@@ -23,13 +23,15 @@ pub use pods::{PodSpec, Pods};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{Mount, is_laboratory};
+use crate::{Mount, is_laboratory, run};
 use daemon::Daemon;
 
+/// What a command said last.
+const SAID: &str = "said";
 /// What a container does unless it is ended.
 const SLEEP: [&str; 2] = ["/bin/sleep", "36000"];
 
@@ -55,6 +57,8 @@ pub enum Network<'a> {
     Host,
     /// That of a container by this name.
     Of(&'a str),
+    /// That of a pod of podman's.
+    Pod(&'a str),
 }
 
 impl fmt::Display for Kind {
@@ -104,6 +108,7 @@ fn lacking(programs: &[&str]) -> Option<String> {
 pub struct Engine {
     kind: Kind,
     containers: Mutex<Vec<String>>,
+    pods: Mutex<Vec<String>>,
     daemon: Option<Daemon>,
     // Last: everything above has files there.
     place: Mount,
@@ -112,11 +117,13 @@ pub struct Engine {
 impl Engine {
     /// Starts it. A daemon listens when this returns.
     pub fn start(kind: Kind) -> Result<Self> {
+        names_of_namespaces()?;
         let place = Mount::tmpfs()?;
         image::root(&place.path().join("root"))?;
         let mut engine = Self {
             kind,
             containers: Mutex::default(),
+            pods: Mutex::default(),
             daemon: None,
             place,
         };
@@ -167,24 +174,43 @@ impl Engine {
         if !self.kind.has_daemon() {
             return bundle::start(self.kind, self.place.path(), name, network);
         }
-        let network = match network {
+        let at = match network {
             Network::Own => "bridge".to_owned(),
             Network::Host => "host".to_owned(),
             Network::Of(other) => format!("container:{other}"),
+            Network::Pod(pod) => pod.to_owned(),
+        };
+        let place = if matches!(network, Network::Pod(_)) {
+            "--pod"
+        } else {
+            "--network"
         };
         let options = [
-            "run",
-            "-d",
-            "--name",
-            name,
-            "--label",
-            "app=shop",
-            "--network",
-            &network,
+            "run", "-d", "--name", name, "--label", "app=shop", place, &at,
         ];
         // No profile of AppArmor is loaded, and none is looked for.
         let security = ["--security-opt", "apparmor=unconfined", image::NAME];
         self.run(&[&options[..], &security, &SLEEP].concat())
+    }
+
+    /// Makes a pod of podman's, which holds a namespace for containers to come.
+    pub fn make_pod(&self, name: &str) -> Result<()> {
+        self.pods
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name.to_owned());
+        // With cgroupfs podman 4.3 makes no cgroup for a pod.
+        let parent = ["pod", "create", "--share-parent=false", "--name", name];
+        self.run(&[&parent[..], &["--infra-image", image::NAME]].concat())
+    }
+
+    /// The whole id of a container, and its first process.
+    pub fn identity(&self, name: &str) -> Result<(String, i32)> {
+        let words = ["inspect", "--format", "{{.Id}} {{.State.Pid}}", name];
+        self.run(&words)?;
+        let said = std::fs::read_to_string(self.place.path().join(SAID))?;
+        let (id, pid) = said.trim().split_once(' ').context("no id and process")?;
+        Ok((id.to_owned(), pid.parse()?))
     }
 
     /// Ends its process and starts it again.
@@ -224,7 +250,7 @@ impl Engine {
     fn known(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.containers
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self, args: &[&str]) -> Result<()> {
@@ -275,7 +301,26 @@ impl Drop for Engine {
                 self.remove(&name).ok();
             }
         }
+        let pods = std::mem::take(&mut *self.pods.lock().unwrap_or_else(PoisonError::into_inner));
+        for name in pods {
+            self.run(&["pod", "rm", "-f", &name]).ok();
+        }
     }
+}
+
+/// Makes a mount of the directory of namespaces' names (ip-netns(8)) before anybody names one there: done
+/// later, by whoever is the first to use `ip netns` or podman, it would hide from a runtime the mounts that it
+/// has made below.
+fn names_of_namespaces() -> Result<()> {
+    static DONE: Mutex<bool> = Mutex::new(false);
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*done {
+        let name = format!("first-{}", std::process::id());
+        run("ip", &["netns", "add", &name])?;
+        run("ip", &["netns", "delete", &name])?;
+        *done = true;
+    }
+    Ok(())
 }
 
 /// Who makes cgroups: systemd where it is process 1, as distributions have it.
@@ -289,7 +334,7 @@ fn driver() -> &'static str {
 
 /// Runs a command whose children keep its output open; what it says is told when it fails.
 fn quietly(command: &mut Command, place: &Path) -> Result<()> {
-    let log = place.join("said");
+    let log = place.join(SAID);
     let said = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
     let status = command
         .stdin(Stdio::null())

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use tonic::transport::{Channel, Endpoint};
@@ -24,6 +25,8 @@ const PLUGINS: &str = "/usr/lib/cni";
 /// How long its plug-ins take to be ready.
 const READY: std::time::Duration = std::time::Duration::from_mins(2);
 
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 /// A pod to be.
 #[derive(Clone, Debug)]
 pub struct PodSpec {
@@ -33,27 +36,21 @@ pub struct PodSpec {
 impl PodSpec {
     /// With a cgroup as kubelet's driver for cgroupfs names it, and the label `app=NAME`.
     pub fn new(namespace: &str, name: &str) -> Self {
-        let uid = format!("0a1b2c3d-{:04x}-{name}", std::process::id() & 0xffff);
         let labels = [
             ("app", name),
             ("io.kubernetes.pod.name", name),
             ("io.kubernetes.pod.namespace", namespace),
-            ("io.kubernetes.pod.uid", &uid),
         ];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Self {
             config: PodSandboxConfig {
                 labels: BTreeMap::from(labels),
                 hostname: name.to_owned(),
-                linux: Some(LinuxPodSandboxConfig {
-                    cgroup_parent: format!("/kubepods/burstable/pod{uid}"),
-                    security_context: None,
-                }),
+                linux: Some(LinuxPodSandboxConfig::default()),
                 metadata: Some(PodSandboxMetadata {
                     name: name.to_owned(),
-                    uid,
                     namespace: namespace.to_owned(),
-                    attempt: 0,
+                    ..PodSandboxMetadata::default()
                 }),
                 ..PodSandboxConfig::default()
             },
@@ -66,6 +63,18 @@ impl PodSpec {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         self.config.annotations = annotations.iter().map(own).collect();
         self
+    }
+
+    /// Of the containerd of this number: two of them have no cgroup in common.
+    fn is_of(&mut self, number: u32) {
+        let metadata = self.config.metadata.get_or_insert_default();
+        let (pid, name) = (std::process::id() & 0xffff, &metadata.name);
+        let uid = format!("0a1b2c3d-{pid:04x}-{number:04x}-{name}");
+        let linux = self.config.linux.get_or_insert_default();
+        linux.cgroup_parent = format!("/kubepods/burstable/pod{uid}");
+        let labels = &mut self.config.labels;
+        labels.insert("io.kubernetes.pod.uid".to_owned(), uid.clone());
+        metadata.uid = uid;
     }
 
     /// `hostNetwork: true`
@@ -90,6 +99,7 @@ impl PodSpec {
 pub struct Pods {
     runtime: tokio::runtime::Runtime,
     client: RuntimeServiceClient<Channel>,
+    number: u32,
     /// What was made, by sandbox.
     made: Vec<(String, PodSpec)>,
     daemon: Option<Daemon>,
@@ -127,6 +137,7 @@ impl Pods {
     }
 
     fn start_as(settings: &str, prepare: impl FnOnce(&Mount) -> Result<()>) -> Result<Self> {
+        super::names_of_namespaces()?;
         let place = Mount::tmpfs()?;
         prepare(&place)?;
         image::root(&place.path().join("root"))?;
@@ -153,6 +164,7 @@ impl Pods {
         let pods = Self {
             runtime,
             client: RuntimeServiceClient::new(channel),
+            number: STARTED.fetch_add(1, Ordering::Relaxed),
             made: Vec::new(),
             daemon: Some(daemon),
             place,
@@ -186,8 +198,9 @@ impl Pods {
         }
     }
 
-    /// Makes a pod; returns its sandbox.
-    pub fn run(&mut self, pod: PodSpec) -> Result<String> {
+    /// Makes a pod; returns its sandbox. One of the same name has the same cgroup.
+    pub fn run(&mut self, mut pod: PodSpec) -> Result<String> {
+        pod.is_of(self.number);
         let request = RunPodSandboxRequest {
             config: Some(pod.config.clone()),
         };
@@ -317,7 +330,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 
 /// Two pods on a bridge, which reach each other and nobody else.
 const NETWORK: &str = r#"{ "cniVersion": "0.4.0", "name": "lab", "plugins": [
-  { "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false,
+  { "type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "ipMasq": false,
     "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.213.7.0/24" }]] } },
   { "type": "loopback" } ] }
 "#;

@@ -29,7 +29,7 @@ use crate::{build, setup, step};
 
 /// Tells the tests that every instruction is slow, so that what they repeat for the sake of
 /// statistics is repeated less.
-const EMULATED: &str = "CHAOSD_EMULATED";
+pub const EMULATED: &str = "CHAOSD_EMULATED";
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -52,6 +52,8 @@ pub(super) struct InPod {
     pub(super) name: String,
     /// That of its pod.
     pub(super) pod: String,
+    /// Its pod's, with the namespace; of a pod that is not listed the sandbox's id.
+    pub(super) of_pod: String,
     /// `shop/web-0/app`
     pub(super) full_name: String,
     pub(super) state: i32,
@@ -70,6 +72,7 @@ impl InPod {
         Self {
             id: one.id,
             full_name: format!("{of_pod}/{name}"),
+            of_pod,
             pod: pod.map(|pod| pod.name.clone()).unwrap_or_default(),
             sandbox: one.pod_sandbox_id,
             name,

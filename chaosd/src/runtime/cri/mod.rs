@@ -295,7 +295,10 @@ impl Cri {
             let sibling =
                 |other: &&InPod| other.sandbox == one.sandbox && other.id != one.id && other.runs();
             let siblings = all.iter().filter(sibling);
-            member.shares_network_with = siblings.map(|other| other.full_name.clone()).collect();
+            // The namespace is its pod's, also while no sibling runs: one that starts later is no target.
+            member.shares_network_with = std::iter::once(one.of_pod.clone())
+                .chain(siblings.map(|other| other.full_name.clone()))
+                .collect();
         }
         Ok(member)
     }
@@ -315,6 +318,13 @@ impl Cri {
             return Err(RuntimeError::NotReady { label });
         };
         let info = Info::read(&answer.info);
+        // While it is being stopped it is still called ready, and its network is being taken away.
+        if info
+            .pid
+            .is_some_and(|pid| placing::unified_line(pid).is_none())
+        {
+            return Err(RuntimeError::NotReady { label });
+        }
         let mut member = Member {
             label,
             id: pod.full_name(),
