@@ -13,6 +13,8 @@ pub enum Exit {
     Usage,
     /// 3: this host cannot do it.
     Host,
+    /// 4: the steady state of an experiment did not hold.
+    Aborted,
     /// 5: a fault had no effect.
     NoEffect,
     /// 5: a packet that was to be held was lost by our own queue: not the effect asked for.
@@ -59,6 +61,7 @@ impl Exit {
             Self::Done => 0,
             Self::Usage => 2,
             Self::Host => 3,
+            Self::Aborted => 4,
             Self::NoEffect | Self::Overflow => 5,
             Self::NotReverted => 6,
             Self::Interrupted => 130,

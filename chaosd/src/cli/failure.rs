@@ -6,6 +6,7 @@ use super::exit::Exit;
 use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
     engine::{EngineError, StartError},
+    experiment::Unready,
     instance::InstanceError,
     plan::PlanError,
     profile::{FindError, Problems},
@@ -20,6 +21,9 @@ pub(super) enum CliError {
     /// The profile is wrong.
     #[error("{0}")]
     Profile(#[from] Problems),
+    /// A probe or the load of an experiment lacks something.
+    #[error(transparent)]
+    Unready(#[from] Unready),
     /// A flag contradicts the situation.
     #[error("{0}")]
     Usage(String),
@@ -77,6 +81,7 @@ impl CliError {
             Self::Refused(Refusal::Target(PlanError::NoEthernet { .. })) => Exit::Host,
             Self::Find(_)
             | Self::Profile(_)
+            | Self::Unready(_)
             | Self::Usage(_)
             | Self::Refused(
                 Refusal::Invalid(_)

@@ -6,12 +6,13 @@ use std::{ffi::OsString, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, child::Child, failure::CliError, live::Live, machine::machine, out, render,
+    Exit, Global, experiment, failure::CliError, live::Live, machine::machine, out, render,
     runtime, side::Side, signals::Signals,
 };
 use crate::{
     api::{Client, Service},
     engine::{Engine, Options},
+    experiment::LoadCommand,
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
     plan::Limits,
     report::{Ended, Phase, RunReport},
@@ -44,16 +45,31 @@ struct Over {
 
 /// Runs what is asked, to its end.
 pub(super) fn go(ask: &Ask, how: &How, global: &Global) -> Result<Exit, CliError> {
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let exit = runtime.block_on(async {
         // Before anything is armed: a signal from here on reverts.
         let mut signals = Signals::catch()?;
+        // The daemon says what its cap on the run's time is.
+        if let Ok(profile) = ask.check(Duration::MAX)
+            && profile.experiment.is_some()
+        {
+            // Without one, the cap is our own.
+            let profile = match Client::new(&global.socket()).status().await {
+                Ok(_) => profile,
+                Err(_) => ask.check(Limits::default().max_for)?,
+            };
+            return experiment::go(ask, &profile, how, global, signals).await;
+        }
         let client = Client::new(&global.socket());
         match client.status().await {
             Ok(_) => in_daemon(ask, how, global, client, &mut signals).await,
             Err(error) if error.is_no_daemon() => here(ask, how, global, &mut signals).await,
             Err(error) => Err(error.into()),
         }
-    })
+    });
+    // A probe's look for a host name may go on for a while, and nobody waits for it.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn in_daemon(
@@ -147,7 +163,7 @@ async fn follow(
 ) -> Result<Over, CliError> {
     let armed = side.start(ask).await?;
     render::started(&armed).into_iter().for_each(out::tell);
-    let mut child = match Child::start(&how.command) {
+    let mut child = match command(&how.command) {
         Ok(child) => child,
         Err(error) => {
             side.revert(&armed.id, Ended::CommandEnded).await?;
@@ -177,10 +193,22 @@ async fn follow(
     Ok(over)
 }
 
+/// Starts what runs under the fault. `None`: nothing does.
+fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
+    let Some(command) = words.first() else {
+        return Ok(None);
+    };
+    let started = LoadCommand::start(words);
+    started.map(Some).map_err(|source| CliError::Command {
+        command: command.clone(),
+        source,
+    })
+}
+
 async fn watch(
     side: &Side,
     id: &str,
-    mut child: Option<&mut Child>,
+    mut child: Option<&mut LoadCommand>,
     signals: &mut Signals,
     live: &mut Live,
 ) -> Result<Over, CliError> {
@@ -272,7 +300,7 @@ fn finish(over: Over, how: &How) -> Exit {
 }
 
 /// True once the watchdog of a dead daemon has undone everything.
-async fn nothing_left(state: &StateDir) -> bool {
+pub(super) async fn nothing_left(state: &StateDir) -> bool {
     let attempts = WATCHDOG_WITHIN.as_millis() / REDRAW_EVERY.as_millis();
     for _ in 0..attempts {
         let abandoned = state.abandoned().is_ok_and(|left| left.is_empty());

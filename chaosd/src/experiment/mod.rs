@@ -4,4 +4,19 @@
 //! Invariant: a record holds facts, with the times at which they were seen; what follows from them
 //! is in its `analysis`, which is made of the record alone.
 
+mod condition;
+mod figures;
+mod grid;
+mod load_command;
+mod looked;
+mod probe;
+mod ready;
 pub mod record;
+mod runner;
+mod stage;
+mod writing;
+
+pub use load_command::LoadCommand;
+pub use ready::{Unready, ready};
+pub use runner::{Arms, News, Now, ProbeNow, Runner, Shows};
+pub use writing::{Heading, plain};

@@ -8,6 +8,7 @@ mod check;
 mod disk_error;
 mod dns;
 mod document;
+mod experiment;
 mod find;
 pub mod flags;
 mod holding;
@@ -28,6 +29,10 @@ mod words;
 pub use check::{Overrides, load};
 pub use disk_error::{DiskError, Operation};
 pub use dns::{Addresses, Answer, Dns, Encrypted, MOST_NAMES, MOST_TYPES};
+pub use experiment::{
+    AbortOn, AbortSpec, Address, Bound, Control, DEFAULT_RECOVERY, Experiment, OFTENEST, PressureOf,
+    ProbeKind, ProbeSpec, SHELL, StageSpec, Url,
+};
 pub use find::{FindError, find};
 pub use holding::{
     Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_BY_PEER, MOST_COPIES,

@@ -48,25 +48,57 @@ pub(super) fn list(root: &Node) -> Vec<Parameter> {
         .collect()
 }
 
-/// The tree with each `${name}` replaced.
-pub(super) fn substitute(root: &Node, set: &[(String, String)], found: &mut Found) -> Node {
+/// A value that somebody gives to a parameter.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) name: String,
+    /// Where the name was typed.
+    pub(super) at: Place,
+    pub(super) value: Node,
+}
+
+impl Given {
+    /// By `--set`: each once.
+    pub(super) fn flags(set: &[(String, String)], found: &mut Found) -> Vec<Self> {
+        let mut seen = BTreeSet::new();
+        let mut given = Vec::with_capacity(set.len());
+        for (name, value) in set {
+            let at = Place::flag(&format!("--set {name}"));
+            if !seen.insert(name) {
+                found.say(&at, "given twice");
+                continue;
+            }
+            given.push(Self {
+                name: name.clone(),
+                value: Node::text(at.clone(), value),
+                at,
+            });
+        }
+        given
+    }
+}
+
+/// Both; `set` wins.
+pub(super) fn over(given: &[Given], set: &[Given]) -> Vec<Given> {
+    let others = given
+        .iter()
+        .filter(|given| set.iter().all(|set| set.name != given.name));
+    others.chain(set).cloned().collect()
+}
+
+/// The tree with each `${name}` replaced. `given`: each once.
+pub(super) fn substitute(root: &Node, given: &[Given], found: &mut Found) -> Node {
     let declared = declarations(root, found);
     let mut values: BTreeMap<&str, Option<Node>> = declared
         .iter()
         .map(|(name, declared)| (*name, declared.default.cloned()))
         .collect();
     let names: Vec<&str> = declared.keys().copied().collect();
-    let mut seen = BTreeSet::new();
-    for (name, value) in set {
-        let at = Place::flag(&format!("--set {name}"));
-        let Some(slot) = values.get_mut(name.as_str()) else {
-            found.add(&at, unknown(name, &names));
-            continue;
-        };
-        if !seen.insert(name) {
-            found.say(&at, "given twice");
+    for Given { name, at, value } in given {
+        match values.get_mut(name.as_str()) {
+            Some(slot) => *slot = Some(value.clone()),
+            None => found.add(at, unknown(name, &names)),
         }
-        *slot = Some(Node::text(at, value));
     }
     let mut pass = Pass {
         values,
