@@ -58,23 +58,18 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// By `--set`: each once.
-    pub(super) fn flags(set: &[(String, String)], found: &mut Found) -> Vec<Self> {
-        let mut seen = BTreeSet::new();
-        let mut given = Vec::with_capacity(set.len());
-        for (name, value) in set {
-            let at = Place::flag(&format!("--set {name}"));
-            if !seen.insert(name) {
-                found.say(&at, "given twice");
-                continue;
-            }
-            given.push(Self {
-                name: name.clone(),
-                value: Node::text(at.clone(), value),
-                at,
-            });
-        }
-        given
+    /// By `--set`.
+    pub(super) fn flags(set: &[(String, String)]) -> Vec<Self> {
+        set.iter()
+            .map(|(name, value)| {
+                let at = Place::flag(&format!("--set {name}"));
+                Self {
+                    name: name.clone(),
+                    value: Node::text(at.clone(), value),
+                    at,
+                }
+            })
+            .collect()
     }
 }
 
@@ -86,7 +81,7 @@ pub(super) fn over(given: &[Given], set: &[Given]) -> Vec<Given> {
     others.chain(set).cloned().collect()
 }
 
-/// The tree with each `${name}` replaced. `given`: each once.
+/// The tree with each `${name}` replaced.
 pub(super) fn substitute(root: &Node, given: &[Given], found: &mut Found) -> Node {
     let declared = declarations(root, found);
     let mut values: BTreeMap<&str, Option<Node>> = declared
@@ -94,11 +89,16 @@ pub(super) fn substitute(root: &Node, given: &[Given], found: &mut Found) -> Nod
         .map(|(name, declared)| (*name, declared.default.cloned()))
         .collect();
     let names: Vec<&str> = declared.keys().copied().collect();
+    let mut seen = BTreeSet::new();
     for Given { name, at, value } in given {
-        match values.get_mut(name.as_str()) {
-            Some(slot) => *slot = Some(value.clone()),
-            None => found.add(at, unknown(name, &names)),
+        let Some(slot) = values.get_mut(name.as_str()) else {
+            found.add(at, unknown(name, &names));
+            continue;
+        };
+        if !seen.insert(name) {
+            found.say(at, "given twice");
         }
+        *slot = Some(value.clone());
     }
     let mut pass = Pass {
         values,

@@ -176,7 +176,7 @@ pub fn load(source_name: &str, text: &str, over: &Overrides) -> Result<Profile, 
 
 /// The one validation path: of files, of the API's bodies and of flags.
 pub(super) fn check(root: &Node, over: &Overrides, mut found: Found) -> Result<Profile, Problems> {
-    let given = Given::flags(&over.set, &mut found);
+    let given = Given::flags(&over.set);
     // What only stages set is not missing.
     let filled = parameters::over(&given, &only_in_stages(root, &given));
     let filled = parameters::substitute(root, &filled, &mut found);

@@ -36,7 +36,7 @@ fn five_mistakes_are_reported_at_once_with_their_places() {
 fn a_wrong_top_says_what_belongs_there() {
     check("", &["t.yaml:1:1: the profile is empty"]);
     table(str::to_owned, "
-        hello => 1:1: expected a profile as a map of version, about, for, seed, parameters, target, faults, found a single value
+        hello => 1:1: expected a profile as a map of version, about, for, seed, parameters, target, faults, hypothesis, steady-state, abort-when, stages, load, control, found a single value
         version: 1⏎fautls: [] => 2:1: unknown key `fautls` in a profile; did you mean `faults`?
         version: 2⏎faults: [drop: 1%] => 1:10: version `2` is not known: this chaosd reads version 1
         faults: [drop: 1%] => 1:1: no version: a profile begins with `version: 1`

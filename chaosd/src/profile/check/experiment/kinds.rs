@@ -75,7 +75,7 @@ impl Found {
             let what = format!("{} needs {name}, such as {such}", fields.key.name);
             self.say(&fields.key.at, what);
         }
-        fields.only.or_else(|| fields.get(name))
+        fields.only.or_else(|| fields.own(name))
     }
 
     #[expect(

@@ -40,9 +40,23 @@ impl<'t> ProbeFields<'t> {
         inner.or_else(|| self.outer.entry(name))
     }
 
+    /// The name that its user gives it: the name of a `dns` is what it asks for, unless it stands
+    /// beside that.
+    fn name(&self) -> Option<&'t Node> {
+        match self.key.name.as_str() {
+            "dns" => self.outer.get("name"),
+            _ => self.get("name"),
+        }
+    }
+
+    /// A setting of the kind itself.
+    pub(super) fn own(&self, name: &str) -> Option<&'t Node> {
+        self.inner.as_ref()?.get(name)
+    }
+
     /// True when it is missing, and no mistyped key says so already.
     pub(super) fn lacks(&self, name: &str) -> bool {
-        self.get(name).is_none()
+        self.own(name).is_none()
             && self.only.is_none()
             && self.inner.as_ref().is_none_or(|inner| inner.lacks(name))
     }
@@ -51,7 +65,7 @@ impl<'t> ProbeFields<'t> {
 impl Found {
     pub(super) fn probe(&mut self, node: &Node, taken: &mut HashSet<String>) -> Option<ProbeSpec> {
         let (fields, at) = self.probe_fields(node, &[])?;
-        let name = match fields.get("name") {
+        let name = match fields.name() {
             Some(node) => self.probe_name(node, taken)?,
             None => String::new(),
         };
@@ -121,7 +135,8 @@ impl Found {
             }
         };
         if let Some(inner) = &inner {
-            for name in COMMON_KEYS {
+            let twice = COMMON_KEYS.iter().filter(|name| !own_keys(key).contains(name));
+            for name in twice {
                 if let (Some(_), Some((key, _))) = (inner.get(name), outer.entry(name)) {
                     self.say(&key.at, format!("{name} is given twice, here and within"));
                 }
