@@ -18,11 +18,11 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    api::{Client, Refusal, Runs, RunRequest, Service},
+    api::{Client, Refusal, RunRequest, Runs, Service, bind},
     engine::{Engine, Options},
-    experiment::{Arms, Heading, Runner, ready, record::Record},
+    experiment::{Arms, Heading, Runner, hit, ready, record::Record},
     instance::{Instance, Kind, revert_abandoned},
-    plan::{Limits, draw},
+    plan::{Limits, Plans, draw},
     profile::{Experiment, Profile},
     report::{Ended, RunReport},
 };
@@ -102,9 +102,12 @@ pub(super) async fn go(
     };
     let client = Client::new(&global.socket());
     let record = match client.status().await {
-        Ok(_) => in_daemon(&experiment, requests, heading, client, global, signals).await?,
+        Ok(_) => {
+            let place = (global, how.json);
+            in_daemon(&experiment, requests, heading, client, place, signals).await?
+        }
         Err(error) if error.is_no_daemon() => {
-            here(&experiment, requests, heading, global, signals).await?
+            here(&experiment, requests, heading, (global, how.json), signals).await?
         }
         Err(error) => return Err(error.into()),
     };
@@ -167,16 +170,37 @@ async fn in_daemon(
     requests: Vec<Option<RunRequest>>,
     mut heading: Heading,
     client: Client,
-    global: &Global,
+    (global, json): (&Global, bool),
     signals: Signals,
 ) -> Result<Record, CliError> {
+    for stage in experiment.stages.iter().filter_map(|s| s.profile.as_ref()) {
+        let limits = Limits {
+            max_for: Duration::MAX,
+            ..Limits::default()
+        };
+        if experiment
+            .control
+            .as_ref()
+            .is_some_and(|c| c.target.is_some())
+        {
+            let plans = bind(&heading.profile, stage, limits)?;
+            spares_twin(&heading.profile, experiment, stage, &plans, limits)?;
+        }
+    }
     // The daemon says what its cap is, and what is missing, before anything is done.
     for request in requests.iter().flatten() {
         let plan = client.plan(request).await?;
         spare(&mut heading, &plan);
     }
     let side = Side::Daemon(client.clone());
-    let mut record = run(experiment, Stages { side, requests }, heading, signals).await;
+    let mut record = run(
+        experiment,
+        Stages { side, requests },
+        heading,
+        signals,
+        json,
+    )
+    .await;
     if client.status().await.is_err() && !nothing_left(&global.state()).await {
         let what = "the daemon went away, and something may be left over: `chaosd doctor` shows it, `chaosd revert --all` undoes it";
         record.problems.push(what.to_owned());
@@ -188,12 +212,13 @@ async fn here(
     experiment: &Experiment,
     requests: Vec<Option<RunRequest>>,
     mut heading: Heading,
-    global: &Global,
+    (global, json): (&Global, bool),
     signals: Signals,
 ) -> Result<Record, CliError> {
     let limits = Limits::default();
     for stage in experiment.stages.iter().filter_map(|s| s.profile.as_ref()) {
-        let plans = crate::api::bind(&heading.profile, stage, limits)?;
+        let plans = bind(&heading.profile, stage, limits)?;
+        spares_twin(&heading.profile, experiment, stage, &plans, limits)?;
         let plan = serde_json::to_value(&plans).map_err(|e| Refusal::Broken(e.to_string()))?;
         spare(&mut heading, &plan);
     }
@@ -213,7 +238,14 @@ async fn here(
         limits,
         state,
     });
-    let mut record = run(experiment, Stages { side, requests }, heading, signals).await;
+    let mut record = run(
+        experiment,
+        Stages { side, requests },
+        heading,
+        signals,
+        json,
+    )
+    .await;
     // Whatever happened, nothing is left in force.
     for problem in engine.stop() {
         if !record.problems.contains(&problem) {
@@ -221,6 +253,32 @@ async fn here(
         }
     }
     Ok(record)
+}
+
+/// Fails when a stage would hit the twin.
+pub(super) fn spares_twin(
+    name: &str,
+    experiment: &Experiment,
+    stage: &Profile,
+    plans: &Plans,
+    limits: Limits,
+) -> Result<(), CliError> {
+    let target = experiment.control.as_ref().and_then(|c| c.target.clone());
+    let Some(target) = target else {
+        return Ok(());
+    };
+    let twin = Profile {
+        target,
+        ..stage.clone()
+    };
+    let twin = bind(name, &twin, limits)?;
+    match hit(plans, &twin) {
+        None => Ok(()),
+        Some((hit, twin)) => Err(CliError::Usage(format!(
+            "the control's target, {}, would be hit too, by the faults on {}: name a twin that is spared",
+            twin.label, hit.label
+        ))),
+    }
 }
 
 /// Those of a plan that are not hit, with why.
@@ -240,6 +298,7 @@ async fn run(
     stages: Stages,
     heading: Heading,
     mut signals: Signals,
+    json: bool,
 ) -> Record {
     let (sender, mut interrupts) = mpsc::channel(SIGNALS);
     let hearing = tokio::spawn(async move {
@@ -250,7 +309,7 @@ async fn run(
             }
         }
     });
-    let mut show = Show::new(experiment, &heading);
+    let mut show = Show::new(experiment, &heading, json);
     let runner = Runner::new(experiment, &stages, &mut show, &mut interrupts);
     let record = runner.run(heading).await;
     show.clear();

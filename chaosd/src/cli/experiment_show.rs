@@ -20,10 +20,11 @@ pub(super) struct Show<'e> {
     experiment: &'e Experiment,
     on: bool,
     drawn: bool,
+    json: bool,
 }
 
 impl<'e> Show<'e> {
-    pub(super) fn new(experiment: &'e Experiment, heading: &Heading) -> Self {
+    pub(super) fn new(experiment: &'e Experiment, heading: &Heading, json: bool) -> Self {
         let seconds = experiment.lasts().as_secs_f64();
         out::tell(format_args!(
             "{}, {} stages in {}, seed {}",
@@ -41,6 +42,7 @@ impl<'e> Show<'e> {
             // The load has the terminal to itself.
             on: experiment.load.is_empty() && !dumb && std::io::stderr().is_terminal(),
             drawn: false,
+            json,
         }
     }
 
@@ -120,6 +122,10 @@ impl Shows for Show<'_> {
         self.on
     }
 
+    fn has_stdout(&self) -> bool {
+        self.json
+    }
+
     fn draw(&mut self, now: &Now<'_>) {
         let Some(stage) = self.stage(now.stage) else {
             return;
@@ -180,7 +186,11 @@ fn line(stage: &StageSpec, now: &Now<'_>, width: usize) -> String {
 fn doing(fault: &FaultReport) -> String {
     match &fault.effect {
         Some(effect) => format!("{}: {}", fault.name, effect.told),
-        None => format!("{}: {} hit", fault.name, render::grouped(fault.total().affected)),
+        None => format!(
+            "{}: {} hit",
+            fault.name,
+            render::grouped(fault.total().affected)
+        ),
     }
 }
 
@@ -218,7 +228,10 @@ mod tests {
         let told = |width| anstream::adapter::strip_str(&line(&stage, &now, width)).to_string();
         assert_eq!(
             told(100),
-            format!("full {} 30s left  ✓ http 12.3 ms  ✗ tcp  · dns", "━".repeat(20))
+            format!(
+                "full {} 30s left  ✓ http 12.3 ms  ✗ tcp  · dns",
+                "━".repeat(20)
+            )
         );
         for width in [0, 20, 40, 50, 60, 80] {
             let length = told(width).chars().count();

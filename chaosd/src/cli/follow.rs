@@ -1,18 +1,22 @@
 //! A run from its start to its report: through the daemon when its socket answers, else with an
 //! engine in this process.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, experiment, failure::CliError, live::Live, machine::machine, out, render,
-    runtime, side::Side, signals::Signals,
+    Exit, Global, experiment, failure::CliError, keep::keep, live::Live, machine::machine, out,
+    render, runtime, side::Side, signals::Signals,
 };
 use crate::{
     api::{Client, Service},
     engine::{Engine, Options},
-    experiment::LoadCommand,
+    experiment::{LoadCommand, plain, record::Load},
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
     plan::Limits,
     report::{Ended, Phase, RunReport},
@@ -39,6 +43,10 @@ struct Over {
     report: RunReport,
     interrupted: bool,
     command: Option<u8>,
+    /// What ran under it.
+    load: Option<Load>,
+    /// Seconds from its beginning to the end of all.
+    seconds: f64,
     /// Notes that were told when it began.
     told: Vec<String>,
 }
@@ -161,7 +169,9 @@ async fn follow(
     how: &How,
     signals: &mut Signals,
 ) -> Result<Over, CliError> {
+    let begun = Instant::now();
     let armed = side.start(ask).await?;
+    let since = |moment: Instant| (moment - begun).as_secs_f64();
     render::started(&armed).into_iter().for_each(out::tell);
     let mut child = match command(&how.command) {
         Ok(child) => child,
@@ -170,6 +180,7 @@ async fn follow(
             return Err(error);
         }
     };
+    let loaded = since(Instant::now());
     // The command has the terminal to itself.
     let mut live = Live::new(child.is_none());
     let mut over = watch(side, &armed.id, child.as_mut(), signals, &mut live).await?;
@@ -186,10 +197,15 @@ async fn follow(
             }
         });
     }
+    if let Some(child) = &child {
+        let times = (loaded, since(Instant::now()));
+        over.load = Some(Load::of(&how.command, times, child));
+    }
     while over.report.phase == Phase::Draining {
         let left = side.wait(&armed.id);
         over.report = patiently(left, &armed.id, signals).await?;
     }
+    over.seconds = since(Instant::now());
     Ok(over)
 }
 
@@ -198,7 +214,7 @@ fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
     let Some(command) = words.first() else {
         return Ok(None);
     };
-    let started = LoadCommand::start(words);
+    let started = LoadCommand::start(words, false);
     started.map(Some).map_err(|source| CliError::Command {
         command: command.clone(),
         source,
@@ -249,6 +265,8 @@ async fn watch(
         report,
         interrupted,
         command,
+        load: None,
+        seconds: 0.0,
         told: Vec::new(),
     })
 }
@@ -283,8 +301,13 @@ fn finish(over: Over, how: &How) -> Exit {
         report,
         interrupted,
         command,
+        load,
+        seconds,
         told,
     } = over;
+    if load.is_some() {
+        keep(&plain(&report, interrupted, load, seconds));
+    }
     if how.json {
         out::json(&report);
     } else {

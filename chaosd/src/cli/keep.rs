@@ -29,11 +29,16 @@ fn summary(record: &Record) -> String {
             if record.probes.is_empty() {
                 format!("{} {id}", paint(GOOD, "completed"))
             } else if broken.is_empty() {
-                format!("{} {id}: the steady state held under faults", paint(GOOD, "held"))
+                format!(
+                    "{} {id}: the steady state held under faults",
+                    paint(GOOD, "held")
+                )
             } else {
                 let told: Vec<String> = broken
                     .iter()
-                    .map(|(probe, share)| format!("{} in {:.1} % of looks", probe.name, share * 100.0))
+                    .map(|(probe, share)| {
+                        format!("{} in {:.1} % of looks", probe.name, share * 100.0)
+                    })
                     .collect();
                 format!(
                     "{} {id}: under faults the steady state held by {}",

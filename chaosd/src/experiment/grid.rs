@@ -142,7 +142,12 @@ impl Grid {
     ) -> Look {
         tokio::pin!(look);
         let limit = self.spec.timeout;
-        let given_up = || Err(format!("no answer within {}", humantime::format_duration(limit)));
+        let given_up = || {
+            Err(format!(
+                "no answer within {}",
+                humantime::format_duration(limit)
+            ))
+        };
         let Some(within) = self.spec.kind.within() else {
             return timeout(limit, look).await.unwrap_or_else(|_| given_up());
         };

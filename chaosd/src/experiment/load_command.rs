@@ -40,9 +40,10 @@ pub struct LoadCommand {
 }
 
 impl LoadCommand {
-    /// Starts it. Its input is ours; what it writes goes where ours does. What goes to a terminal by
-    /// its standard error does so directly, so that shells and progress bars work.
-    pub fn start(words: &[OsString]) -> io::Result<Self> {
+    /// Starts it. Its input is ours; what it writes goes where ours does, or all of it to our standard
+    /// error. What goes to a terminal by its standard error does so directly, so that shells and
+    /// progress bars work.
+    pub fn start(words: &[OsString], beside: bool) -> io::Result<Self> {
         let (command, arguments) = words
             .split_first()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -59,8 +60,12 @@ impl LoadCommand {
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         let mut passing = Vec::new();
         if let Some(pipe) = child.stdout.take() {
-            let to = tokio::io::stdout();
-            passing.push(tokio::spawn(pass(pipe, to, Arc::clone(&kept))));
+            let kept = Arc::clone(&kept);
+            passing.push(if beside {
+                tokio::spawn(pass(pipe, tokio::io::stderr(), kept))
+            } else {
+                tokio::spawn(pass(pipe, tokio::io::stdout(), kept))
+            });
         }
         if let Some(pipe) = child.stderr.take() {
             let to = tokio::io::stderr();

@@ -14,9 +14,11 @@ mod ready;
 pub mod record;
 mod runner;
 mod stage;
+mod twin;
 mod writing;
 
 pub use load_command::LoadCommand;
 pub use ready::{Unready, ready};
 pub use runner::{Arms, News, Now, ProbeNow, Runner, Shows};
+pub use twin::hit;
 pub use writing::{Heading, plain};

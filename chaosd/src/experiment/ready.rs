@@ -35,7 +35,11 @@ pub fn ready(experiment: &Experiment) -> Result<(), Unready> {
             missing.push(format!("probe {}: {why}", probe.name));
         }
     }
-    for twin in experiment.control.iter().flat_map(|control| &control.probes) {
+    for twin in experiment
+        .control
+        .iter()
+        .flat_map(|control| &control.probes)
+    {
         if let Err(why) = kind(&twin.kind) {
             missing.push(format!("probe {} on the control: {why}", twin.name));
         }

@@ -122,6 +122,8 @@ pub trait Shows {
     fn news(&mut self, news: &News);
     /// True when [`Shows::draw`] is wanted.
     fn is_live(&self) -> bool;
+    /// True when standard output is for programs, so that a load's goes beside it.
+    fn has_stdout(&self) -> bool;
     /// Time has passed.
     fn draw(&mut self, now: &Now<'_>);
 }
@@ -194,7 +196,10 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         let mut looked: Vec<Looked> = Vec::new();
         let steady = experiment.steady_state.iter();
         looked.extend(steady.map(|spec| Looked::new(spec.clone(), Role::Steady)));
-        let twins = experiment.control.iter().flat_map(|control| &control.probes);
+        let twins = experiment
+            .control
+            .iter()
+            .flat_map(|control| &control.probes);
         looked.extend(twins.map(|spec| Looked::new(spec.clone(), Role::Control)));
         let mut conditions = Vec::new();
         for abort in &experiment.abort_when {
@@ -432,7 +437,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         }
         let begin = self.seconds(Instant::now());
         let as_os: Vec<_> = words.iter().map(Into::into).collect();
-        let load = LoadCommand::start(&as_os)
+        let load = LoadCommand::start(&as_os, self.show.has_stdout())
             .map_err(|error| format!("failed to start the load {}: {error}", words[0]))?;
         self.load = Some(load);
         self.loaded = Some(Load {
@@ -450,11 +455,8 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
     fn load_over(&mut self, code: u8) {
         let end = self.seconds(Instant::now());
         if let (Some(load), Some(loaded)) = (&self.load, &mut self.loaded) {
-            loaded.end = end;
-            loaded.exit = Some(code);
-            loaded.output = load.output();
-            (loaded.tool, loaded.figures) =
-                super::figures::figures(&loaded.command, &loaded.output);
+            let words: Vec<_> = loaded.command.iter().map(Into::into).collect();
+            *loaded = Load::of(&words, (loaded.begin, end), load);
         }
         self.show.news(&News::Load { code });
     }

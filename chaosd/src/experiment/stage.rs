@@ -136,7 +136,10 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
             }
             Woke::RunOver(Ok(report)) => {
                 let why = cut_short(&report, happened + EARLY < ends);
-                (Ok(report), why.map_or(Ok(()), |why| Err(End::Broken { why, at })))
+                (
+                    Ok(report),
+                    why.map_or(Ok(()), |why| Err(End::Broken { why, at })),
+                )
             }
             Woke::RunOver(Err(why)) => (Err(why), Ok(())),
         };

@@ -1,6 +1,7 @@
 //! How a record begins and is filled in.
 
 use std::{
+    ffi::OsString,
     hash::{BuildHasher, RandomState},
     time::Instant,
 };
@@ -8,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::record::{Blast, End, Host, Load, Record, SCHEMA, Stage};
+use super::{figures::figures, load_command::LoadCommand};
 use crate::{
     profile::Experiment,
     report::{MemberReport, Phase, RunReport},
@@ -75,10 +77,31 @@ impl Heading {
     }
 }
 
-/// A run without an experiment: one stage, without probes. `spared`: with why. `seconds`: from its
-/// beginning to the end of all.
-pub fn plain(report: &RunReport, spared: Vec<String>, load: Option<Load>, seconds: f64) -> Record {
-    let end = if report.ended == Some(crate::report::Ended::Shutdown) {
+impl Load {
+    /// Of a command that is over. `times`: from when to when it ran, in seconds of its experiment.
+    pub fn of(words: &[OsString], (begin, end): (f64, f64), command: &LoadCommand) -> Self {
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let output = command.output();
+        let (tool, figures) = figures(&words, &output);
+        Self {
+            command: words,
+            begin,
+            end,
+            exit: command.code(),
+            tool,
+            figures,
+            output,
+        }
+    }
+}
+
+/// A run without an experiment: one stage, without probes. `seconds`: from its beginning to the end of
+/// all.
+pub fn plain(report: &RunReport, interrupted: bool, load: Option<Load>, seconds: f64) -> Record {
+    let end = if interrupted {
         End::Interrupted { at: seconds }
     } else {
         End::Completed
@@ -114,7 +137,7 @@ pub fn plain(report: &RunReport, spared: Vec<String>, load: Option<Load>, second
         control: None,
         blast: Blast {
             hit: Vec::new(),
-            spared,
+            spared: Vec::new(),
         },
         surprises: String::new(),
         problems: Vec::new(),
@@ -143,7 +166,10 @@ fn gather(record: &mut Record) {
         if run.members.is_empty() {
             once(&mut blast.hit, &run.target);
         }
-        let members = run.members.iter().map(|member: &MemberReport| &member.target);
+        let members = run
+            .members
+            .iter()
+            .map(|member: &MemberReport| &member.target);
         members.for_each(|target| once(&mut blast.hit, target));
         run.notes.iter().for_each(|note| once(notes, note));
         run.problems.iter().for_each(|line| once(problems, line));

@@ -30,8 +30,8 @@ pub use check::{Overrides, load};
 pub use disk_error::{DiskError, Operation};
 pub use dns::{Addresses, Answer, Dns, Encrypted, MOST_NAMES, MOST_TYPES};
 pub use experiment::{
-    AbortOn, AbortSpec, Address, Bound, Control, DEFAULT_RECOVERY, Experiment, OFTENEST, PressureOf,
-    ProbeKind, ProbeSpec, SHELL, StageSpec, Url,
+    AbortOn, AbortSpec, Address, Bound, Control, DEFAULT_RECOVERY, Experiment, OFTENEST,
+    PressureOf, ProbeKind, ProbeSpec, SHELL, StageSpec, Url,
 };
 pub use find::{FindError, find};
 pub use holding::{

@@ -16,12 +16,7 @@ use crate::{cgroup, profile::PressureOf};
 pub(super) struct Before(Option<(Instant, u64)>);
 
 impl Before {
-    pub(super) fn look(
-        &mut self,
-        cgroup: Option<&Path>,
-        resource: PressureOf,
-        full: bool,
-    ) -> Look {
+    pub(super) fn look(&mut self, cgroup: Option<&Path>, resource: PressureOf, full: bool) -> Look {
         let path = file(cgroup, resource)?;
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let now = Instant::now();

@@ -126,16 +126,18 @@ fn a_document_reads_back_to_an_equal_experiment() {
     for (text, over) in [
         (ISSUE.to_owned(), set(&[])),
         (ISSUE.to_owned(), set(&[("percent", "33")])),
-        (with("hypothesis: 'a $${b}'\nsteady-state: [{tcp: 'a:1'}]"), set(&[])),
+        (
+            with("hypothesis: 'a $${b}'\nsteady-state: [{tcp: 'a:1'}]"),
+            set(&[]),
+        ),
     ] {
         let profile = load("t.yaml", &text, &over).unwrap();
         let document = profile.to_document().to_string();
         let again = load("document", &document, &Overrides::default())
             .unwrap_or_else(|e| panic!("{e}\n{document}"));
         assert_eq!(again.to_document(), profile.to_document());
-        let stages = |profile: &crate::profile::Profile| {
-            profile.experiment.as_ref().unwrap().stages.clone()
-        };
+        let stages =
+            |profile: &crate::profile::Profile| profile.experiment.as_ref().unwrap().stages.clone();
         assert_eq!(stages(&again), stages(&profile));
         for stage in stages(&profile).iter().filter_map(|s| s.profile.as_ref()) {
             let text = stage.to_document().to_string();
@@ -151,20 +153,36 @@ fn without_stages_the_faults_come_once_and_recovery_is_watched() {
     let stages: Vec<_> = experiment
         .stages
         .iter()
-        .map(|stage| (stage.name.as_str(), stage.lasts.as_secs(), stage.until_steady))
+        .map(|stage| {
+            (
+                stage.name.as_str(),
+                stage.lasts.as_secs(),
+                stage.until_steady,
+            )
+        })
         .collect();
     assert_eq!(stages, [("faults", 5, false), ("recovery", 30, true)]);
-    assert!(read("version: 1\nfaults: [{drop: 1%}]\n").experiment.is_none());
+    assert!(
+        read("version: 1\nfaults: [{drop: 1%}]\n")
+            .experiment
+            .is_none()
+    );
 }
 
 #[test]
 fn a_parameter_that_only_stages_set_is_not_missing() {
     let text = "version: 1\nparameters: {rate: }\nfaults: [{drop: '${rate}'}]\nstages: [{for: 1s, set: {rate: 5%}}]\n";
     assert_eq!(experiment(text).stages.len(), 1);
-    let text = text.replace("]\n", ", {for: 1s, faults: all}]\n").replacen(", {for: 1s, faults: all}]", "]", 1);
+    let text = text.replace("]\n", ", {for: 1s, faults: all}]\n").replacen(
+        ", {for: 1s, faults: all}]",
+        "]",
+        1,
+    );
     check(
         &text,
-        &["t.yaml:2:14: in stage `stage-2`: the parameter `rate` has no value: give --set rate=VALUE"],
+        &[
+            "t.yaml:2:14: in stage `stage-2`: the parameter `rate` has no value: give --set rate=VALUE",
+        ],
     );
 }
 
@@ -183,31 +201,84 @@ fn the_control_has_the_probes_that_look_elsewhere_by_its_parameters() {
     );
     check(
         &text.replace("{host: b}", "{hots: b}"),
-        &["t.yaml:5:17: on the control: unknown parameter `hots` (there is host); did you mean `host`?"],
+        &[
+            "t.yaml:5:17: on the control: unknown parameter `hots` (there is host); did you mean `host`?",
+        ],
     );
 }
 
 #[test]
 fn a_probe_that_can_never_hold_is_told() {
     for (probe, said) in [
-        ("http: {url: 'http://a/', status: 999}", "34: no server answers with status 999: they go from 100 to 599"),
-        ("http: {url: 'https://a/'}", "13: `https://a/`: probes speak plain http; let a command speak TLS, as in `command: \"curl -fsS https://a/\"`"),
-        ("http: shop.local", "7: `shop.local` is not a URL with a scheme; did you mean `http://shop.local`?"),
-        ("http: {ulr: 'http://a/'}", "8: unknown key `ulr` in http; did you mean `url`?"),
-        ("http: {url: 'http://a/', within: 10s, timeout: 1s}", "48: it is given up after 1s, before the 10s that it may take"),
-        ("load-average: {below: 0}", "23: below 0 can never hold: load-average is never less than 0"),
-        ("psi: {resource: cpu, above: 100%}", "29: above 100 % can never hold: no more time can be lost"),
-        ("psi: {resource: disk, below: 1}", "17: `disk` is not a resource: cpu, memory or io"),
-        ("psi: {resource: io}", "1: psi needs below or above, such as 10%"),
-        ("prometheus: {url: 'http://a', query: up, above: 2, below: 1}", "59: above 2 and below 1 can never hold"),
-        ("tcp: a", "6: `a` is not a host with a port, such as db.internal:5432"),
-        ("tcp: '::1:80'", "6: `::1:80` is not a host with a port: an IPv6 address needs brackets, such as db.internal:5432"),
+        (
+            "http: {url: 'http://a/', status: 999}",
+            "34: no server answers with status 999: they go from 100 to 599",
+        ),
+        (
+            "http: {url: 'https://a/'}",
+            "13: `https://a/`: probes speak plain http; let a command speak TLS, as in `command: \"curl -fsS https://a/\"`",
+        ),
+        (
+            "http: shop.local",
+            "7: `shop.local` is not a URL with a scheme; did you mean `http://shop.local`?",
+        ),
+        (
+            "http: {ulr: 'http://a/'}",
+            "8: unknown key `ulr` in http; did you mean `url`?",
+        ),
+        (
+            "http: {url: 'http://a/', within: 10s, timeout: 1s}",
+            "48: it is given up after 1s, before the 10s that it may take",
+        ),
+        (
+            "load-average: {below: 0}",
+            "23: below 0 can never hold: load-average is never less than 0",
+        ),
+        (
+            "psi: {resource: cpu, above: 100%}",
+            "29: above 100 % can never hold: no more time can be lost",
+        ),
+        (
+            "psi: {resource: disk, below: 1}",
+            "17: `disk` is not a resource: cpu, memory or io",
+        ),
+        (
+            "psi: {resource: io}",
+            "1: psi needs below or above, such as 10%",
+        ),
+        (
+            "prometheus: {url: 'http://a', query: up, above: 2, below: 1}",
+            "59: above 2 and below 1 can never hold",
+        ),
+        (
+            "tcp: a",
+            "6: `a` is not a host with a port, such as db.internal:5432",
+        ),
+        (
+            "tcp: '::1:80'",
+            "6: `::1:80` is not a host with a port: an IPv6 address needs brackets, such as db.internal:5432",
+        ),
         ("dns: '*.a.b'", "6: a zone has no address: name one name"),
-        ("log: {file: shop.log, matches: x}", "13: `shop.log` is not an absolute path: the daemon has another directory than you"),
-        ("tcp: 'a:1'\n  every: 1ms", "10: a look every 1ms: at most every 20ms; did you mean `20ms`?"),
-        ("tcp: 'a:1'\n  weight: -1", "11: `-1` is not a weight, from 0"),
-        ("tpc: 'a:1'", "1: unknown key `tpc` in a probe; did you mean `tcp`?"),
-        ("every: 1s", "1: a probe without a kind: give one of http, prometheus, command, tcp, dns, psi, log, load-average"),
+        (
+            "log: {file: shop.log, matches: x}",
+            "13: `shop.log` is not an absolute path: the daemon has another directory than you",
+        ),
+        (
+            "tcp: 'a:1'\n  every: 1ms",
+            "10: a look every 1ms: at most every 20ms; did you mean `20ms`?",
+        ),
+        (
+            "tcp: 'a:1'\n  weight: -1",
+            "11: `-1` is not a weight, from 0",
+        ),
+        (
+            "tpc: 'a:1'",
+            "1: unknown key `tpc` in a probe; did you mean `tcp`?",
+        ),
+        (
+            "every: 1s",
+            "1: a probe without a kind: give one of http, prometheus, command, tcp, dns, psi, log, load-average",
+        ),
     ] {
         let text = with(&format!("steady-state:\n- {probe}"));
         let line = if probe.contains('\n') { 5 } else { 4 };

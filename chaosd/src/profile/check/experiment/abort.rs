@@ -4,11 +4,7 @@
 use std::time::Duration;
 
 use super::kinds::PROBE_KINDS;
-use crate::profile::{
-    AbortOn, AbortSpec, ProbeKind, ProbeSpec,
-    problem::Found,
-    tree::Node,
-};
+use crate::profile::{AbortOn, AbortSpec, ProbeKind, ProbeSpec, problem::Found, tree::Node};
 
 const NAMED_KEYS: &[&str] = &["probe", "failing-for"];
 /// Of a look of its own.
@@ -52,7 +48,8 @@ impl Found {
         }
         for name in ["weight", "at-least", "name"] {
             if let Some((key, _)) = fields.entry(name) {
-                let what = format!("{name} in abort-when: it belongs to a probe of the steady state");
+                let what =
+                    format!("{name} in abort-when: it belongs to a probe of the steady state");
                 self.say(&key.at, what);
                 return None;
             }

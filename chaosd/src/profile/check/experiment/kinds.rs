@@ -65,12 +65,7 @@ impl Found {
     }
 
     /// The node of a key that a kind cannot do without, or the kind's only value.
-    fn needed<'t>(
-        &mut self,
-        fields: &ProbeFields<'t>,
-        name: &str,
-        such: &str,
-    ) -> Option<&'t Node> {
+    fn needed<'t>(&mut self, fields: &ProbeFields<'t>, name: &str, such: &str) -> Option<&'t Node> {
         if fields.lacks(name) {
             let what = format!("{} needs {name}, such as {such}", fields.key.name);
             self.say(&fields.key.at, what);
@@ -195,7 +190,10 @@ impl Found {
 
     fn psi(&mut self, fields: &ProbeFields<'_>) -> Option<ProbeKind> {
         if let Some(node) = fields.only {
-            self.say(&node.at, "psi takes a map, such as {resource: memory, below: 10%}");
+            self.say(
+                &node.at,
+                "psi takes a map, such as {resource: memory, below: 10%}",
+            );
             return None;
         }
         let resource = self.needed(fields, "resource", "memory").and_then(|node| {
@@ -225,7 +223,10 @@ impl Found {
         if let (Some(node), Some(least)) = (fields.get("above"), bound.above)
             && least >= 100.0
         {
-            self.say(&node.at, "above 100 % can never hold: no more time can be lost");
+            self.say(
+                &node.at,
+                "above 100 % can never hold: no more time can be lost",
+            );
         }
         Some(ProbeKind::Psi {
             cgroup: cgroup?,
@@ -237,7 +238,10 @@ impl Found {
 
     fn log(&mut self, fields: &ProbeFields<'_>) -> Option<ProbeKind> {
         if let Some(node) = fields.only {
-            self.say(&node.at, "log takes a map, such as {file: /var/log/shop.log, matches: ERROR}");
+            self.say(
+                &node.at,
+                "log takes a map, such as {file: /var/log/shop.log, matches: ERROR}",
+            );
             return None;
         }
         let file = self.needed(fields, "file", "/var/log/shop.log");
@@ -258,7 +262,10 @@ impl Found {
     /// `below`, `above`, or both. `least`: what the value is at least.
     fn bound(&mut self, fields: &ProbeFields<'_>, such: &str, least: f64) -> Option<Bound> {
         if let Some(node) = fields.only {
-            let what = format!("below or above? write {}: {{below: {such}}}", fields.key.name);
+            let what = format!(
+                "below or above? write {}: {{below: {such}}}",
+                fields.key.name
+            );
             self.say(&node.at, what);
             return None;
         }
@@ -278,11 +285,15 @@ impl Found {
         if let (Some(most), Some(node)) = (bound.below, fields.get("below"))
             && most <= least
         {
-            let what = format!("below {most} can never hold: {} is never less than {least}", fields.key.name);
+            let what = format!(
+                "below {most} can never hold: {} is never less than {least}",
+                fields.key.name
+            );
             self.say(&node.at, what);
             return None;
         }
-        if let (Some(least), Some(most), Some(node)) = (bound.above, bound.below, fields.get("below"))
+        if let (Some(least), Some(most), Some(node)) =
+            (bound.above, bound.below, fields.get("below"))
             && most <= least
         {
             let what = format!("above {least} and below {most} can never hold");

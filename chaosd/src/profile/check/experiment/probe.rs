@@ -135,7 +135,9 @@ impl Found {
             }
         };
         if let Some(inner) = &inner {
-            let twice = COMMON_KEYS.iter().filter(|name| !own_keys(key).contains(name));
+            let twice = COMMON_KEYS
+                .iter()
+                .filter(|name| !own_keys(key).contains(name));
             for name in twice {
                 if let (Some(_), Some((key, _))) = (inner.get(name), outer.entry(name)) {
                     self.say(&key.at, format!("{name} is given twice, here and within"));
@@ -190,7 +192,10 @@ impl Found {
         let every = self.some_time(node)?;
         if every < OFTENEST {
             let least = format_duration(OFTENEST).to_string();
-            let what = format!("a look every {}: at most every {least}", format_duration(every));
+            let what = format!(
+                "a look every {}: at most every {least}",
+                format_duration(every)
+            );
             self.add(&node.at, Mistake::new(what).instead(least));
             return None;
         }
@@ -201,7 +206,10 @@ impl Found {
         let timeout = self.some_time(node)?;
         if timeout > LONGEST_TIMEOUT {
             let most = format_duration(LONGEST_TIMEOUT).to_string();
-            let what = format!("a look of {}: it takes at most {most}", format_duration(timeout));
+            let what = format!(
+                "a look of {}: it takes at most {most}",
+                format_duration(timeout)
+            );
             self.add(&node.at, Mistake::new(what).instead(most));
             return None;
         }
