@@ -32,6 +32,7 @@ mod dns_stub;
 mod dns_tcp;
 mod drop;
 mod duplicate;
+mod experiments;
 mod hold;
 mod hold_pairs;
 mod hooks;

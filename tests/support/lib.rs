@@ -17,6 +17,8 @@ pub use node::{Family, Node};
 
 pub mod ping;
 mod probe;
+pub mod prometheus;
+pub mod shop;
 mod stream;
 pub mod tcp;
 mod timed;

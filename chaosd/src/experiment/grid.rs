@@ -206,3 +206,7 @@ impl Sight {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "grid_tests.rs"]
+mod tests;

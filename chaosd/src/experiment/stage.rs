@@ -44,7 +44,9 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
                 return end;
             }
         }
-        if self.recovering.is_some() && self.looked.iter().any(Looked::is_of_steady_state) {
+        if last_faults.is_some_and(|last| last + 1 == stages.len()) {
+            self.recover(&End::Completed).await;
+        } else if self.recovering.is_some() && self.looked.iter().any(Looked::is_of_steady_state) {
             self.show.news(&News::NotRecovered);
         }
         End::Completed
@@ -194,7 +196,7 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
         }
     }
 
-    /// After an end that came early: how long until all is well again.
+    /// Where no stage is left for it: how long until all is well again.
     async fn recover(&mut self, end: &End) {
         let watches = self.looked.iter().any(Looked::is_of_steady_state);
         if !watches || self.recovering.is_none() || matches!(end, End::Interrupted { .. }) {

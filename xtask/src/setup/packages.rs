@@ -140,6 +140,20 @@ const RUNTIMES: [Package; 9] = [
     },
 ];
 
+/// What the tests of experiments start. They are skipped, saying so, where it is not there.
+const EXPERIMENTS: [Package; 2] = [
+    // The database of a shop.
+    Package {
+        program: "redis-server",
+        package: "redis-server",
+    },
+    // Scrapes chaosd, and is asked by probes.
+    Package {
+        program: "prometheus",
+        package: "prometheus",
+    },
+];
+
 /// A bus, for a systemd of the tests' own.
 const BUS: [Package; 1] = [Package {
     program: "dbus-daemon",
@@ -233,6 +247,20 @@ pub fn for_tests() -> Result<()> {
         .and_then(|_kept| ensure("container runtimes", "the tests of names need", &RUNTIMES));
     if let Err(error) = runtimes {
         step::nothing_to_do("container runtimes", &format!("not all there: {error:#}"));
+    }
+    let without_services = NoServices::here();
+    let parts = without_services.and_then(|_kept| {
+        ensure(
+            "databases and Prometheus",
+            "the tests of experiments need",
+            &EXPERIMENTS,
+        )
+    });
+    if let Err(error) = parts {
+        step::nothing_to_do(
+            "databases and Prometheus",
+            &format!("not all there: {error:#}"),
+        );
     }
     Ok(())
 }
