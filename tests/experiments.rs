@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use support::prometheus::Prometheus;
-use support::shop::{REDIS_PORT, Shop};
+use support::shop::{REDIS_PORT, SHOP_PORT, Shop};
 use support::{Daemon, Instance, Lab, Options, Output, Snapshot, wait_until};
 
 /// Everything that is waited for has happened by then, on a machine that is busy with builds.
@@ -438,5 +438,53 @@ fn a_real_prometheus_that_scrapes_the_daemon_ends_an_experiment() -> Result<()> 
     println!("{}", output.stderr);
     drop((prometheus, daemon));
     scene.instance = Instance::new()?;
+    scene.assert_clean()
+}
+
+#[test]
+fn a_control_is_looked_at_too_and_one_that_would_be_hit_is_refused() -> Result<()> {
+    needs_shop!();
+    let scene = Scene::new("expcontrol")?;
+    let (target, peer) = (scene.lab.target(), scene.lab.peer());
+    let database = peer.address_facing(target, support::Family::V4)?;
+    let shop = target.address_facing(peer, support::Family::V4)?;
+    let profile = |twin: &str| {
+        format!(
+            "version: 1\ntarget: {{netns: {}}}\nparameters: {{place: {{default: \"{shop}:{SHOP_PORT}\"}}}}\nfaults: [{{partition: , match: {{local-ports: [{SHOP_PORT}]}}}}]\nsteady-state: [{{tcp: \"${{place}}\", every: 100ms, within: 2s}}]\ncontrol: {{set: {{place: \"{database}:{REDIS_PORT}\"}}{twin}}}\nstages: [{{for: 300ms}}, {{for: 1s, faults: all}}, {{for: 2s}}, {{for: 500ms, faults: all}}, {{for: 500ms, faults: all}}]\n",
+            target.netns()
+        )
+    };
+    let (output, record) = scene.run(&profile(""))?;
+    ensure!(output.status == Some(4), "{output:?}");
+    let probes = record["probes"].as_array().context("no probes")?;
+    ensure!(
+        probes.len() == 2 && probes[1]["control"] == true,
+        "{record}"
+    );
+    let failed = |probe: &Value| {
+        let samples = probe["samples"].as_array();
+        samples.is_some_and(|samples| samples.iter().any(|sample| sample["ok"] == false))
+    };
+    ensure!(failed(&probes[0]) && !failed(&probes[1]), "{record}");
+    // From one stage with faults to the next.
+    let stages = record["stages"].as_array().context("no stages")?;
+    let gap = number(&stages[4]["armed"])? - number(&stages[3]["over"])?;
+    println!("from stage to stage: {:.1} ms", gap * 1e3);
+    ensure!(gap < 5.0, "{gap} s");
+    ensure!(
+        stages.len() == 6 && stages[5]["name"] == "recovery",
+        "{record}"
+    );
+    // The same place by another name.
+    let file = scene.instance.file(
+        "hit.yaml",
+        &profile(&format!(", target: {{netns: {}}}", target.path())),
+    )?;
+    let file = file.display().to_string();
+    for verb in ["plan", "run"] {
+        let output = scene.instance.cli_in(peer, [verb, &file])?;
+        ensure!(output.status == Some(2), "{output:?}");
+        ensure!(output.stderr.contains("would be hit too"), "{output:?}");
+    }
     scene.assert_clean()
 }

@@ -301,7 +301,7 @@ async fn run(
     json: bool,
 ) -> Record {
     let (sender, mut interrupts) = mpsc::channel(SIGNALS);
-    let hearing = tokio::spawn(async move {
+    let listener = tokio::spawn(async move {
         loop {
             let signal = signals.next().await;
             if sender.try_send(signal).is_err() {
@@ -313,6 +313,6 @@ async fn run(
     let runner = Runner::new(experiment, &stages, &mut show, &mut interrupts);
     let record = runner.run(heading).await;
     show.clear();
-    hearing.abort();
+    listener.abort();
     record
 }

@@ -104,3 +104,70 @@ pub(super) fn verdict(record: &Record, passes: bool) -> Exit {
         .find(|exit| *exit != Exit::Done)
         .unwrap_or(Exit::Done)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Faults from 1 s to 2 s, and a look every 0.25 s of which these fail.
+    fn record(end: &serde_json::Value, failed: &[usize], at_least: f64) -> Record {
+        let samples: Vec<_> = (0..12_u32)
+            .map(|n| {
+                let ok = failed.iter().all(|bad| u32::try_from(*bad) != Ok(n));
+                json!({"at": 0.25 * f64::from(n), "took": 0.01, "ok": ok})
+            })
+            .collect();
+        serde_json::from_value(json!({
+            "schema": 1, "id": "x-00000001", "version": "0", "host": {"name": "a", "kernel": "6"},
+            "profile": "p", "about": "", "started": "", "seconds": 3.0, "seed": 1, "end": end,
+            "stages": [{"name": "s", "begin": 1.0, "end": 2.0, "planned": 1.0, "armed": 1.0, "over": 2.0}],
+            "probes": [{
+                "name": "http", "kind": "http", "what": "", "weight": 1.0, "at-least": at_least,
+                "unit": "ms", "samples": samples,
+            }],
+            "aborts": [], "blast": {"hit": [], "spared": []}, "problems": [], "notes": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_looks_under_faults_decide_and_enough_is_enough() {
+        let completed = json!({"how": "completed"});
+        let code = |failed: &[usize], at_least| {
+            verdict(&record(&completed, failed, at_least), false).code()
+        };
+        assert_eq!(code(&[], 1.0), 0);
+        assert_eq!(code(&[0, 3, 8, 11], 1.0), 0);
+        assert_eq!(code(&[4], 1.0), 4);
+        assert_eq!(code(&[4], 0.75), 0);
+        assert_eq!(code(&[4, 7], 0.75), 4);
+    }
+
+    #[test]
+    fn the_end_decides_before_what_was_seen() {
+        for (end, code) in [
+            (json!({"how": "not-steady", "why": "a"}), 4),
+            (
+                json!({"how": "aborted", "why": "a", "at": 1.5, "gone": 1.6}),
+                4,
+            ),
+            (json!({"how": "interrupted", "at": 1.5}), 130),
+            (json!({"how": "broken", "why": "a", "at": 1.5}), 130),
+        ] {
+            assert_eq!(
+                verdict(&record(&end, &[], 1.0), false).code(),
+                code,
+                "{end}"
+            );
+        }
+        let mut stuck = record(&json!({"how": "interrupted", "at": 1.5}), &[], 1.0);
+        stuck.problems.push("a limit is still in force".into());
+        assert_eq!(verdict(&stuck, false).code(), 6);
+        let mut refused = record(&json!({"how": "broken", "why": "a", "at": 1.5}), &[], 1.0);
+        refused.stages[0].armed = None;
+        assert_eq!(verdict(&refused, false).code(), 3);
+    }
+}

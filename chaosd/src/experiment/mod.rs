@@ -14,11 +14,13 @@ mod ready;
 pub mod record;
 mod runner;
 mod stage;
+mod telling;
 mod twin;
 mod writing;
 
 pub use load_command::LoadCommand;
 pub use ready::{Unready, ready};
-pub use runner::{Arms, News, Now, ProbeNow, Runner, Shows};
+pub use runner::{Arms, Runner};
+pub use telling::{News, Now, ProbeNow, Shows};
 pub use twin::hit;
 pub use writing::{Heading, plain};

@@ -99,10 +99,10 @@ fn words(words: &[String]) -> Result<(), String> {
 
 fn found(program: &str) -> Result<(), String> {
     if program.contains('/') {
-        return match executable(Path::new(program)) {
-            true => Ok(()),
-            false => Err(format!("{program} is not there, or cannot be executed")),
-        };
+        if executable(Path::new(program)) {
+            return Ok(());
+        }
+        return Err(format!("{program} is not there, or cannot be executed"));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&path).map(|dir: PathBuf| dir.join(program));
@@ -115,4 +115,28 @@ fn found(program: &str) -> Result<(), String> {
 fn executable(path: &Path) -> bool {
     fs::metadata(path)
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_looked_for_where_it_would_be_started() {
+        let of = |line: &[&str]| {
+            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            words(&line)
+        };
+        assert_eq!(of(&["sh", "-c", "x"]), Ok(()));
+        assert_eq!(of(&[SHELL, "-c", "type x; /no/such"]), Ok(()));
+        assert_eq!(of(&[SHELL, "-c", "a=1 ./check"]), Ok(()));
+        let missing = "/no/such is not there, or cannot be executed";
+        assert_eq!(of(&[SHELL, "-c", "/no/such --now"]), Err(missing.into()));
+        assert_eq!(of(&["/no/such"]), Err(missing.into()));
+        assert!(of(&["/etc/hostname"]).is_err());
+        assert_eq!(
+            of(&["no-such-tool"]),
+            Err("there is no no-such-tool in PATH".into())
+        );
+    }
 }

@@ -17,6 +17,7 @@ use super::{
     looked::{Looked, Role},
     probe::Looker,
     record::{End, Load, Record, Stage},
+    telling::{News, Now, ProbeNow, Shows},
     writing::Heading,
 };
 use crate::{
@@ -45,89 +46,6 @@ pub trait Arms {
     fn report(&self, id: &str) -> impl Future<Output = Result<RunReport, String>>;
 }
 
-/// Something that a user wants to know when it happens.
-#[derive(Clone, Debug, PartialEq)]
-pub enum News {
-    /// The steady state is being looked at.
-    Looking,
-    /// It holds.
-    Steady,
-    /// A stage has begun.
-    Stage {
-        /// From 0.
-        number: usize,
-        /// What was asked of its faults came to be in so many milliseconds.
-        armed_ms: Option<f64>,
-        /// Notes of its run.
-        notes: Vec<String>,
-    },
-    /// A probe fails that did not, or does not that did.
-    Probe {
-        /// Which.
-        name: String,
-        /// Why it fails; `None`: it is well again.
-        why: Option<String>,
-    },
-    /// It is over early, and is being reverted.
-    Ending {
-        /// Why.
-        why: String,
-    },
-    /// Nothing acts any more.
-    Reverted {
-        /// Seconds since the reason for it.
-        after: f64,
-    },
-    /// The steady state holds again.
-    Recovered {
-        /// Seconds since the last fault.
-        after: f64,
-    },
-    /// It did not hold again while it was looked at.
-    NotRecovered,
-    /// The load is over.
-    Load {
-        /// Its exit code.
-        code: u8,
-    },
-}
-
-/// How it stands.
-#[derive(Debug)]
-pub struct Now<'a> {
-    /// The stage's number, from 0.
-    pub stage: usize,
-    /// Seconds that it has to go.
-    pub left: f64,
-    /// The probes of the steady state.
-    pub probes: Vec<ProbeNow>,
-    /// The run of the stage's faults.
-    pub run: Option<&'a RunReport>,
-}
-
-/// How one probe stands.
-#[derive(Debug)]
-pub struct ProbeNow {
-    /// Which.
-    pub name: String,
-    /// `None`: it has not looked yet.
-    pub good: Option<bool>,
-    /// What it saw last.
-    pub value: String,
-}
-
-/// Who tells the user.
-pub trait Shows {
-    /// Something has happened.
-    fn news(&mut self, news: &News);
-    /// True when [`Shows::draw`] is wanted.
-    fn is_live(&self) -> bool;
-    /// True when standard output is for programs, so that a load's goes beside it.
-    fn has_stdout(&self) -> bool;
-    /// Time has passed.
-    fn draw(&mut self, now: &Now<'_>);
-}
-
 /// Why a wait is over.
 pub(super) enum Woke {
     /// It was time.
@@ -139,7 +57,7 @@ pub(super) enum Woke {
     /// Somebody interrupts.
     Interrupted(&'static str),
     /// The run is over.
-    RunOver(Result<RunReport, String>),
+    RunOver(Box<Result<RunReport, String>>),
 }
 
 /// What a wait is for, besides its time.
@@ -324,7 +242,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
                     return Woke::Interrupted(signal.unwrap_or("the end of signals"));
                 }
                 Some(event) = self.events.recv() => self.hear(event),
-                report = &mut over => return Woke::RunOver(report),
+                report = &mut over => return Woke::RunOver(Box::new(report)),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 code = load_ends => self.load_over(code),
                 _ = redraw.tick(), if self.show.is_live() => {
@@ -367,6 +285,20 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         let mut steady = self.looked.iter().filter(|l| l.is_of_steady_state());
         self.recovering.is_some()
             && steady.all(|l| l.good_since().is_some_and(|since| now >= since + SETTLED))
+    }
+
+    /// The time for it is over.
+    pub(super) fn recovered_or_not(&mut self) {
+        let mut steady = self.looked.iter().filter(|l| l.is_of_steady_state());
+        if self.recovering.is_none() || steady.next().is_none() {
+            return;
+        }
+        let steady = self.looked.iter().filter(|l| l.is_of_steady_state());
+        if steady.clone().all(|l| l.good_since().is_some()) {
+            self.recovered();
+        } else {
+            self.show.news(&News::NotRecovered);
+        }
     }
 
     fn recovered(&mut self) {

@@ -8,7 +8,8 @@ use super::{
     grid::Pace,
     looked::Looked,
     record::{Band, End, Stage},
-    runner::{Arms, Goal, LOOKS_BEFORE, News, Runner, Shows, Until, Woke},
+    runner::{Arms, Goal, LOOKS_BEFORE, Runner, Until, Woke},
+    telling::{News, Shows},
 };
 use crate::{
     profile::{DEFAULT_RECOVERY, Profile, StageSpec},
@@ -46,8 +47,6 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
         }
         if last_faults.is_some_and(|last| last + 1 == stages.len()) {
             self.recover(&End::Completed).await;
-        } else if self.recovering.is_some() && self.looked.iter().any(Looked::is_of_steady_state) {
-            self.show.news(&News::NotRecovered);
         }
         End::Completed
     }
@@ -136,14 +135,12 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
                 let end = self.interrupted(signal);
                 (self.arms.revert(&id).await, Err(end))
             }
-            Woke::RunOver(Ok(report)) => {
-                let why = cut_short(&report, happened + EARLY < ends);
-                (
-                    Ok(report),
-                    why.map_or(Ok(()), |why| Err(End::Broken { why, at })),
-                )
+            Woke::RunOver(over) => {
+                let early = happened + EARLY < ends;
+                let why = over.as_ref().ok().and_then(|run| cut_short(run, early));
+                let ended = why.map_or(Ok(()), |why| Err(End::Broken { why, at }));
+                (*over, ended)
             }
-            Woke::RunOver(Err(why)) => (Err(why), Ok(())),
         };
         let gone = Instant::now();
         if ended.is_err() {
@@ -192,7 +189,10 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
                 Err(End::Aborted { why, at, gone: at })
             }
             Woke::Interrupted(signal) => Err(self.interrupted(signal)),
-            _ => Ok(()),
+            _ => {
+                self.recovered_or_not();
+                Ok(())
+            }
         }
     }
 
@@ -202,8 +202,8 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
         if !watches || self.recovering.is_none() || matches!(end, End::Interrupted { .. }) {
             return;
         }
-        let later = self.experiment.stages.iter().skip(self.stage + 1);
-        let planned = later.filter(|stage| stage.profile.is_none()).next_back();
+        let mut later = self.experiment.stages.iter().skip(self.stage + 1);
+        let planned = later.rfind(|stage| stage.profile.is_none());
         let (name, lasts) = planned.map_or(("recovery", DEFAULT_RECOVERY), |stage| {
             (stage.name.as_str(), stage.lasts)
         });
@@ -218,9 +218,7 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
             aborts: false,
         })
         .await;
-        if self.recovering.is_some() {
-            self.show.news(&News::NotRecovered);
-        }
+        self.recovered_or_not();
         self.end_stage(Instant::now());
     }
 
@@ -319,4 +317,41 @@ fn cut_short(report: &RunReport, early: bool) -> Option<String> {
         None => "it was over",
     };
     Some(format!("run {}: {why}", report.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(ended: Ended) -> RunReport {
+        RunReport {
+            id: "r-00000001".into(),
+            profile: "p".into(),
+            target: "host".into(),
+            phase: Phase::Reverted,
+            ended: Some(ended),
+            started: String::new(),
+            for_seconds: 1.0,
+            left_seconds: 0.0,
+            seed: 0,
+            arm_ms: 0.0,
+            faults: Vec::new(),
+            members: Vec::new(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_a_run_that_was_there_for_its_time_ends_well() {
+        assert_eq!(cut_short(&over(Ended::Deadline), false), None);
+        for (ended, early) in [
+            (Ended::Deadline, true),
+            (Ended::TargetGone, false),
+            (Ended::Fenced, true),
+            (Ended::Reverted, false),
+        ] {
+            assert!(cut_short(&over(ended), early).is_some(), "{ended:?}");
+        }
+    }
 }

@@ -196,21 +196,15 @@ impl Found {
         let over = source.over;
         let top = self.fields(root, "a profile", ROOT_KEYS)?;
         self.version(root, &top);
-        let heads = match top.get("stages") {
-            Some(node) => Some(self.heads(node)),
-            None => None,
-        };
+        let heads = top.get("stages").map(|node| self.heads(node));
         // Faults have to fit into each stage, which is looked at there.
-        let (run_for, longest) = match &heads {
-            Some(heads) => {
-                self.no_time_beside_stages(&top, over);
-                let heads = heads.as_ref();
-                (heads.map(Heads::lasts), heads.and_then(Heads::longest))
-            }
-            None => {
-                let run_for = self.run_for(top.get("for"), over);
-                (run_for, run_for)
-            }
+        let (run_for, longest) = if let Some(heads) = &heads {
+            self.no_time_beside_stages(&top, over);
+            let heads = heads.as_ref();
+            (heads.map(Heads::lasts), heads.and_then(Heads::longest))
+        } else {
+            let run_for = self.run_for(top.get("for"), over);
+            (run_for, run_for)
         };
         let plain = self.body(root, &top, over, longest);
         let experiment = if is_experiment(&top) {

@@ -22,7 +22,7 @@ impl Found {
         if node.get("probe").is_some() {
             return self.abort_named(node, probes);
         }
-        let (fields, at) = self.probe_fields(node, OWN_KEYS)?;
+        let (fields, _) = self.probe_fields(node, OWN_KEYS)?;
         let probe = self.probe_of(&fields)?;
         let comes = matches!(
             probe.kind,
@@ -54,7 +54,6 @@ impl Found {
                 return None;
             }
         }
-        let _ = at;
         let lasting = self.lasting(fields.get(wanted))?;
         let probe = Box::new(ProbeSpec {
             name: probe.kind.name().to_owned(),

@@ -15,6 +15,7 @@ use std::{
 use super::{Fields, Overrides};
 use crate::profile::{
     Control, Experiment, ProbeSpec,
+    flags::TargetFlags,
     parameters::{self, Given},
     problem::{Found, quote},
     tree::{Key, Node, Value},
@@ -85,7 +86,7 @@ impl Found {
         };
         let stages = match heads {
             Some(heads) => self.stages(source, heads, faults),
-            None => self.default_stages(source, steady_state.as_deref(), run_for?),
+            None => stages::default_stages(source, steady_state.as_deref(), run_for?),
         };
         let lasts = stages
             .as_ref()
@@ -291,7 +292,7 @@ fn document(source: Source<'_>) -> serde_json::Value {
     };
     put("for", source.over.run_for.clone().map(Into::into));
     put("seed", source.over.seed.map(|seed| seed.to_string().into()));
-    let target = source.over.target.as_ref().and_then(|flags| flags.node());
+    let target = source.over.target.as_ref().and_then(TargetFlags::node);
     put("target", target.map(|node| node.to_json()));
     document
 }

@@ -186,9 +186,10 @@ impl Found {
         let mut whole = true;
         for head in heads.0 {
             if head.has_faults() {
+                let before = in_force;
                 in_force += head.lasts;
                 let cap = source.over.max_for;
-                if in_force > cap && in_force - head.lasts <= cap {
+                if in_force > cap && before <= cap {
                     let what = format!(
                         "up to here stages with faults come to {}, longer than the cap of {} (`--max-for` of `chaosd serve` sets it)",
                         format_duration(in_force),
@@ -273,34 +274,33 @@ impl Found {
         }
         profile
     }
+}
 
-    /// What a profile without stages goes through: its faults, then the recovery from them.
-    pub(super) fn default_stages(
-        &mut self,
-        source: Source<'_>,
-        probes: Option<&[ProbeSpec]>,
-        run_for: Duration,
-    ) -> Option<Vec<StageSpec>> {
-        // Whatever is wrong with it is told already.
-        let mut other = Found::default();
-        let root = source.with(&[], &mut other);
-        let profile = other.plain(&root, source.over, run_for, None)?;
-        let mut stages = vec![StageSpec {
-            name: "faults".into(),
-            lasts: run_for,
-            until_steady: false,
+/// What a profile without stages goes through: its faults, then the recovery from them.
+pub(super) fn default_stages(
+    source: Source<'_>,
+    probes: Option<&[ProbeSpec]>,
+    run_for: Duration,
+) -> Option<Vec<StageSpec>> {
+    // Whatever is wrong with it is told already.
+    let mut other = Found::default();
+    let root = source.with(&[], &mut other);
+    let profile = other.plain(&root, source.over, run_for, None)?;
+    let mut stages = vec![StageSpec {
+        name: "faults".into(),
+        lasts: run_for,
+        until_steady: false,
+        set: std::collections::BTreeMap::new(),
+        profile: Some(Box::new(profile)),
+    }];
+    if !probes?.is_empty() {
+        stages.push(StageSpec {
+            name: "recovery".into(),
+            lasts: DEFAULT_RECOVERY,
+            until_steady: true,
             set: std::collections::BTreeMap::new(),
-            profile: Some(Box::new(profile)),
-        }];
-        if !probes?.is_empty() {
-            stages.push(StageSpec {
-                name: "recovery".into(),
-                lasts: DEFAULT_RECOVERY,
-                until_steady: true,
-                set: std::collections::BTreeMap::new(),
-                profile: None,
-            });
-        }
-        Some(stages)
+            profile: None,
+        });
     }
+    Some(stages)
 }
