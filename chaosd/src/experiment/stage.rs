@@ -137,9 +137,10 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
             }
             Woke::RunOver(over) => {
                 let early = happened + EARLY < ends;
+                let over = *over;
                 let why = over.as_ref().ok().and_then(|run| cut_short(run, early));
                 let ended = why.map_or(Ok(()), |why| Err(End::Broken { why, at }));
-                (*over, ended)
+                (over, ended)
             }
         };
         let gone = Instant::now();
