@@ -75,6 +75,15 @@ fn failing(record: &Record) -> Vec<(&Probe, f64)> {
         .collect()
 }
 
+/// The exit code of a load that failed. One that was still there after the last stage was ended by us.
+fn failed_load(record: &Record) -> Option<u8> {
+    let load = record.load.as_ref()?;
+    let last = record.stages.last().map_or(0.0, |stage| stage.end);
+    let by_signal = load.exit.is_some_and(|code| code > 128);
+    load.exit
+        .filter(|code| *code != 0 && !(by_signal && load.end >= last))
+}
+
 /// The exit code of an experiment. The worst news wins, as for a run. `passes`: the load's exit code is
 /// passed on.
 pub(super) fn verdict(record: &Record, passes: bool) -> Exit {
@@ -95,8 +104,7 @@ pub(super) fn verdict(record: &Record, passes: bool) -> Exit {
     if !failing(record).is_empty() {
         return Exit::Aborted;
     }
-    let code = record.load.as_ref().and_then(|load| load.exit);
-    if let Some(code) = code.filter(|code| passes && *code != 0) {
+    if let Some(code) = failed_load(record).filter(|_| passes) {
         return Exit::Command(code);
     }
     runs()

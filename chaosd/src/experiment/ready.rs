@@ -133,7 +133,7 @@ mod tests {
         let missing = "/no/such is not there, or cannot be executed";
         assert_eq!(of(&[SHELL, "-c", "/no/such --now"]), Err(missing.into()));
         assert_eq!(of(&["/no/such"]), Err(missing.into()));
-        assert!(of(&["/etc/hostname"]).is_err());
+        assert!(of(&["/proc/version"]).is_err());
         assert_eq!(
             of(&["no-such-tool"]),
             Err("there is no no-such-tool in PATH".into())
