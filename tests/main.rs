@@ -35,6 +35,7 @@ mod dns_stub;
 mod dns_tcp;
 mod drop;
 mod duplicate;
+mod experiments;
 mod hold;
 mod hold_pairs;
 mod hook;

@@ -463,7 +463,8 @@ impl Scope {
 }
 
 /// A seed nobody asked for, from the kernel's generator; 53 bits, so that JSON carries it exactly.
-fn draw() -> u64 {
+/// A seed that nobody has asked for.
+pub(crate) fn draw() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id()) >> 11
 }

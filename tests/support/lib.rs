@@ -17,6 +17,7 @@ pub use node::{Family, Node};
 
 pub mod ping;
 mod probe;
+pub mod shop;
 mod stream;
 pub mod tcp;
 mod timed;

@@ -113,6 +113,11 @@ impl Client {
         self.ask(Method::POST, "/v1/runs", Some(request)).await
     }
 
+    /// What a run would do; changes nothing.
+    pub async fn plan(&self, request: &RunRequest) -> Result<serde_json::Value, ClientError> {
+        self.ask(Method::POST, "/v1/plan", Some(request)).await
+    }
+
     /// One run.
     pub async fn report(&self, id: &str) -> Result<RunReport, ClientError> {
         self.ask(Method::GET, &format!("/v1/runs/{id}"), None::<&()>)

@@ -16,7 +16,7 @@ use crate::{
     host::Doctor,
     instance::StateDir,
     plan::{Limits, Plan, Plans},
-    profile::{self, Profile},
+    profile::{self, Problem, Problems, Profile},
     report::{Daemon, Ended, RunId, RunReport, Status},
 };
 
@@ -110,6 +110,16 @@ fn plan(request: &RunRequest, limits: Limits) -> Result<Plans, Refusal> {
     let overrides = request.overrides(limits.max_for);
     let profile =
         profile::load(request.name(), &request.text(), &overrides).map_err(Refusal::Invalid)?;
+    if profile.experiment.is_some() {
+        return Err(Refusal::Invalid(Problems(vec![Problem {
+            origin: request.name().to_owned(),
+            line: None,
+            column: None,
+            what: "an experiment: `chaosd run` goes through its stages, and asks for one at a time"
+                .to_owned(),
+            instead: None,
+        }])));
+    }
     bind(request.name(), &profile, limits)
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::failure::CliError;
 use crate::{
     api::{Refusal, RunRequest, bind},
+    experiment::toolkit,
     plan::{Limits, Plans},
     profile::{
         self, Problems, Profile,
@@ -58,9 +59,18 @@ impl Ask {
     /// A file, or a profile that ships, with these settings.
     pub(super) fn profile(name_or_path: &str, settings: Settings) -> Result<Self, CliError> {
         let (name, text) = profile::find(name_or_path)?;
+        let profile = match toolkit::detect(&text) {
+            Some(foreign) => {
+                toolkit::translate(&foreign).map_err(|problems| CliError::Toolkit {
+                    name: name.clone(),
+                    problems,
+                })?
+            }
+            None => text.into(),
+        };
         let target = Some(settings.target).filter(|target| *target != TargetFlags::default());
         let request = RunRequest {
-            profile: text.into(),
+            profile,
             name: Some(name.clone()),
             set: settings.set.into_iter().collect(),
             run_for: settings.run_for,
@@ -87,6 +97,12 @@ impl Ask {
             Some(flags) => flags.profile(max_for),
             None => profile::load(&self.source, &request.text(), &request.overrides(max_for)),
         }
+    }
+
+    /// What the profile says of itself.
+    pub(super) fn about(&self) -> String {
+        let profile = self.check(Duration::MAX);
+        profile.map_or_else(|_| String::new(), |profile| profile.about)
     }
 
     /// What would be done here; changes nothing.

@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// 3: this host cannot do it.
     Host,
+    /// 4: the steady state of an experiment did not hold.
+    Aborted,
     /// 5: a fault had no effect.
     NoEffect,
     /// 5: a packet that was to be held was lost by our own queue: not the effect asked for.
@@ -62,6 +64,7 @@ impl Exit {
             Self::Unexpected => 1,
             Self::Usage => 2,
             Self::Host => 3,
+            Self::Aborted => 4,
             Self::NoEffect | Self::Overflow => 5,
             Self::NotReverted => 6,
             Self::Interrupted => 130,

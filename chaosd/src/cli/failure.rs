@@ -6,7 +6,7 @@ use super::exit::Exit;
 use crate::{
     api::{ClientError, ErrorKind, Refusal, SocketError},
     engine::{EngineError, StartError},
-    experiment::store::StoreError,
+    experiment::{Unready, store::StoreError, toolkit},
     hook::RegistrationError,
     instance::InstanceError,
     plan::PlanError,
@@ -22,6 +22,17 @@ pub(super) enum CliError {
     /// The profile is wrong.
     #[error("{0}")]
     Profile(#[from] Problems),
+    /// An experiment of the Chaos Toolkit that cannot be done as it is meant.
+    #[error("{name}:{}", listed(problems))]
+    Toolkit {
+        /// Its file.
+        name: String,
+        /// All of them.
+        problems: Vec<toolkit::Problem>,
+    },
+    /// A probe or the load of an experiment lacks something.
+    #[error(transparent)]
+    Unready(#[from] Unready),
     /// A flag contradicts the situation.
     #[error("{0}")]
     Usage(String),
@@ -74,6 +85,11 @@ pub(super) enum CliError {
     Runtime(#[source] io::Error),
 }
 
+fn listed(problems: &[toolkit::Problem]) -> String {
+    let lines = problems.iter().map(|problem| format!("\n  {problem}"));
+    lines.collect()
+}
+
 fn after_loss(reverted: bool) -> &'static str {
     if reverted {
         "its watchdog has put everything back"
@@ -88,6 +104,8 @@ impl CliError {
             Self::Refused(Refusal::Target(PlanError::NoEthernet { .. })) => Exit::Host,
             Self::Find(_)
             | Self::Profile(_)
+            | Self::Toolkit { .. }
+            | Self::Unready(_)
             | Self::Usage(_)
             | Self::Refused(
                 Refusal::Invalid(_)

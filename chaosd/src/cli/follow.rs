@@ -1,17 +1,25 @@
 //! A run from its start to its report: through the daemon when its socket answers, else with an
 //! engine in this process.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, child::Child, failure::CliError, live::Live, machine::machine, out, render,
-    runtime, side::Side, signals::Signals,
+    Exit, Global, experiment, failure::CliError, keep::{keep, words}, live::Live, machine::machine, out,
+    render, runtime, side::Side, signals::Signals,
 };
 use crate::{
     api::{Client, Containers, Service},
     engine::{Engine, Options},
+    experiment::{
+        LoadCommand, Ran,
+        record::{Load, Record},
+    },
     instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
     plan::Limits,
     report::{Ended, Phase, RunReport},
@@ -38,22 +46,41 @@ struct Over {
     report: RunReport,
     interrupted: bool,
     command: Option<u8>,
+    /// What ran under it.
+    load: Option<Load>,
+    /// Seconds from its beginning to the end of all.
+    seconds: f64,
     /// Notes that were told when it began.
     told: Vec<String>,
 }
 
 /// Runs what is asked, to its end.
 pub(super) fn go(ask: &Ask, how: &How, global: &Global) -> Result<Exit, CliError> {
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let exit = runtime.block_on(async {
         // Before anything is armed: a signal from here on reverts.
         let mut signals = Signals::catch()?;
+        // The daemon says what its cap on the run's time is.
+        if let Ok(profile) = ask.check(Duration::MAX)
+            && profile.experiment.is_some()
+        {
+            // Without one, the cap is our own.
+            let profile = match Client::new(&global.socket()).status().await {
+                Ok(_) => profile,
+                Err(_) => ask.check(Limits::default().max_for)?,
+            };
+            return experiment::go(ask, &profile, how, global, signals).await;
+        }
         let client = Client::new(&global.socket());
         match client.status().await {
             Ok(_) => in_daemon(ask, how, global, client, &mut signals).await,
             Err(error) if error.is_no_daemon() => here(ask, how, global, &mut signals).await,
             Err(error) => Err(error.into()),
         }
-    })
+    });
+    // A probe's look for a host name may go on for a while, and nobody waits for it.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn in_daemon(
@@ -76,7 +103,7 @@ async fn in_daemon(
         return Ok(Exit::Done);
     }
     match follow(&side, ask, how, signals).await {
-        Ok(over) => Ok(finish(over, how)),
+        Ok(over) => Ok(finish(over, how, ask, global)),
         Err(CliError::DaemonLost { id, source, .. }) => {
             let reverted = nothing_left(&global.state()).await;
             Err(CliError::DaemonLost {
@@ -137,7 +164,7 @@ async fn here(
         }
         over.report.phase = Phase::Failed;
     }
-    Ok(finish(over, how))
+    Ok(finish(over, how, ask, global))
 }
 
 async fn follow(
@@ -146,15 +173,18 @@ async fn follow(
     how: &How,
     signals: &mut Signals,
 ) -> Result<Over, CliError> {
+    let begun = Instant::now();
     let armed = side.start(ask).await?;
+    let since = |moment: Instant| (moment - begun).as_secs_f64();
     render::started(&armed).into_iter().for_each(out::tell);
-    let mut child = match Child::start(&how.command) {
+    let mut child = match command(&how.command) {
         Ok(child) => child,
         Err(error) => {
             side.revert(&armed.id, Ended::CommandEnded).await?;
             return Err(error);
         }
     };
+    let loaded = since(Instant::now());
     // The command has the terminal to itself.
     let mut live = Live::new(child.is_none());
     let mut over = watch(side, &armed.id, child.as_mut(), signals, &mut live).await?;
@@ -171,17 +201,34 @@ async fn follow(
             }
         });
     }
+    if let Some(child) = &child {
+        let times = (loaded, since(Instant::now()));
+        over.load = Some(Load::of(&how.command, times, child));
+    }
     while over.report.phase == Phase::Draining {
         let left = side.wait(&armed.id);
         over.report = patiently(left, &armed.id, signals).await?;
     }
+    over.seconds = since(Instant::now());
     Ok(over)
+}
+
+/// Starts what runs under the fault. `None`: nothing does.
+fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
+    let Some(command) = words.first() else {
+        return Ok(None);
+    };
+    let started = LoadCommand::start(words, false);
+    started.map(Some).map_err(|source| CliError::Command {
+        command: command.clone(),
+        source,
+    })
 }
 
 async fn watch(
     side: &Side,
     id: &str,
-    mut child: Option<&mut Child>,
+    mut child: Option<&mut LoadCommand>,
     signals: &mut Signals,
     live: &mut Live,
 ) -> Result<Over, CliError> {
@@ -222,6 +269,8 @@ async fn watch(
         report,
         interrupted,
         command,
+        load: None,
+        seconds: 0.0,
         told: Vec::new(),
     })
 }
@@ -251,11 +300,13 @@ async fn patiently(
     }
 }
 
-fn finish(over: Over, how: &How) -> Exit {
+fn finish(over: Over, how: &How, ask: &Ask, global: &Global) -> Exit {
     let Over {
         report,
         interrupted,
         command,
+        load,
+        seconds,
         told,
     } = over;
     if how.json {
@@ -269,11 +320,19 @@ fn finish(over: Over, how: &How) -> Exit {
     if let Some(code) = command.filter(|code| *code != 0) {
         out::tell(format_args!("the command ended with code {code}"));
     }
+    let ran = Ran {
+        command: words(),
+        about: ask.about(),
+        seconds: Some(seconds),
+        load,
+        ..Ran::default()
+    };
+    keep(&Record::of_run(&report, ran), global);
     Exit::of_run(&report, interrupted, command)
 }
 
 /// True once the watchdog of a dead daemon has undone everything.
-async fn nothing_left(state: &StateDir) -> bool {
+pub(super) async fn nothing_left(state: &StateDir) -> bool {
     let attempts = WATCHDOG_WITHIN.as_millis() / REDRAW_EVERY.as_millis();
     for _ in 0..attempts {
         let abandoned = state.abandoned().is_ok_and(|left| left.is_empty());

@@ -64,7 +64,7 @@ impl Live {
     }
 }
 
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let mut table = comfy_table::Table::new();
     render::terminal_width(table.use_stderr().width()).into()
 }

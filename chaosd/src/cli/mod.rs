@@ -6,13 +6,15 @@
 
 mod ask;
 mod called;
-mod child;
 mod doctor;
 mod exit;
+mod experiment;
+mod experiment_show;
 mod failure;
 mod follow;
 mod hook;
 mod inject;
+mod keep;
 mod live;
 mod logs;
 mod machine;
@@ -51,6 +53,7 @@ const EXIT_CODES: &str = "Exit codes:
   1    a run is not as `status --expect` says
   2    bad usage or profile
   3    this host cannot do it
+  4    the steady state of an experiment did not hold: before it, under its faults, or so that it was aborted
   5    a fault had no effect, or lost packets that it was to hold
   6    something could not be reverted (and what, and how to do it by hand)
   130  interrupted and reverted

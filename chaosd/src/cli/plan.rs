@@ -1,14 +1,22 @@
 //! `chaosd plan`: the dry run. Needs no daemon and changes nothing.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::{
     Exit, Output,
     ask::{Ask, Settings},
+    experiment::spares_twin,
     failure::CliError,
     out, render,
 };
-use crate::{plan::Limits, profile::flags::InjectFlags};
+
+use crate::{
+    api::bind,
+    experiment::ready,
+    plan::{Limits, Plans, draw},
+    profile::{Experiment, Profile, flags::InjectFlags},
+};
 
 #[derive(Args, Debug)]
 #[command(
@@ -34,6 +42,50 @@ enum Planned {
     Inject(InjectFlags),
 }
 
+/// What an experiment would do here.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Planning<'p> {
+    pub(super) profile: &'p str,
+    pub(super) about: &'p str,
+    #[serde(flatten)]
+    pub(super) experiment: &'p Experiment,
+    /// Of each stage that has faults, by its place in the list.
+    pub(super) plans: Vec<Option<Plans>>,
+}
+
+impl<'p> Planning<'p> {
+    /// Fails with what is missing, as a run would. Changes nothing.
+    fn make(
+        name: &'p str,
+        profile: &'p Profile,
+        experiment: &'p Experiment,
+        limits: Limits,
+    ) -> Result<Self, CliError> {
+        ready(experiment)?;
+        // One seed for all: who is drawn once stays drawn.
+        let seed = profile.seed.unwrap_or_else(draw);
+        let mut plans = Vec::new();
+        for stage in &experiment.stages {
+            let Some(stage) = &stage.profile else {
+                plans.push(None);
+                continue;
+            };
+            let mut stage = (**stage).clone();
+            stage.seed.get_or_insert(seed);
+            let plan = bind(name, &stage, limits)?;
+            spares_twin(name, experiment, &stage, &plan, limits)?;
+            plans.push(Some(plan));
+        }
+        Ok(Self {
+            profile: name,
+            about: &profile.about,
+            experiment,
+            plans,
+        })
+    }
+}
+
 impl Plan {
     pub(super) fn run(self) -> Result<Exit, CliError> {
         let ask = match (self.flags, self.profile) {
@@ -44,7 +96,19 @@ impl Plan {
                 return Err(CliError::Usage(text.to_owned()));
             }
         };
-        let plan = ask.plan(Limits::default())?;
+        let limits = Limits::default();
+        let profile = ask.check(limits.max_for)?;
+        if let Some(experiment) = &profile.experiment {
+            let name = ask.request.name();
+            let planned = Planning::make(name, &profile, experiment, limits)?;
+            if self.output.is_json() {
+                out::json(&planned);
+            } else {
+                out::say(render::experiment(&planned));
+            }
+            return Ok(Exit::Done);
+        }
+        let plan = ask.plan(limits)?;
         if self.output.is_json() {
             out::json(&plan);
         } else {

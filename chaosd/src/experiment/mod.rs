@@ -5,13 +5,30 @@
 //! is in its `analysis`, which is made of the record alone.
 
 pub mod analysis;
+mod condition;
+mod grid;
 pub mod load;
+mod load_command;
+mod looked;
 mod plain;
+mod probe;
+mod ready;
 pub mod record;
 pub mod report;
+mod runner;
+mod stage;
 pub(crate) mod stats;
 pub mod store;
+mod telling;
 pub mod toolkit;
+mod twin;
 pub mod words;
+mod writing;
 
+pub use load_command::LoadCommand;
 pub use plain::Ran;
+pub use ready::{Unready, ready};
+pub use runner::{Arms, Runner};
+pub use telling::{News, Now, ProbeNow, Shows};
+pub use twin::hit;
+pub use writing::Heading;

@@ -1,6 +1,6 @@
 //! What is kept of a run: one document, from which every report is made.
 //!
-//! All moments are seconds since `started`, by a clock that nobody steps (`CLOCK_BOOTTIME`).
+//! All moments are seconds since `started`, by a clock that nobody steps (`CLOCK_MONOTONIC`).
 
 use std::collections::BTreeMap;
 

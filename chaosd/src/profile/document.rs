@@ -10,8 +10,12 @@ use super::{
 
 impl Profile {
     /// The canonical document: every parameter filled in, only what differs from the defaults,
-    /// and `for`.
+    /// and `for`. Of an experiment, whose stages fill parameters in by themselves: as it was written,
+    /// with the parameters that were set, and what else was said over its head.
     pub fn to_document(&self) -> Value {
+        if let Some(experiment) = &self.experiment {
+            return experiment.document.clone();
+        }
         let mut out = Map::new();
         out.insert("version".into(), json!(1));
         if !self.about.is_empty() {

@@ -8,6 +8,7 @@ mod check;
 mod disk_error;
 mod dns;
 mod document;
+mod experiment;
 mod find;
 pub mod flags;
 mod holding;
@@ -15,6 +16,7 @@ mod model;
 mod named;
 mod netem;
 mod parameters;
+mod probe;
 mod problem;
 mod resource;
 mod shipped;
@@ -28,6 +30,7 @@ mod words;
 pub use check::{Overrides, load};
 pub use disk_error::{DiskError, Operation};
 pub use dns::{Addresses, Answer, Dns, Encrypted, MOST_NAMES, MOST_TYPES};
+pub use experiment::{AbortOn, AbortSpec, Control, DEFAULT_RECOVERY, Experiment, StageSpec};
 pub use find::{FindError, find};
 pub use holding::{
     Bandwidth, Delay, Distribution, Duplicate, Jitter, LONGEST_HOLD, MOST_BY_PEER, MOST_COPIES,
@@ -43,6 +46,7 @@ pub use netem::{
     NetemReorder, Slot,
 };
 pub use parameters::Parameter;
+pub use probe::{Address, Bound, OFTENEST, PressureOf, ProbeKind, ProbeSpec, SHELL, Url};
 pub use problem::{Mistake, Problem, Problems};
 pub use resource::{
     Clock, Cpu, CpuQuota, Disk, DiskBurn, DiskFill, DiskLatency, Fill, Freeze, LoadOf, Memory,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     dns::Dns,
+    experiment::Experiment,
     holding::{Bandwidth, Delay, Duplicate, Reorder},
     named::Named,
     netem::Netem,
@@ -29,6 +30,9 @@ pub struct Profile {
     pub target: Whom,
     /// At least one, at most 256.
     pub faults: Vec<FaultSpec>,
+    /// What is expected to stay true meanwhile, and in which stages the faults come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Box<Experiment>>,
 }
 
 /// One place on this machine.

@@ -48,8 +48,41 @@ pub(super) fn list(root: &Node) -> Vec<Parameter> {
         .collect()
 }
 
+/// A value that somebody gives to a parameter.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) name: String,
+    /// Where the name was typed.
+    pub(super) at: Place,
+    pub(super) value: Node,
+}
+
+impl Given {
+    /// By `--set`.
+    pub(super) fn flags(set: &[(String, String)]) -> Vec<Self> {
+        set.iter()
+            .map(|(name, value)| {
+                let at = Place::flag(&format!("--set {name}"));
+                Self {
+                    name: name.clone(),
+                    value: Node::text(at.clone(), value),
+                    at,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Both; `set` wins.
+pub(super) fn over(given: &[Given], set: &[Given]) -> Vec<Given> {
+    let others = given
+        .iter()
+        .filter(|given| set.iter().all(|set| set.name != given.name));
+    others.chain(set).cloned().collect()
+}
+
 /// The tree with each `${name}` replaced.
-pub(super) fn substitute(root: &Node, set: &[(String, String)], found: &mut Found) -> Node {
+pub(super) fn substitute(root: &Node, given: &[Given], found: &mut Found) -> Node {
     let declared = declarations(root, found);
     let mut values: BTreeMap<&str, Option<Node>> = declared
         .iter()
@@ -57,16 +90,15 @@ pub(super) fn substitute(root: &Node, set: &[(String, String)], found: &mut Foun
         .collect();
     let names: Vec<&str> = declared.keys().copied().collect();
     let mut seen = BTreeSet::new();
-    for (name, value) in set {
-        let at = Place::flag(&format!("--set {name}"));
+    for Given { name, at, value } in given {
         let Some(slot) = values.get_mut(name.as_str()) else {
-            found.add(&at, unknown(name, &names));
+            found.add(at, unknown(name, &names));
             continue;
         };
         if !seen.insert(name) {
-            found.say(&at, "given twice");
+            found.say(at, "given twice");
         }
-        *slot = Some(Node::text(at, value));
+        *slot = Some(value.clone());
     }
     let mut pass = Pass {
         values,

@@ -147,6 +147,23 @@ impl Found {
         result.map_err(|mistake| self.add(at, mistake)).ok()
     }
 
+    /// The problems of a part that was checked for itself, but for those that are known. `when`: in
+    /// which case they are problems.
+    pub(super) fn adopt(&mut self, when: &str, other: Self) {
+        self.more += other.more;
+        for problem in other.list {
+            if self.list.contains(&problem) {
+                continue;
+            }
+            if self.list.len() == MOST {
+                self.more += 1;
+                continue;
+            }
+            let what = format!("{when}{}", problem.what);
+            self.list.push(Problem { what, ..problem });
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

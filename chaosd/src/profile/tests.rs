@@ -4,6 +4,7 @@
 mod by_peer;
 mod dns;
 mod documents;
+mod experiment;
 mod flags;
 mod holding;
 mod hostile;

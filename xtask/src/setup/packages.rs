@@ -140,8 +140,14 @@ const RUNTIMES: [Package; 9] = [
     },
 ];
 
-/// What reads chaosd's metrics. Its tests are skipped, saying so, where it is not there.
-const PROMETHEUS: [Package; 2] = [
+/// What the tests of experiments start. They are skipped, saying so, where it is not there.
+const EXPERIMENTS: [Package; 3] = [
+    // The database of a shop.
+    Package {
+        program: "redis-server",
+        package: "redis-server",
+    },
+    // Scrapes chaosd, and is asked by probes.
     Package {
         program: "prometheus",
         package: "prometheus",
@@ -272,7 +278,11 @@ pub fn for_tests() -> Result<()> {
             "the tests of names need",
             &RUNTIMES[..],
         ),
-        ("Prometheus", "the tests of metrics need", &PROMETHEUS),
+        (
+            "databases and Prometheus",
+            "the tests of experiments need",
+            &EXPERIMENTS,
+        ),
     ] {
         let without_services = NoServices::here();
         if let Err(error) = without_services.and_then(|_kept| ensure(label, who, packages)) {

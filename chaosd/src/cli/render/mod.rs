@@ -1,6 +1,7 @@
 //! Results as people read them: text only, nothing is asked or changed here.
 
 mod doctor;
+mod experiment;
 mod kept;
 mod number;
 mod plan;
@@ -11,6 +12,7 @@ mod status;
 mod table;
 
 pub(super) use doctor::doctor;
+pub(super) use experiment::experiment;
 pub(super) use kept::{kept, list};
 pub(super) use number::{grouped, seconds};
 pub(super) use plan::plans;

@@ -13,7 +13,7 @@ use super::{FAULT_KEYS, read::home};
 use crate::fault::KINDS;
 
 /// Names are labels of metrics and columns of tables.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 
 impl Found {
     pub(super) fn fault(

@@ -3,6 +3,7 @@
 mod by_peer;
 mod clock;
 mod dns;
+mod experiment;
 mod fault;
 mod file;
 mod fill;
@@ -21,12 +22,13 @@ mod timeline;
 
 use std::time::Duration;
 
+use experiment::{Heads, Source, is_experiment, only_in_stages};
 use read::Fields;
 
 use super::{
     FaultSpec, Profile, Target, Whom,
     flags::TargetFlags,
-    parameters,
+    parameters::{self, Given},
     problem::{Found, Mistake, Place, Problems, quote},
     tree::{self, Node, Value},
 };
@@ -46,6 +48,12 @@ const ROOT_KEYS: &[&str] = &[
     "parameters",
     "target",
     "faults",
+    "hypothesis",
+    "steady-state",
+    "abort-when",
+    "stages",
+    "load",
+    "control",
 ];
 const FAULT_KEYS: &[&str] = &[
     "name",
@@ -168,22 +176,85 @@ pub fn load(source_name: &str, text: &str, over: &Overrides) -> Result<Profile, 
 
 /// The one validation path: of files, of the API's bodies and of flags.
 pub(super) fn check(root: &Node, over: &Overrides, mut found: Found) -> Result<Profile, Problems> {
-    let root = parameters::substitute(root, &over.set, &mut found);
-    match found.profile(&root, over) {
+    let given = Given::flags(&over.set);
+    // What only stages set is not missing.
+    let filled = parameters::over(&given, &only_in_stages(root, &given));
+    let filled = parameters::substitute(root, &filled, &mut found);
+    let source = Source {
+        root,
+        given: &given,
+        over,
+    };
+    match found.profile(&filled, source) {
         Some(profile) if found.is_empty() => Ok(profile),
         _ => Err(found.into_problems()),
     }
 }
 
 impl Found {
-    fn profile(&mut self, root: &Node, over: &Overrides) -> Option<Profile> {
+    fn profile(&mut self, root: &Node, source: Source<'_>) -> Option<Profile> {
+        let over = source.over;
         let top = self.fields(root, "a profile", ROOT_KEYS)?;
         self.version(root, &top);
+        let heads = top.get("stages").map(|node| self.heads(node));
+        // Faults have to fit into each stage, which is looked at there.
+        let (run_for, longest) = if let Some(heads) = &heads {
+            self.no_time_beside_stages(&top, over);
+            let heads = heads.as_ref();
+            (heads.map(Heads::lasts), heads.and_then(Heads::longest))
+        } else {
+            let run_for = self.run_for(top.get("for"), over);
+            (run_for, run_for)
+        };
+        let plain = self.body(root, &top, over, longest);
+        let experiment = if is_experiment(&top) {
+            let faults = plain.iter().flat_map(|plain| &plain.faults);
+            let names: Vec<&str> = faults.map(|fault| fault.name.as_str()).collect();
+            match heads {
+                // What is wrong with its stages is told already.
+                Some(None) => None,
+                heads => self
+                    .experiment(source, &top, heads.flatten(), &names, run_for)
+                    .map(|experiment| Some(Box::new(experiment))),
+            }
+        } else {
+            Some(None)
+        };
+        Some(Profile {
+            run_for: run_for?,
+            experiment: experiment?,
+            ..plain?
+        })
+    }
+
+    /// The faults and whom they hit, for so long: what a profile is without stages. `wanted`: only
+    /// these.
+    fn plain(
+        &mut self,
+        root: &Node,
+        over: &Overrides,
+        run_for: Duration,
+        wanted: Option<&[String]>,
+    ) -> Option<Profile> {
+        let top = self.fields(root, "a profile", ROOT_KEYS)?;
+        let mut profile = self.body(root, &top, over, Some(run_for))?;
+        if let Some(wanted) = wanted {
+            profile.faults.retain(|fault| wanted.contains(&fault.name));
+        }
+        Some(profile)
+    }
+
+    fn body(
+        &mut self,
+        root: &Node,
+        top: &Fields<'_>,
+        over: &Overrides,
+        run_for: Option<Duration>,
+    ) -> Option<Profile> {
         let about = match top.get("about") {
             Some(node) => self.text(node).unwrap_or_default().trim().to_owned(),
             None => String::new(),
         };
-        let run_for = self.run_for(top.get("for"), over);
         let seed = match top.get("seed") {
             Some(node) => self.integer(node, "a whole number (0 to 18446744073709551615)", 0),
             None => None,
@@ -209,7 +280,18 @@ impl Found {
             seed: over.seed.or(seed),
             target: target?,
             faults: faults?,
+            experiment: None,
         })
+    }
+
+    fn no_time_beside_stages(&mut self, top: &Fields<'_>, over: &Overrides) {
+        let what = "beside stages, each of which has a time of its own";
+        if let Some((key, _)) = top.entry("for") {
+            self.say(&key.at, format!("for {what}"));
+        }
+        if over.run_for.is_some() {
+            self.say(&Place::flag("--for"), what);
+        }
     }
 
     fn version(&mut self, root: &Node, top: &Fields<'_>) {

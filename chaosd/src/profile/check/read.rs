@@ -63,6 +63,11 @@ impl<'t> Fields<'t> {
         self.get(name).is_none() && !self.meant.iter().any(|meant| meant == name)
     }
 
+    /// True when some key is a mistyped one.
+    pub(in crate::profile) fn has_mistyped(&self) -> bool {
+        !self.meant.is_empty()
+    }
+
     pub(in crate::profile) fn entry(&self, name: &str) -> Option<&'t (Key, Node)> {
         self.entries.iter().find(|(key, _)| key.name == name)
     }

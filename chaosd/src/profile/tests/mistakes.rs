@@ -36,7 +36,7 @@ fn five_mistakes_are_reported_at_once_with_their_places() {
 fn a_wrong_top_says_what_belongs_there() {
     check("", &["t.yaml:1:1: the profile is empty"]);
     table(str::to_owned, "
-        hello => 1:1: expected a profile as a map of version, about, for, seed, parameters, target, faults, found a single value
+        hello => 1:1: expected a profile as a map of version, about, for, seed, parameters, target, faults, hypothesis, steady-state, abort-when, stages, load, control, found a single value
         version: 1⏎fautls: [] => 2:1: unknown key `fautls` in a profile; did you mean `faults`?
         version: 2⏎faults: [drop: 1%] => 1:10: version `2` is not known: this chaosd reads version 1
         faults: [drop: 1%] => 1:1: no version: a profile begins with `version: 1`
@@ -52,7 +52,7 @@ fn a_wrong_top_says_what_belongs_there() {
         duration: 2m => 3:1: unknown key `duration` in a profile; did you mean `for`?
         name: x => 3:1: unknown key `name` in a profile: it belongs in the fault, beside its kind
         ports: 80 => 3:1: unknown key `ports` in a profile: it belongs in match
-        xyzzy: 80 => 3:1: unknown key `xyzzy` in a profile: it takes version, about, for, seed, parameters, target, faults
+        xyzzy: 80 => 3:1: unknown key `xyzzy` in a profile: it takes version, about, for, seed, parameters, target, faults, hypothesis, steady-state, abort-when, stages, load, control
         about: {a: b} => 3:8: expected a single value, found a map
     ");
     let many = format!("version: 1\nfaults:\n{}", "- drop: 1%\n".repeat(257));
@@ -219,6 +219,6 @@ fn yaml_that_loses_meaning_is_refused() {
         version: 1⏎faults: [{drop: 1%, drop: 2%}] => 2:21: the key `drop` is given twice (before on line 2)
         version: 1⏎faults: [drop: 1%]⏎---⏎version: 1 => 3:1: a second document: a file holds one profile
         version: 1⏎faults: [drop: 1%]⏎? [a]⏎: b => 3:3: a key is a word, not a list
-        version: 1⏎faults: [drop: 1%]⏎\"\\e[2J\": b => 3:1: unknown key `\\u{1b}[2J` in a profile: it takes version, about, for, seed, parameters, target, faults
+        version: 1⏎faults: [drop: 1%]⏎\"\\e[2J\": b => 3:1: unknown key `\\u{1b}[2J` in a profile: it takes version, about, for, seed, parameters, target, faults, hypothesis, steady-state, abort-when, stages, load, control
     ");
 }

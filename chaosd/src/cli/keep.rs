@@ -1,0 +1,198 @@
+//! What becomes of a record: the one place to which every run that is over comes.
+
+use super::{
+    Exit, Global,
+    out::{self, BAD, DIM, GOOD, WARN, paint},
+};
+use crate::{
+    experiment::{
+        record::{End, Probe, ProbeAnalysis, Record},
+        stats, words::{is_plain, under_faults},
+    },
+    report::Phase,
+};
+
+/// Keeps it, and tells in one line what an experiment came to. That it cannot be kept changes nothing of what
+/// the run came to.
+pub(super) fn keep(record: &Record, global: &Global) {
+    if !is_plain(record) {
+        out::tell(summary(record));
+    }
+    match global.runs.store().keep(record) {
+        Ok(kept) => {
+            kept.problems.iter().for_each(out::tell);
+            let page = kept.page();
+            out::tell(paint(DIM, format_args!("report: {}", page.display())));
+        }
+        Err(error) => out::tell(format_args!(
+            "the run is not kept: {}",
+            out::chain(&error)
+        )),
+    }
+}
+
+/// The words that run this.
+pub(super) fn words() -> Vec<String> {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    // Whatever path it was started by.
+    words.next();
+    std::iter::once("chaosd".to_owned()).chain(words).collect()
+}
+
+fn summary(record: &Record) -> String {
+    let id = &record.id;
+    match &record.end {
+        End::NotSteady { why } => format!(
+            "{} {id}: the steady state does not hold, and nothing was done: {why}",
+            paint(BAD, "not started")
+        ),
+        End::Aborted { why, .. } => format!("{} {id}: {why}", paint(BAD, "aborted")),
+        End::Interrupted { .. } => format!("{} {id}", paint(WARN, "interrupted")),
+        End::Broken { why, .. } => format!("{} {id}: {why}", paint(BAD, "broken off")),
+        End::Completed => {
+            let broken = failing(record);
+            if record.probes.is_empty() {
+                format!("{} {id}", paint(GOOD, "completed"))
+            } else if broken.is_empty() {
+                format!(
+                    "{} {id}: the steady state held under faults",
+                    paint(GOOD, "held")
+                )
+            } else {
+                let told: Vec<String> = broken
+                    .iter()
+                    .map(|(probe, share)| {
+                        format!("{} in {:.1} % of looks", probe.name, share * 100.0)
+                    })
+                    .collect();
+                format!(
+                    "{} {id}: under faults the steady state held by {}",
+                    paint(BAD, "did not hold"),
+                    told.join(", by ")
+                )
+            }
+        }
+    }
+}
+
+/// Probes of the target that held less often under faults than they were to, and how often.
+fn failing(record: &Record) -> Vec<(&Probe, f64)> {
+    let analysis = record.analysis();
+    let did_not_hold = |(probe, analysis): (&_, &ProbeAnalysis)| {
+        let failed = !analysis.control && analysis.held == Some(false);
+        failed.then_some(probe)
+    };
+    let probes = record.probes.iter().zip(&analysis.probes);
+    probes
+        .filter_map(did_not_hold)
+        .map(|probe: &Probe| {
+            let (all, good) = under_faults(record, probe);
+            (probe, stats::count(good) / stats::count(all.max(1)))
+        })
+        .collect()
+}
+
+/// The exit code of a load that failed. One that was still there after the last stage was ended by us.
+fn failed_load(record: &Record) -> Option<u8> {
+    let load = record.load.as_ref()?;
+    let last = record.stages.last().map_or(0.0, |stage| stage.end);
+    let by_signal = load.exit.is_some_and(|code| code > 128);
+    load.exit
+        .filter(|code| *code != 0 && !(by_signal && load.end >= last))
+}
+
+/// The exit code of an experiment. The worst news wins, as for a run. `passes`: the load's exit code is
+/// passed on.
+pub(super) fn verdict(record: &Record, passes: bool) -> Exit {
+    let runs = || record.stages.iter().filter_map(|stage| stage.run.as_ref());
+    if !record.problems.is_empty() || runs().any(|run| run.phase == Phase::Failed) {
+        return Exit::NotReverted;
+    }
+    match &record.end {
+        End::NotSteady { .. } | End::Aborted { .. } => return Exit::Aborted,
+        End::Interrupted { .. } => return Exit::Interrupted,
+        End::Broken { .. } => {
+            let last = record.stages.last();
+            let armed = last.is_some_and(|stage| stage.armed.is_some());
+            return if armed { Exit::Interrupted } else { Exit::Host };
+        }
+        End::Completed => {}
+    }
+    if !failing(record).is_empty() {
+        return Exit::Aborted;
+    }
+    if let Some(code) = failed_load(record).filter(|_| passes) {
+        return Exit::Command(code);
+    }
+    runs()
+        .map(|run| Exit::of_run(run, false, None))
+        .find(|exit| *exit != Exit::Done)
+        .unwrap_or(Exit::Done)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Faults from 1 s to 2 s, and a look every 0.25 s of which these fail.
+    fn record(end: &serde_json::Value, failed: &[usize], at_least: f64) -> Record {
+        let samples: Vec<_> = (0..12_u32)
+            .map(|n| {
+                let ok = failed.iter().all(|bad| u32::try_from(*bad) != Ok(n));
+                json!({"at": 0.25 * f64::from(n), "took": 0.01, "ok": ok})
+            })
+            .collect();
+        serde_json::from_value(json!({
+            "schema": 1, "id": "x-00000001", "version": "0", "host": {"name": "a", "kernel": "6"},
+            "profile": "p", "about": "", "started": "", "seconds": 3.0, "seed": 1, "end": end,
+            "stages": [{"name": "s", "begin": 1.0, "end": 2.0, "planned": 1.0, "armed": 1.0, "over": 2.0}],
+            "probes": [{
+                "name": "http", "kind": "http", "what": "", "weight": 1.0, "at-least": at_least,
+                "unit": "ms", "samples": samples,
+            }],
+            "aborts": [], "blast": {"hit": [], "spared": []}, "problems": [], "notes": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_looks_under_faults_decide_and_enough_is_enough() {
+        let completed = json!({"how": "completed"});
+        let code = |failed: &[usize], at_least| {
+            verdict(&record(&completed, failed, at_least), false).code()
+        };
+        assert_eq!(code(&[], 1.0), 0);
+        assert_eq!(code(&[0, 3, 8, 11], 1.0), 0);
+        assert_eq!(code(&[4], 1.0), 4);
+        assert_eq!(code(&[4], 0.75), 0);
+        assert_eq!(code(&[4, 7], 0.75), 4);
+    }
+
+    #[test]
+    fn the_end_decides_before_what_was_seen() {
+        for (end, code) in [
+            (json!({"how": "not-steady", "why": "a"}), 4),
+            (
+                json!({"how": "aborted", "why": "a", "at": 1.5, "gone": 1.6}),
+                4,
+            ),
+            (json!({"how": "interrupted", "at": 1.5}), 130),
+            (json!({"how": "broken", "why": "a", "at": 1.5}), 130),
+        ] {
+            assert_eq!(
+                verdict(&record(&end, &[], 1.0), false).code(),
+                code,
+                "{end}"
+            );
+        }
+        let mut stuck = record(&json!({"how": "interrupted", "at": 1.5}), &[], 1.0);
+        stuck.problems.push("a limit is still in force".into());
+        assert_eq!(verdict(&stuck, false).code(), 6);
+        let mut refused = record(&json!({"how": "broken", "why": "a", "at": 1.5}), &[], 1.0);
+        refused.stages[0].armed = None;
+        assert_eq!(verdict(&refused, false).code(), 3);
+    }
+}
