@@ -450,7 +450,7 @@ fn a_control_is_looked_at_too_and_one_that_would_be_hit_is_refused() -> Result<(
     let shop = target.address_facing(peer, support::Family::V4)?;
     let profile = |twin: &str| {
         format!(
-            "version: 1\ntarget: {{netns: {}}}\nparameters: {{place: {{default: \"{shop}:{SHOP_PORT}\"}}}}\nfaults: [{{partition: , match: {{local-ports: [{SHOP_PORT}]}}}}]\nsteady-state: [{{tcp: {{address: \"${{place}}\", every: 100ms, within: 2s}}}}]\ncontrol: {{set: {{place: \"{database}:{REDIS_PORT}\"}}{twin}}}\nstages: [{{for: 300ms}}, {{for: 1s, faults: all}}, {{for: 2s}}, {{for: 500ms, faults: all}}, {{for: 500ms, faults: all}}]\n",
+            "version: 1\ntarget: {{netns: {}}}\nparameters: {{place: {{default: \"{shop}:{SHOP_PORT}\"}}}}\nfaults: [{{partition: , match: {{local-ports: [{SHOP_PORT}]}}}}]\nsteady-state: [{{tcp: {{address: \"${{place}}\", every: 100ms, within: 500ms}}}}]\ncontrol: {{set: {{place: \"{database}:{REDIS_PORT}\"}}{twin}}}\nstages: [{{for: 300ms}}, {{for: 1s, faults: all}}, {{for: 2s}}, {{for: 500ms, faults: all}}, {{for: 500ms, faults: all}}]\n",
             target.netns()
         )
     };
