@@ -12,7 +12,7 @@ use support::shop::{REDIS_PORT, SHOP_PORT, Shop};
 use support::{Daemon, Instance, Lab, Options, Output, Snapshot, wait_until};
 
 /// Everything that is waited for has happened by then, on a machine that is busy with builds.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Skips the calling test where there is no database.
 macro_rules! needs_shop {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::node::Node;
 use crate::{Instance, wait_until};
 
-const COMES_UP: Duration = Duration::from_secs(60);
+const COMES_UP: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(2);
 const PORT: u16 = 9095;
 const RELAY_PORT: u16 = 9096;
