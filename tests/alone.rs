@@ -1,4 +1,4 @@
-//! The static binary in a directory with nothing else, as in its image: with the node's /proc, /sys and
+//! The static binary in a directory with nothing else, as in its image: with /dev, and the node's /proc, /sys and
 //! /run, as its manifest mounts them.
 
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ struct Image {
 impl Image {
     fn new(binary: PathBuf) -> Result<Self> {
         let root = Mount::tmpfs()?;
-        for dir in ["proc", "sys", "run"] {
+        for dir in ["proc", "sys", "run", "dev"] {
             std::fs::create_dir(root.path().join(dir))?;
         }
         std::fs::copy(binary, root.path().join("chaosd"))?;
@@ -39,7 +39,7 @@ impl Image {
 
     /// The mounts go with the process, whose namespace is its own.
     fn chaosd(&self, args: &[&str]) -> Command {
-        let script = "for d in proc sys run; do mount --rbind /$d \"$0/$d\" || exit 99; done; \
+        let script = "for d in proc sys run dev; do mount --rbind /$d \"$0/$d\" || exit 99; done; \
                       exec chroot \"$0\" /chaosd \"$@\"";
         let mut command = Command::new("unshare");
         command

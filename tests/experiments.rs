@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use support::shop::{REDIS_PORT, SHOP_PORT, Shop};
-use support::{Daemon, Instance, Lab, Options, Output, Snapshot, wait_until};
+use support::{Daemon, Instance, Lab, Options, Output, Prometheus, Snapshot, wait_until};
 
 /// Everything that is waited for has happened by then, on a machine that is busy with builds.
 const LONG: Duration = Duration::from_mins(1);
@@ -416,7 +416,10 @@ fn what_an_experiment_lacks_is_told_before_anything_is_done() -> Result<()> {
 fn a_real_prometheus_that_scrapes_the_daemon_ends_an_experiment() -> Result<()> {
     needs_shop!();
     if !Prometheus::is_there() {
-        support::skip!(Ok(()), "prometheus is not installed (cargo xtask setup brings it)");
+        support::skip!(
+            Ok(()),
+            "prometheus is not installed (cargo xtask setup brings it)"
+        );
     }
     let mut scene = Scene::new("expprom")?;
     let daemon = Daemon::start(&Options::default())?;

@@ -18,7 +18,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    api::{Client, Refusal, RunRequest, Runs, Service, bind},
+    api::{Client, Containers, Refusal, RunRequest, Runs, Service, bind},
     engine::{Engine, Options},
     experiment::{Arms, Heading, Runner, hit, ready, record::Record},
     instance::{Instance, Kind, revert_abandoned},
@@ -239,6 +239,7 @@ async fn here(
         engine: engine.handle(),
         limits,
         state,
+        containers: Containers::default(),
     });
     let mut record = run(
         experiment,

@@ -10,8 +10,14 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, experiment, failure::CliError, keep::{keep, words}, live::Live, machine::machine, out,
-    render, runtime, side::Side, signals::Signals,
+    Exit, Global, experiment,
+    failure::CliError,
+    keep::{keep, words},
+    live::Live,
+    machine::machine,
+    out, render, runtime,
+    side::Side,
+    signals::Signals,
 };
 use crate::{
     api::{Client, Containers, Service},

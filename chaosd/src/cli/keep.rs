@@ -7,7 +7,8 @@ use super::{
 use crate::{
     experiment::{
         record::{End, Probe, ProbeAnalysis, Record},
-        stats, words::{is_plain, under_faults},
+        stats,
+        words::{is_plain, under_faults},
     },
     report::Phase,
 };
@@ -24,10 +25,7 @@ pub(super) fn keep(record: &Record, global: &Global) {
             let page = kept.page();
             out::tell(paint(DIM, format_args!("report: {}", page.display())));
         }
-        Err(error) => out::tell(format_args!(
-            "the run is not kept: {}",
-            out::chain(&error)
-        )),
+        Err(error) => out::tell(format_args!("the run is not kept: {}", out::chain(&error))),
     }
 }
 
@@ -78,14 +76,11 @@ fn summary(record: &Record) -> String {
 /// Probes of the target that held less often under faults than they were to, and how often.
 fn failing(record: &Record) -> Vec<(&Probe, f64)> {
     let analysis = record.analysis();
-    let did_not_hold = |(probe, analysis): (&_, &ProbeAnalysis)| {
-        let failed = !analysis.control && analysis.held == Some(false);
-        failed.then_some(probe)
-    };
+    let did_not_hold = |analysis: &ProbeAnalysis| !analysis.control && analysis.held == Some(false);
     let probes = record.probes.iter().zip(&analysis.probes);
     probes
-        .filter_map(did_not_hold)
-        .map(|probe: &Probe| {
+        .filter(|(_, analysis)| did_not_hold(analysis))
+        .map(|(probe, _)| {
             let (all, good) = under_faults(record, probe);
             (probe, stats::count(good) / stats::count(all.max(1)))
         })

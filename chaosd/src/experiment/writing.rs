@@ -11,7 +11,7 @@ use super::{load, load_command::LoadCommand};
 use crate::{
     clock::now_rfc3339,
     profile::Experiment,
-    report::{MemberReport, Phase, RunReport},
+    report::{MemberReport, Phase},
 };
 
 /// What is known of a run before it begins.
