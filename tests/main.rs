@@ -74,6 +74,7 @@ mod held_profiles;
 mod hold_crash;
 mod hold_revert;
 mod idle;
+mod kept;
 mod leftovers;
 mod metrics;
 mod refusals;

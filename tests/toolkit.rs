@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use support::{Daemon, Family, Lab, Options, Snapshot, wait_until};
+use support::{Daemon, Family, Instance, Lab, Options, Snapshot, wait_until};
 
 use crate::scene::LONG;
 
@@ -271,5 +271,55 @@ fn runs_are_ended_and_looked_at_by_name() -> Result<()> {
     ensure!(code("status shop db --expect over")?.0 == Some(0));
     let (status, said) = code("inject drop --rate 1% --as r-mine -d")?;
     ensure!(status == Some(2) && said.contains("id"), "{said}");
+    Ok(())
+}
+
+/// An experiment that needs neither a network nor a service.
+fn written(chaosd: &Instance, provider: &Value) -> Result<String> {
+    let words = ["inject", "cpu", "--load", "5%"];
+    let action = |name: &str, words: &[&str]| {
+        serde_json::json!({"type": "action", "name": name,
+            "provider": {"type": "process", "path": "chaosd", "arguments": words}})
+    };
+    let experiment = serde_json::json!({
+        "title": "Heat", "description": "A little of it.",
+        "steady-state-hypothesis": {"title": "The room stays cool.", "probes": [
+            {"type": "probe", "name": "cool", "tolerance": 0, "provider": provider},
+        ]},
+        "method": [{"type": "action", "name": "heat", "provider": action("", &words)["provider"],
+            "pauses": {"after": 2}}],
+        "rollbacks": [action("end", &["revert", "--all"])],
+    });
+    let path = chaosd.file("heat.json", &experiment.to_string())?;
+    Ok(path.display().to_string())
+}
+
+#[test]
+fn an_experiment_of_the_toolkit_runs_without_it() -> Result<()> {
+    let chaosd = Instance::new()?;
+    let file = written(
+        &chaosd,
+        &serde_json::json!({"type": "process", "path": "true"}),
+    )?;
+    let output = chaosd.cli(["run", &file, "-o", "json"])?;
+    ensure!(output.status == Some(0), "{output:?}");
+    let record = output.json()?;
+    ensure!(record["hypothesis"] == "The room stays cool.", "{record}");
+    ensure!(record["analysis"]["held"] == true, "{record}");
+    let faults = record.pointer("/stages/0/run/faults/0/verdict");
+    ensure!(faults.is_some_and(|v| v == "effective"), "{record}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_done_as_the_toolkit_means_it_is_refused_by_its_place() -> Result<()> {
+    let chaosd = Instance::new()?;
+    let python = serde_json::json!({"type": "python", "module": "os", "func": "getpid"});
+    let file = written(&chaosd, &python)?;
+    let output = chaosd.cli(["run", &file])?;
+    ensure!(output.status == Some(2), "{output:?}");
+    let place = "$.steady-state-hypothesis.probes[0].provider";
+    ensure!(output.stderr.contains(place), "{output:?}");
+    ensure!(!chaosd.runs_dir().exists(), "something was run");
     Ok(())
 }

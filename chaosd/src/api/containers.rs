@@ -124,6 +124,9 @@ impl Service {
                     crate::undo::chain(error)
                 ),
             }
+            if let Ok(report) = &begun {
+                service.keep_at_its_end(report);
+            }
             if answer.send(begun).is_err() {
                 service.end_of(id).await.ok();
             }

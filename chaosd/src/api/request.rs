@@ -31,6 +31,13 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub target: Option<TargetFlags>,
+    /// Whoever asks keeps the run's record; else the daemon does, when the run is over.
+    #[serde(
+        default,
+        rename = "keeps-record",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub keeps_record: bool,
 }
 
 impl RunRequest {

@@ -2,7 +2,7 @@
 //!
 //! The daemon and a foreground run go the same way: request, profile, plan, armed run.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Instant};
 
 use super::{
     containers::{ContainerRequest, Containers},
@@ -13,11 +13,12 @@ use super::{
 use crate::{
     bpf::Mechanism,
     engine::{EngineError, Handle},
+    experiment::{Ran, record::Record, store::Store},
     host::Doctor,
     instance::StateDir,
     plan::{Limits, Plan, Plans},
     profile::{self, Problem, Problems, Profile},
-    report::{Daemon, Ended, RunId, RunReport, Status},
+    report::{Daemon, Ended, Phase, RunId, RunReport, Status},
 };
 
 /// An answer to come.
@@ -81,6 +82,8 @@ pub struct Service {
     pub state: StateDir,
     /// The runs of containers that asked for them.
     pub containers: Containers,
+    /// Where runs are kept when they are over; `None`: whoever follows them does that.
+    pub store: Option<Store>,
 }
 
 /// Binds a profile to this host, or names everything the host lacks for it. Reads the machine,
@@ -151,6 +154,41 @@ pub(super) async fn aside<T: Send + 'static>(
         .map_err(|error| Refusal::Broken(error.to_string()))
 }
 
+impl Service {
+    /// Keeps the record of a run when that is over. Nobody waits for it, and one that cannot be kept is told in
+    /// the log alone.
+    pub(super) fn keep_at_its_end(&self, report: &RunReport) {
+        let Some(store) = self.store.clone() else {
+            return;
+        };
+        let (engine, mut report, begun) = (self.engine.clone(), report.clone(), Instant::now());
+        tokio::spawn(async move {
+            while matches!(report.phase, Phase::Armed | Phase::Draining) {
+                match engine.wait(report.id.clone()).await {
+                    Ok(later) => report = later,
+                    // The daemon stops: what is known of the run is what was known before.
+                    Err(_) => return,
+                }
+            }
+            let ran = Ran {
+                seconds: Some(begun.elapsed().as_secs_f64()),
+                ..Ran::default()
+            };
+            let kept = aside(move || store.keep(&Record::of_run(&report, ran))).await;
+            match kept {
+                Ok(Ok(kept)) => kept
+                    .problems
+                    .iter()
+                    .for_each(|what| tracing::warn!("{what}")),
+                Ok(Err(error)) => {
+                    tracing::warn!("a run is not kept: {}", crate::undo::chain(&error));
+                }
+                Err(error) => tracing::warn!("a run is not kept: {}", crate::undo::chain(&error)),
+            }
+        });
+    }
+}
+
 impl Runs for Service {
     fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plans, Refusal>> {
         Box::pin(plan_aside(request, self.limits))
@@ -158,8 +196,13 @@ impl Runs for Service {
 
     fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>> {
         Box::pin(async {
+            let keeps = request.keeps_record;
             let plan = plan_aside(request, self.limits).await?;
-            Ok(self.engine.arm(plan).await?)
+            let report = self.engine.arm(plan).await?;
+            if !keeps {
+                self.keep_at_its_end(&report);
+            }
+            Ok(report)
         })
     }
 

@@ -76,6 +76,7 @@ impl Ask {
             run_for: settings.run_for,
             seed: settings.seed,
             target,
+            keeps_record: false,
         };
         Ok(Self {
             request,
@@ -87,6 +88,12 @@ impl Ask {
     /// The same under a name that the user gives the run.
     pub(super) fn called(mut self, name: Option<String>) -> Self {
         self.request.name = name.or(self.request.name);
+        self
+    }
+
+    /// The same by somebody who stays to its end, and keeps its record.
+    pub(super) fn kept_here(mut self, stays: bool) -> Self {
+        self.request.keeps_record = stays;
         self
     }
 

@@ -159,6 +159,7 @@ fn requests(name: &str, experiment: &Experiment, seed: u64) -> Vec<Option<RunReq
         name: Some(name.to_owned()),
         // The same in each stage: who was drawn stays drawn.
         seed: Some(seed),
+        keeps_record: true,
         ..RunRequest::default()
     };
     let stages = experiment.stages.iter();
@@ -240,6 +241,7 @@ async fn here(
         limits,
         state,
         containers: Containers::default(),
+        store: None,
     });
     let mut record = run(
         experiment,

@@ -153,6 +153,7 @@ async fn here(
         limits,
         state,
         containers: Containers::default(),
+        store: None,
     });
     let over = follow(&side, ask, how, signals).await;
     // Whatever happened, nothing is left in force.

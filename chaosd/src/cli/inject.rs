@@ -32,6 +32,9 @@ impl Inject {
             json: self.output.is_json(),
             command: Vec::new(),
         };
-        follow::go(&Ask::from(self.flags).called(self.called), &how, global)
+        let ask = Ask::from(self.flags)
+            .called(self.called)
+            .kept_here(!how.detach);
+        follow::go(&ask, &how, global)
     }
 }

@@ -39,7 +39,9 @@ impl Run {
             json: self.output.is_json(),
             command: self.command,
         };
-        let ask = Ask::profile(&self.profile, self.settings)?.called(self.called);
+        let ask = Ask::profile(&self.profile, self.settings)?
+            .called(self.called)
+            .kept_here(!how.detach);
         follow::go(&ask, &how, global)
     }
 }

@@ -69,6 +69,7 @@ impl Serve {
                 },
                 state,
                 containers: Containers::default(),
+                store: Some(global.runs.store()),
             });
             tracing::info!(socket = %socket.path().display(), "serving");
             notify("READY=1");

@@ -30,6 +30,15 @@ const GRACE: Duration = Duration::from_secs(2);
 /// And this long to act on SIGTERM.
 const TERM_GRACE: Duration = Duration::from_secs(5);
 
+/// True when its summary is one that is read.
+fn is_tool(words: &[OsString]) -> bool {
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    super::load::is_tool(&words)
+}
+
 /// A command that runs.
 #[derive(Debug)]
 pub struct LoadCommand {
@@ -40,9 +49,9 @@ pub struct LoadCommand {
 }
 
 impl LoadCommand {
-    /// Starts it. Its input is ours; what it writes goes where ours does, or all of it to our standard
-    /// error. What goes to a terminal by its standard error does so directly, so that shells and
-    /// progress bars work.
+    /// Starts it. Its input is ours; what it writes goes where ours does, or, `beside` our own output, all of it
+    /// to our standard error. What goes to a terminal by its standard error does so directly, so that progress
+    /// bars work, and so does the output of what is no load tool, so that shells and editors do.
     pub fn start(words: &[OsString], beside: bool) -> io::Result<Self> {
         let (command, arguments) = words
             .split_first()
@@ -52,9 +61,14 @@ impl LoadCommand {
         } else {
             Stdio::piped()
         };
+        let direct = !beside && io::stdout().is_terminal() && !is_tool(words);
         let mut child = process::Command::new(command)
             .args(arguments)
-            .stdout(Stdio::piped())
+            .stdout(if direct {
+                Stdio::inherit()
+            } else {
+                Stdio::piped()
+            })
             .stderr(errors)
             .spawn()?;
         let kept = Arc::new(Mutex::new(VecDeque::new()));

@@ -12,6 +12,8 @@
 
 use std::f64::consts::TAU;
 
+use chaosd_ebpf::{STEP, mix};
+
 /// Resamples of an interval.
 const RESAMPLES: usize = 2_000;
 /// With fewer samples on a side, nothing is said: the interval would promise more than it keeps.
@@ -166,11 +168,8 @@ impl Random {
     /// Between 0 and 1, neither of them.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds")]
     fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        self.0 = self.0.wrapping_add(STEP);
+        ((mix(self.0) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// With mean 0 and deviation 1 (Box and Muller, 1958).
