@@ -4,6 +4,8 @@
 
 use std::{future::Future, pin::Pin, time::Instant};
 
+use tokio::sync::Semaphore;
+
 use super::{
     containers::{ContainerRequest, Containers},
     examine::{HOST, examine},
@@ -20,6 +22,9 @@ use crate::{
     profile::{self, Problem, Problems, Profile},
     report::{Daemon, Ended, Phase, RunId, RunReport, Status},
 };
+
+/// Records are written one at a time: nobody waits for them.
+static KEEPING: Semaphore = Semaphore::const_new(1);
 
 /// An answer to come.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -173,6 +178,9 @@ impl Service {
             let ran = Ran {
                 seconds: Some(begun.elapsed().as_secs_f64()),
                 ..Ran::default()
+            };
+            let Ok(_turn) = KEEPING.acquire().await else {
+                return;
             };
             let kept = aside(move || store.keep(&Record::of_run(&report, ran))).await;
             match kept {

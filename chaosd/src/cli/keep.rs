@@ -2,13 +2,13 @@
 
 use super::{
     Exit, Global,
-    out::{self, BAD, DIM, GOOD, WARN, paint},
+    out::{self, DIM, paint},
+    render,
 };
 use crate::{
     experiment::{
-        record::{End, Probe, ProbeAnalysis, Record},
-        stats,
-        words::{is_plain, under_faults},
+        record::{End, Record},
+        words::{is_plain, outcome},
     },
     report::Phase,
 };
@@ -38,53 +38,14 @@ pub(super) fn words() -> Vec<String> {
 }
 
 fn summary(record: &Record) -> String {
-    let id = &record.id;
-    match &record.end {
-        End::NotSteady { why } => format!(
-            "{} {id}: the steady state does not hold, and nothing was done: {why}",
-            paint(BAD, "not started")
-        ),
-        End::Aborted { why, .. } => format!("{} {id}: {why}", paint(BAD, "aborted")),
-        End::Interrupted { .. } => format!("{} {id}", paint(WARN, "interrupted")),
-        End::Broken { why, .. } => format!("{} {id}: {why}", paint(BAD, "broken off")),
-        End::Completed => {
-            let broken = failing(record);
-            if record.probes.is_empty() {
-                format!("{} {id}", paint(GOOD, "completed"))
-            } else if broken.is_empty() {
-                format!(
-                    "{} {id}: the steady state held under faults",
-                    paint(GOOD, "held")
-                )
-            } else {
-                let told: Vec<String> = broken
-                    .iter()
-                    .map(|(probe, share)| {
-                        format!("{} in {:.1} % of looks", probe.name, share * 100.0)
-                    })
-                    .collect();
-                format!(
-                    "{} {id}: under faults the steady state held by {}",
-                    paint(BAD, "did not hold"),
-                    told.join(", by ")
-                )
-            }
-        }
-    }
-}
-
-/// Probes of the target that held less often under faults than they were to, and how often.
-fn failing(record: &Record) -> Vec<(&Probe, f64)> {
     let analysis = record.analysis();
-    let did_not_hold = |analysis: &ProbeAnalysis| !analysis.control && analysis.held == Some(false);
-    let probes = record.probes.iter().zip(&analysis.probes);
-    probes
-        .filter(|(_, analysis)| did_not_hold(analysis))
-        .map(|(probe, _)| {
-            let (all, good) = under_faults(record, probe);
-            (probe, stats::count(good) / stats::count(all.max(1)))
-        })
-        .collect()
+    let (outcome, tone) = outcome(record, &analysis);
+    format!(
+        "{} {}: {}",
+        paint(render::style(tone), outcome),
+        record.id,
+        analysis.why
+    )
 }
 
 /// The exit code of a load that failed. One that was still there after the last stage was ended by us.
@@ -113,16 +74,22 @@ pub(super) fn verdict(record: &Record, passes: bool) -> Exit {
         }
         End::Completed => {}
     }
-    if !failing(record).is_empty() {
+    let analysis = record.analysis();
+    if analysis.held == Some(false) {
         return Exit::Aborted;
     }
     if let Some(code) = failed_load(record).filter(|_| passes) {
         return Exit::Command(code);
     }
+    // A probe never looked while something was in force.
+    let unseen = analysis
+        .probes
+        .iter()
+        .any(|one| !one.control && one.held.is_none());
     runs()
         .map(|run| Exit::of_run(run, false, None))
         .find(|exit| *exit != Exit::Done)
-        .unwrap_or(Exit::Done)
+        .unwrap_or(if unseen { Exit::NoEffect } else { Exit::Done })
 }
 
 #[cfg(test)]

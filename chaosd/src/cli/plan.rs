@@ -48,6 +48,10 @@ enum Planned {
 pub(super) struct Planning<'p> {
     pub(super) profile: &'p str,
     pub(super) about: &'p str,
+    /// The profile's, or one drawn now; of all stages, so that who is drawn once stays drawn.
+    pub(super) seed: u64,
+    /// True when the user asked for repeatable decisions.
+    pub(super) seeded: bool,
     #[serde(flatten)]
     pub(super) experiment: &'p Experiment,
     /// Of each stage that has faults, by its place in the list.
@@ -63,7 +67,6 @@ impl<'p> Planning<'p> {
         limits: Limits,
     ) -> Result<Self, CliError> {
         ready(experiment)?;
-        // One seed for all: who is drawn once stays drawn.
         let seed = profile.seed.unwrap_or_else(draw);
         let mut plans = Vec::new();
         for stage in &experiment.stages {
@@ -80,6 +83,8 @@ impl<'p> Planning<'p> {
         Ok(Self {
             profile: name,
             about: &profile.about,
+            seed,
+            seeded: profile.seed.is_some(),
             experiment,
             plans,
         })

@@ -81,9 +81,9 @@ impl Looked {
         Some(!self.late && last.why.is_none())
     }
 
-    /// What it saw last.
+    /// What it saw last; `None`: nothing yet, or it has been waiting for too long since.
     pub(super) fn last(&self) -> Option<&Sight> {
-        self.last.as_ref()
+        self.last.as_ref().filter(|_| !self.late)
     }
 
     pub(super) fn be_late(&mut self) {

@@ -1,6 +1,6 @@
 //! The dry run of an experiment: its stages with their plans, its probes, and what would end it.
 
-use super::plan::plans;
+use super::plan::{UNCHANGED, doing, told_seed};
 use crate::cli::{
     out::{BOLD, DIM, paint},
     plan::Planning,
@@ -22,6 +22,7 @@ pub(in crate::cli) fn experiment(planning: &Planning<'_>) -> String {
     if let Some(hypothesis) = &experiment.hypothesis {
         item("hypothesis", hypothesis.clone());
     }
+    item("seed", told_seed(planning.seed, planning.seeded));
     for probe in &experiment.steady_state {
         let every = humantime::format_duration(probe.every);
         item(
@@ -63,8 +64,10 @@ pub(in crate::cli) fn experiment(planning: &Planning<'_>) -> String {
         if let Some(plan) = plan {
             lines.push(String::new());
             lines.push(format!("stage {}", paint(BOLD, &stage.name)));
-            lines.push(plans(plan));
+            lines.push(doing(plan));
         }
     }
+    lines.push(String::new());
+    lines.push(paint(DIM, UNCHANGED));
     lines.join("\n")
 }

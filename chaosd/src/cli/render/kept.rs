@@ -283,7 +283,8 @@ fn faults(record: &Record) -> String {
     }
 }
 
-fn style(tone: Tone) -> Style {
+/// How it is shown on a terminal.
+pub(in crate::cli) fn style(tone: Tone) -> Style {
     match tone {
         Tone::Good => GOOD,
         Tone::Bad => BAD,

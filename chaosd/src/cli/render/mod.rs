@@ -13,7 +13,7 @@ mod table;
 
 pub(super) use doctor::doctor;
 pub(super) use experiment::experiment;
-pub(super) use kept::{kept, list};
+pub(super) use kept::{kept, list, style};
 pub(super) use number::{grouped, seconds};
 pub(super) use plan::plans;
 pub(super) use profiles::{profile, profiles};

@@ -14,6 +14,9 @@ const MEMBERS_SHOWN: usize = 8;
 /// Connections of the protected set that are listed; the rest are counted.
 const PROTECTED_SHOWN: usize = 5;
 
+/// What ends every dry run.
+pub(super) const UNCHANGED: &str = "nothing was changed";
+
 /// Plans in full.
 pub(in crate::cli) fn plans(plans: &Plans) -> String {
     let mut text = Text::default();
@@ -21,14 +24,28 @@ pub(in crate::cli) fn plans(plans: &Plans) -> String {
         Plans::One(plan) => {
             text.head(&plan.profile, &plan.about);
             text.time(plan.run_for, plan.seed, plan.seeded);
-            text.scope(plan);
-            text.faults(plan);
-            text.notes(plan.notes.iter().cloned());
         }
-        Plans::Group(group) => text.group(group),
+        Plans::Group(group) => {
+            text.head(&group.profile, &group.about);
+            text.time(group.run_for, group.seed, group.seeded);
+        }
     }
-    text.line(format_args!("{}", paint(DIM, "nothing was changed")));
+    text.doing(plans);
+    text.line(paint(DIM, UNCHANGED));
     text.0.trim_end().to_owned()
+}
+
+/// Whom they hit, and how: what differs from stage to stage.
+pub(super) fn doing(plans: &Plans) -> String {
+    let mut text = Text::default();
+    text.doing(plans);
+    text.0.trim_end().to_owned()
+}
+
+/// A seed, and whose it is.
+pub(super) fn told_seed(seed: u64, seeded: bool) -> String {
+    let drawn = if seeded { "as asked" } else { "drawn now" };
+    format!("{seed} ({drawn})")
 }
 
 #[derive(Default)]
@@ -55,15 +72,23 @@ impl Text {
     }
 
     fn time(&mut self, run_for: Duration, seed: u64, seeded: bool) {
-        let drawn = if seeded { "as asked" } else { "drawn now" };
         self.item("for", humantime::format_duration(run_for));
-        self.item("seed", format_args!("{seed} ({drawn})"));
+        self.item("seed", told_seed(seed, seeded));
+    }
+
+    fn doing(&mut self, plans: &Plans) {
+        match plans {
+            Plans::One(plan) => {
+                self.scope(plan);
+                self.faults(plan);
+                self.notes(plan.notes.iter().cloned());
+            }
+            Plans::Group(group) => self.group(group),
+        }
     }
 
     /// Who is hit and who is not; where each is; and what is done to the first, as to all.
     fn group(&mut self, group: &GroupPlan) {
-        self.head(&group.profile, &group.about);
-        self.time(group.run_for, group.seed, group.seeded);
         let (hit, spared) = (group.members.len(), group.spared.len());
         self.item(
             "target",
