@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failure::CliError;
 use crate::{
-    api::{Refusal, RunRequest, bind},
+    api::{RunRequest, bind},
     experiment::toolkit,
     plan::{Limits, Plans},
     profile::{
@@ -34,10 +34,17 @@ pub(super) struct Settings {
 /// What is asked for, and the flags it came from, since problems name them.
 #[derive(Debug)]
 pub(super) struct Ask {
-    pub(super) request: RunRequest,
+    request: RunRequest,
     /// What problems call the profile, whatever the run is called.
     source: String,
     flags: Option<InjectFlags>,
+}
+
+/// What is asked for, and the profile that it comes to: nothing is wrong with it.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) request: RunRequest,
+    pub(super) profile: Profile,
 }
 
 impl From<InjectFlags> for Ask {
@@ -98,24 +105,20 @@ impl Ask {
     }
 
     /// Every problem, said in the words in which it was asked. `max_for` caps the run's time.
-    pub(super) fn check(&self, max_for: Duration) -> Result<Profile, Problems> {
-        let request = &self.request;
-        match &self.flags {
+    pub(super) fn check(self, max_for: Duration) -> Result<Checked, Problems> {
+        let request = self.request;
+        let profile = match &self.flags {
             Some(flags) => flags.profile(max_for),
             None => profile::load(&self.source, &request.text(), &request.overrides(max_for)),
-        }
+        }?;
+        Ok(Checked { request, profile })
     }
+}
 
-    /// What the profile says of itself.
-    pub(super) fn about(&self) -> String {
-        let profile = self.check(Duration::MAX);
-        profile.map_or_else(|_| String::new(), |profile| profile.about)
-    }
-
+impl Checked {
     /// What would be done here; changes nothing.
     pub(super) fn plan(&self, limits: Limits) -> Result<Plans, CliError> {
-        let profile = self.check(limits.max_for).map_err(Refusal::Invalid)?;
-        Ok(bind(self.request.name(), &profile, limits)?)
+        Ok(bind(self.request.name(), &self.profile, limits)?)
     }
 }
 

@@ -1,27 +1,24 @@
 //! `chaosd run` of a profile that is an experiment: its faults by the daemon when its socket answers,
 //! else by an engine in this process; its probes from here.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::{
     Exit, Global,
-    ask::Ask,
+    ask::Checked,
     experiment_show::Show,
     failure::CliError,
     follow::{How, nothing_left},
     keep::{keep, verdict, words},
-    machine::machine,
     out, render,
     side::Side,
     signals::Signals,
 };
 use crate::{
-    api::{Client, Containers, Refusal, RunRequest, Runs, Service, bind},
-    engine::{Engine, Options},
+    api::{Client, Refusal, RunRequest, Runs, bind},
     experiment::{Arms, Heading, Runner, hit, ready, record::Record},
-    instance::{Instance, Kind, revert_abandoned},
     plan::{Limits, Plans, draw},
     profile::{Experiment, Profile},
     report::{Ended, RunReport},
@@ -29,6 +26,8 @@ use crate::{
 
 /// Signals that nobody has heard yet.
 const SIGNALS: usize = 16;
+/// Programs of an engine of our own stay attached for so long without a run.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// The runs of the stages.
 struct Stages {
@@ -72,16 +71,16 @@ impl Arms for Stages {
     }
 }
 
-/// Runs it. `profile`: checked.
+/// Runs it, by the daemon if there is one.
 pub(super) async fn go(
-    ask: &Ask,
-    profile: &Profile,
+    asked: Checked,
+    daemon: Option<Client>,
     how: &How,
     global: &Global,
     signals: Signals,
 ) -> Result<Exit, CliError> {
-    let name = ask.request.name().to_owned();
-    let mut profile = profile.clone();
+    let name = asked.request.name().to_owned();
+    let mut profile = asked.profile;
     let Some(mut experiment) = profile.experiment.take() else {
         return Err(CliError::Usage(format!("{name} is no experiment")));
     };
@@ -96,21 +95,15 @@ pub(super) async fn go(
     let heading = Heading {
         profile: name,
         command: words(),
-        about: profile.about.clone(),
+        about: profile.about,
         seed,
         spared: Vec::new(),
         started: String::new(),
     };
-    let client = Client::new(&global.socket());
-    let record = match client.status().await {
-        Ok(_) => {
-            let place = (global, how.json);
-            in_daemon(&experiment, requests, heading, client, place, signals).await?
-        }
-        Err(error) if error.is_no_daemon() => {
-            here(&experiment, requests, heading, (global, how.json), signals).await?
-        }
-        Err(error) => return Err(error.into()),
+    let place = (global, how.json);
+    let record = match daemon {
+        Some(client) => in_daemon(&experiment, requests, heading, client, place, signals).await?,
+        None => here(&experiment, requests, heading, place, signals).await?,
     };
     let record = record.analysed();
     if how.json {
@@ -225,24 +218,8 @@ async fn here(
         let plan = serde_json::to_value(&plans).map_err(|e| Refusal::Broken(e.to_string()))?;
         spare(&mut heading, &plan);
     }
-    let state = global.state();
-    let left = revert_abandoned(&state, &machine());
-    render::reverted(&left).into_iter().for_each(out::tell);
-    let engine = Engine::start(Options {
-        instance: Instance::claim(&state, Kind::Run)?,
-        system: Arc::new(machine()),
-        // From stage to stage, programs stay where they are.
-        linger: Duration::from_secs(30),
-        warm: true,
-        mechanism: global.mechanism(),
-    })?;
-    let side = Side::Here(Service {
-        engine: engine.handle(),
-        limits,
-        state,
-        containers: Containers::default(),
-        store: None,
-    });
+    // From stage to stage, programs stay where they are.
+    let (side, engine) = Side::here(global, LINGER, true)?;
     let mut record = run(
         experiment,
         Stages { side, requests },

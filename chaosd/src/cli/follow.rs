@@ -3,35 +3,32 @@
 
 use std::{
     ffi::OsString,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    Exit, Global, experiment,
+    Exit, Global,
+    ask::{Ask, Checked},
+    experiment,
     failure::CliError,
     keep::{keep, words},
     live::Live,
-    machine::machine,
     out, render, runtime,
     side::Side,
     signals::Signals,
 };
 use crate::{
-    api::{Client, Containers, Service},
-    engine::{Engine, Options},
+    api::Client,
     experiment::{
         LoadCommand, Ran,
         record::{Load, Record},
     },
-    instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
+    instance::{Owner, StateDir},
     plan::Limits,
     report::{Ended, Phase, RunReport},
 };
-
-use super::ask::Ask;
 
 /// The live line is drawn this often.
 const REDRAW_EVERY: Duration = Duration::from_millis(250);
@@ -61,27 +58,29 @@ struct Over {
 }
 
 /// Runs what is asked, to its end.
-pub(super) fn go(ask: &Ask, how: &How, global: &Global) -> Result<Exit, CliError> {
+pub(super) fn go(ask: Ask, how: &How, global: &Global) -> Result<Exit, CliError> {
     let runtime = runtime()?;
     let exit = runtime.block_on(async {
         // Before anything is armed: a signal from here on reverts.
         let mut signals = Signals::catch()?;
-        // The daemon says what its cap on the run's time is.
-        if let Ok(profile) = ask.check(Duration::MAX)
-            && profile.experiment.is_some()
-        {
-            // Without one, the cap is our own.
-            let profile = match Client::new(&global.socket()).status().await {
-                Ok(_) => profile,
-                Err(_) => ask.check(Limits::default().max_for)?,
-            };
-            return experiment::go(ask, &profile, how, global, signals).await;
-        }
         let client = Client::new(&global.socket());
-        match client.status().await {
-            Ok(_) => in_daemon(ask, how, global, client, &mut signals).await,
-            Err(error) if error.is_no_daemon() => here(ask, how, global, &mut signals).await,
-            Err(error) => Err(error.into()),
+        let daemon = match client.status().await {
+            Ok(_) => Some(client),
+            Err(error) if error.is_no_daemon() => None,
+            Err(error) => return Err(error.into()),
+        };
+        // A daemon says itself what its cap on the run's time is.
+        let cap = match daemon {
+            Some(_) => Duration::MAX,
+            None => Limits::default().max_for,
+        };
+        let asked = ask.check(cap)?;
+        if asked.profile.experiment.is_some() {
+            return experiment::go(asked, daemon, how, global, signals).await;
+        }
+        match daemon {
+            Some(client) => in_daemon(&asked, how, global, client, &mut signals).await,
+            None => here(&asked, how, global, &mut signals).await,
         }
     });
     // A probe's look for a host name may go on for a while, and nobody waits for it.
@@ -90,17 +89,15 @@ pub(super) fn go(ask: &Ask, how: &How, global: &Global) -> Result<Exit, CliError
 }
 
 async fn in_daemon(
-    ask: &Ask,
+    asked: &Checked,
     how: &How,
     global: &Global,
     client: Client,
     signals: &mut Signals,
 ) -> Result<Exit, CliError> {
-    // The daemon says what its cap on the run's time is.
-    ask.check(Duration::MAX)?;
     let side = Side::Daemon(client);
     if how.detach {
-        let report = side.start(ask).await?;
+        let report = side.start(asked).await?;
         if how.json {
             out::json(&report);
         } else {
@@ -108,8 +105,8 @@ async fn in_daemon(
         }
         return Ok(Exit::Done);
     }
-    match follow(&side, ask, how, signals).await {
-        Ok(over) => Ok(finish(over, how, ask, global)),
+    match follow(&side, asked, how, signals).await {
+        Ok(over) => Ok(finish(over, how, asked, global)),
         Err(CliError::DaemonLost { id, source, .. }) => {
             let reverted = nothing_left(&global.state()).await;
             Err(CliError::DaemonLost {
@@ -123,7 +120,7 @@ async fn in_daemon(
 }
 
 async fn here(
-    ask: &Ask,
+    asked: &Checked,
     how: &How,
     global: &Global,
     signals: &mut Signals,
@@ -134,28 +131,10 @@ async fn here(
             global.socket().display()
         )));
     }
-    let limits = Limits::default();
-    // Bad input and a missing target are told before anything is started.
-    ask.plan(limits)?;
-    let state = global.state();
-    let left = revert_abandoned(&state, &machine());
-    render::reverted(&left).into_iter().for_each(out::tell);
-    let instance = Instance::claim(&state, Kind::Run)?;
-    let engine = Engine::start(Options {
-        instance,
-        system: Arc::new(machine()),
-        linger: Duration::ZERO,
-        warm: false,
-        mechanism: global.mechanism(),
-    })?;
-    let side = Side::Here(Service {
-        engine: engine.handle(),
-        limits,
-        state,
-        containers: Containers::default(),
-        store: None,
-    });
-    let over = follow(&side, ask, how, signals).await;
+    // A missing target is told before anything is started.
+    asked.plan(Limits::default())?;
+    let (side, engine) = Side::here(global, Duration::ZERO, false)?;
+    let over = follow(&side, asked, how, signals).await;
     // Whatever happened, nothing is left in force.
     let problems = engine.stop();
     let mut over = match over {
@@ -171,17 +150,17 @@ async fn here(
         }
         over.report.phase = Phase::Failed;
     }
-    Ok(finish(over, how, ask, global))
+    Ok(finish(over, how, asked, global))
 }
 
 async fn follow(
     side: &Side,
-    ask: &Ask,
+    asked: &Checked,
     how: &How,
     signals: &mut Signals,
 ) -> Result<Over, CliError> {
     let begun = Instant::now();
-    let armed = side.start(ask).await?;
+    let armed = side.start(asked).await?;
     let since = |moment: Instant| (moment - begun).as_secs_f64();
     render::started(&armed).into_iter().for_each(out::tell);
     let mut child = match command(&how.command) {
@@ -307,7 +286,7 @@ async fn patiently(
     }
 }
 
-fn finish(over: Over, how: &How, ask: &Ask, global: &Global) -> Exit {
+fn finish(over: Over, how: &How, asked: &Checked, global: &Global) -> Exit {
     let Over {
         report,
         interrupted,
@@ -329,7 +308,7 @@ fn finish(over: Over, how: &How, ask: &Ask, global: &Global) -> Exit {
     }
     let ran = Ran {
         command: words(),
-        about: ask.about(),
+        about: asked.profile.about.clone(),
         seconds: Some(seconds),
         load,
         ..Ran::default()

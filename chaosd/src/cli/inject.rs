@@ -35,6 +35,6 @@ impl Inject {
         let ask = Ask::from(self.flags)
             .called(self.called)
             .kept_here(!how.detach);
-        follow::go(&ask, &how, global)
+        follow::go(ask, &how, global)
     }
 }

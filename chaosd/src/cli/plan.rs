@@ -102,10 +102,10 @@ impl Plan {
             }
         };
         let limits = Limits::default();
-        let profile = ask.check(limits.max_for)?;
-        if let Some(experiment) = &profile.experiment {
-            let name = ask.request.name();
-            let planned = Planning::make(name, &profile, experiment, limits)?;
+        let asked = ask.check(limits.max_for)?;
+        if let Some(experiment) = &asked.profile.experiment {
+            let name = asked.request.name();
+            let planned = Planning::make(name, &asked.profile, experiment, limits)?;
             if self.output.is_json() {
                 out::json(&planned);
             } else {
@@ -113,7 +113,7 @@ impl Plan {
             }
             return Ok(Exit::Done);
         }
-        let plan = ask.plan(limits)?;
+        let plan = asked.plan(limits)?;
         if self.output.is_json() {
             out::json(&plan);
         } else {

@@ -42,6 +42,6 @@ impl Run {
         let ask = Ask::profile(&self.profile, self.settings)?
             .called(self.called)
             .kept_here(!how.detach);
-        follow::go(&ask, &how, global)
+        follow::go(ask, &how, global)
     }
 }

@@ -1,11 +1,16 @@
 //! Where a run lives: in the daemon, or in this very process.
 
+use std::{sync::Arc, time::Duration};
+
 use crate::{
-    api::{Client, ClientError, Refusal, Runs, Service},
+    api::{Client, ClientError, Containers, Refusal, Runs, Service},
+    engine::{Engine, Options},
+    instance::{Instance, Kind, revert_abandoned},
+    plan::Limits,
     report::{Ended, RunReport},
 };
 
-use super::{ask::Ask, failure::CliError};
+use super::{Global, ask::Checked, failure::CliError, machine::machine, out, render};
 
 pub(super) enum Side {
     Daemon(Client),
@@ -13,12 +18,39 @@ pub(super) enum Side {
 }
 
 impl Side {
+    /// Side `Here`, and its engine, whose end is the caller's to see to. What dead instances left is
+    /// reverted first. `linger`, `warm`: see [`Options`].
+    pub(super) fn here(
+        global: &Global,
+        linger: Duration,
+        warm: bool,
+    ) -> Result<(Self, Engine), CliError> {
+        let state = global.state();
+        let left = revert_abandoned(&state, &machine());
+        render::reverted(&left).into_iter().for_each(out::tell);
+        let engine = Engine::start(Options {
+            instance: Instance::claim(&state, Kind::Run)?,
+            system: Arc::new(machine()),
+            linger,
+            warm,
+            mechanism: global.mechanism(),
+        })?;
+        let service = Service {
+            engine: engine.handle(),
+            limits: Limits::default(),
+            state,
+            containers: Containers::default(),
+            store: None,
+        };
+        Ok((Self::Here(service), engine))
+    }
+
     /// Arms it.
-    pub(super) async fn start(&self, ask: &Ask) -> Result<RunReport, CliError> {
+    pub(super) async fn start(&self, asked: &Checked) -> Result<RunReport, CliError> {
         match self {
-            Self::Daemon(client) => Ok(client.start(&ask.request).await?),
+            Self::Daemon(client) => Ok(client.start(&asked.request).await?),
             Self::Here(service) => {
-                let plan = ask.plan(service.limits)?;
+                let plan = asked.plan(service.limits)?;
                 let report = service.engine.arm(plan).await;
                 Ok(report.map_err(Refusal::from)?)
             }
