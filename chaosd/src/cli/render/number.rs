@@ -1,19 +1,6 @@
-//! Numbers and times as people read them.
+//! Times as people read them.
 
 use std::time::Duration;
-
-/// 1234567 as `1,234,567`.
-pub(in crate::cli) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// 62.4 as `1m 2s`; under ten seconds with a tenth.
 pub(in crate::cli) fn seconds(seconds: f64) -> String {
@@ -32,18 +19,6 @@ pub(in crate::cli) fn seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_grouped() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn times_are_short() {

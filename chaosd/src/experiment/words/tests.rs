@@ -25,6 +25,18 @@ fn numbers_have_three_digits() {
 }
 
 #[test]
+fn thousands_are_grouped() {
+    for (number, text) in [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1,000"),
+        (1_234_567, "1,234,567"),
+    ] {
+        assert_eq!(grouped(number), text);
+    }
+}
+
+#[test]
 fn times_have_the_unit_that_people_use() {
     for (seconds, text) in [
         (0.0, "0 ms"),
