@@ -58,23 +58,13 @@ pub(super) fn known(runs: &[RunReport]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::report::sample;
 
     fn run(id: &str, name: &str, phase: Phase) -> RunReport {
         RunReport {
-            id: id.to_owned(),
             profile: name.to_owned(),
-            target: "this host".to_owned(),
             phase,
-            ended: None,
-            started: String::new(),
-            for_seconds: 1.0,
-            left_seconds: 0.0,
-            seed: 0,
-            arm_ms: 0.0,
-            faults: Vec::new(),
-            members: Vec::new(),
-            problems: Vec::new(),
-            notes: Vec::new(),
+            ..sample::run(id, &[])
         }
     }
 

@@ -82,37 +82,17 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Count, FaultReport};
+    use crate::experiment::report::sample;
 
     fn over(phase: Phase, ended: Ended, verdicts: &[Verdict]) -> RunReport {
+        let faults: Vec<_> = verdicts
+            .iter()
+            .map(|verdict| ("drop", 0, 0, *verdict))
+            .collect();
         RunReport {
-            id: "r-00000001".into(),
-            profile: "inject".into(),
-            target: "this host".into(),
             phase,
             ended: Some(ended),
-            started: String::new(),
-            for_seconds: 1.0,
-            left_seconds: 0.0,
-            seed: 0,
-            arm_ms: 0.0,
-            faults: verdicts
-                .iter()
-                .map(|verdict| FaultReport {
-                    name: "drop".into(),
-                    kind: "drop".into(),
-                    part_of: None,
-                    what: String::new(),
-                    ingress: Count::default(),
-                    egress: Count::default(),
-                    verdict: *verdict,
-                    dns: None,
-                    effect: None,
-                })
-                .collect(),
-            members: Vec::new(),
-            problems: Vec::new(),
-            notes: Vec::new(),
+            ..sample::run("r-00000001", &faults)
         }
     }
 

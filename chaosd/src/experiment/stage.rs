@@ -323,23 +323,12 @@ fn cut_short(report: &RunReport, early: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::report::sample;
 
     fn over(ended: Ended) -> RunReport {
         RunReport {
-            id: "r-00000001".into(),
-            profile: "p".into(),
-            target: "host".into(),
-            phase: Phase::Reverted,
             ended: Some(ended),
-            started: String::new(),
-            for_seconds: 1.0,
-            left_seconds: 0.0,
-            seed: 0,
-            arm_ms: 0.0,
-            faults: Vec::new(),
-            members: Vec::new(),
-            problems: Vec::new(),
-            notes: Vec::new(),
+            ..sample::run("r-00000001", &[])
         }
     }
 
