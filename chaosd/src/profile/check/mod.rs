@@ -22,7 +22,7 @@ mod timeline;
 
 use std::time::Duration;
 
-use experiment::{Heads, Source, is_experiment, only_in_stages};
+use experiment::{EXPERIMENT_KEYS, Heads, Source, is_experiment, only_in_stages};
 use read::Fields;
 
 use super::{
@@ -40,6 +40,7 @@ const DEFAULT_FOR: Duration = Duration::from_mins(1);
 /// The cap on `for` when nothing configures another.
 const DEFAULT_MAX_FOR: Duration = Duration::from_hours(1);
 
+/// Beside those of an experiment.
 const ROOT_KEYS: &[&str] = &[
     "version",
     "about",
@@ -48,12 +49,6 @@ const ROOT_KEYS: &[&str] = &[
     "parameters",
     "target",
     "faults",
-    "hypothesis",
-    "steady-state",
-    "abort-when",
-    "stages",
-    "load",
-    "control",
 ];
 const FAULT_KEYS: &[&str] = &[
     "name",
@@ -194,7 +189,7 @@ pub(super) fn check(root: &Node, over: &Overrides, mut found: Found) -> Result<P
 impl Found {
     fn profile(&mut self, root: &Node, source: Source<'_>) -> Option<Profile> {
         let over = source.over;
-        let top = self.fields(root, "a profile", ROOT_KEYS)?;
+        let top = self.fields(root, "a profile", &[ROOT_KEYS, EXPERIMENT_KEYS].concat())?;
         self.version(root, &top);
         let heads = top.get("stages").map(|node| self.heads(node));
         // Faults have to fit into each stage, which is looked at there.
@@ -236,7 +231,7 @@ impl Found {
         run_for: Duration,
         wanted: Option<&[String]>,
     ) -> Option<Profile> {
-        let top = self.fields(root, "a profile", ROOT_KEYS)?;
+        let top = self.fields(root, "a profile", &[ROOT_KEYS, EXPERIMENT_KEYS].concat())?;
         let mut profile = self.body(root, &top, over, Some(run_for))?;
         if let Some(wanted) = wanted {
             profile.faults.retain(|fault| wanted.contains(&fault.name));
