@@ -98,15 +98,6 @@ fn answered(lab: &Lab) -> Result<u32> {
     ping::ping(lab.target(), lab.peer(), Family::V4, PINGS)
 }
 
-fn armed(instance: &Instance) -> Result<Vec<Value>> {
-    let status = instance.cli(["status", "-o", "json"])?.json()?;
-    let runs = status["runs"].as_array().context("no runs")?.iter();
-    Ok(runs
-        .filter(|run| run["phase"] == "armed")
-        .cloned()
-        .collect())
-}
-
 struct Scene {
     container: Container,
     daemon: Daemon,
@@ -154,7 +145,7 @@ fn a_container_is_hit_from_the_hook_on_and_let_go_when_it_is_over() -> Result<()
     )?;
     ensure!(said.status == Some(0) && said.stderr.is_empty(), "{said:?}");
     ensure!(answered(&scene.lab)? == 0, "the fault has no effect");
-    let runs = armed(&scene.daemon)?;
+    let runs = scene.daemon.armed()?;
     let target = runs[0]["target"].as_str().unwrap_or_default();
     ensure!(
         target == "container hook-life (by its annotations)",
@@ -168,7 +159,7 @@ fn a_container_is_hit_from_the_hook_on_and_let_go_when_it_is_over() -> Result<()
         &scene.container.state("stopped", &scene.wants()),
     )?;
     ensure!(said.status == Some(0) && said.stderr.is_empty(), "{said:?}");
-    ensure!(armed(&scene.daemon)?.is_empty());
+    ensure!(scene.daemon.armed()?.is_empty());
     ensure!(answered(&scene.lab)? == PINGS, "the fault goes on");
     // Once more is no mistake.
     let said = told(
@@ -194,7 +185,7 @@ fn one_that_dies_without_a_word_leaves_nothing() -> Result<()> {
     )?;
     scene.container.process.wait()?;
     let gone = wait_until(LONG, || {
-        armed(&scene.daemon).is_ok_and(|runs| runs.is_empty())
+        scene.daemon.armed().is_ok_and(|runs| runs.is_empty())
     });
     ensure!(gone, "the run goes on: {}", scene.daemon.log());
     ensure!(answered(&scene.lab)? == PINGS, "the fault goes on");
@@ -235,7 +226,7 @@ fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
     ensure!(!talks(&scene.container)?, "the fault has no effect");
     ensure!(talks(&beside)?, "its neighbour is hit");
     ensure!(answered(&scene.lab)? == PINGS, "others are hit");
-    let notes = armed(&scene.daemon)?[0]["notes"].to_string();
+    let notes = scene.daemon.armed()?[0]["notes"].to_string();
     ensure!(notes.contains("shares its network"), "{notes}");
     Ok(())
 }
@@ -249,7 +240,7 @@ fn a_container_that_is_made_again_is_hit_once() -> Result<()> {
             &scene.container.state("created", &scene.wants()),
         )?;
         ensure!(said.status == Some(0), "{said:?}");
-        ensure!(armed(&scene.daemon)?.len() == 1);
+        ensure!(scene.daemon.armed()?.len() == 1);
     }
     Ok(())
 }
@@ -324,7 +315,7 @@ fn what_is_wrong_keeps_a_container_from_starting_only_if_it_says_so() -> Result<
         let said = told(instance, &scene.container.state("stopped", &annotations))?;
         ensure!(said.status == Some(0), "{said:?}");
     }
-    ensure!(armed(&scene.daemon)?.is_empty());
+    ensure!(scene.daemon.armed()?.is_empty());
     ensure!(answered(&scene.lab)? == PINGS, "something was armed");
     Ok(())
 }
@@ -350,7 +341,7 @@ fn a_daemon_that_hangs_holds_nobody_up_and_arms_nothing_later() -> Result<()> {
         ensure!(wait_until(LONG, read), "{}", scene.daemon.log());
         let calm = || answered(&scene.lab).is_ok_and(|answers| answers == PINGS);
         ensure!(wait_until(LONG, calm), "{}", scene.daemon.log());
-        ensure!(armed(&scene.daemon)?.is_empty(), "{}", scene.daemon.log());
+        ensure!(scene.daemon.armed()?.is_empty(), "{}", scene.daemon.log());
     }
     Ok(())
 }

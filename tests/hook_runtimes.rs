@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use chaosd::runtime::{Asked, Runtimes};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 use support::counters::Counters;
 use support::runtime::hooked::{Bundles, Container, Spec};
 use support::runtime::{Engine, Kind, PodSpec, Pods};
@@ -98,17 +97,8 @@ fn echoes(node: &Node) -> Result<u64> {
     Ok(Counters::read(node)?.get("IcmpInEchos"))
 }
 
-fn armed(instance: &Instance) -> Result<Vec<Value>> {
-    let status = instance.cli(["status", "-o", "json"])?.json()?;
-    let runs = status["runs"].as_array().context("no runs")?.iter();
-    Ok(runs
-        .filter(|run| run["phase"] == "armed")
-        .cloned()
-        .collect())
-}
-
 fn is_calm(instance: &Instance) -> bool {
-    wait_until(LONG, || armed(instance).is_ok_and(|runs| runs.is_empty()))
+    wait_until(LONG, || instance.armed().is_ok_and(|runs| runs.is_empty()))
 }
 
 fn first_packet(kind: Kind) -> Result<()> {
@@ -178,7 +168,7 @@ fn required_or_not(kind: Kind) -> Result<()> {
             ensure!(told.contains(word) || !heard, "{told}");
         }
     }
-    ensure!(armed(&scene.daemon)?.is_empty());
+    ensure!(scene.daemon.armed()?.is_empty());
     Ok(())
 }
 
@@ -189,7 +179,7 @@ fn whoever_dies(kind: Kind) -> Result<()> {
     // The container, without a word to anybody.
     let container = scene.bundles.bundle(&scene.id("dies"), &spec)?;
     let said = container.create()?;
-    ensure!(said.done && armed(&scene.daemon)?.len() == 1, "{said:?}");
+    ensure!(said.done && scene.daemon.armed()?.len() == 1, "{said:?}");
     ensure!(container.start()?.done);
     kill(Pid::from_raw(container.pid()?), Signal::SIGKILL)?;
     ensure!(is_calm(&scene.daemon), "{}", scene.daemon.log());
@@ -198,7 +188,7 @@ fn whoever_dies(kind: Kind) -> Result<()> {
     // The daemon, between the hook and the first instruction.
     let container = scene.pinging("orphan", spec)?;
     ensure!(container.create()?.done);
-    ensure!(armed(&scene.daemon)?.len() == 1);
+    ensure!(scene.daemon.armed()?.len() == 1);
     scene.daemon.kill(Signal::SIGKILL)?;
     scene.daemon.wait(LONG)?;
     ensure!(wait_until(LONG, || scene.daemon.processes().is_empty()));
@@ -325,7 +315,7 @@ fn a_container_of_a_pod_asks_by_its_pod_s_annotations() -> Result<()> {
     let mut pods = Pods::start_hooked(&serde_json::json!({ "path": program, "args": args }))?;
     let plain = pods.run(PodSpec::new("shop", "plain-0"))?;
     pods.start_container(&plain, "app", 0)?;
-    ensure!(armed(&daemon)?.is_empty());
+    ensure!(daemon.armed()?.is_empty());
     let wish = [
         ("chaosd.profile", "packet-loss"),
         ("chaosd.set.rate", "100%"),
@@ -333,10 +323,10 @@ fn a_container_of_a_pod_asks_by_its_pod_s_annotations() -> Result<()> {
         ("chaosd.container", "app"),
     ];
     let web = pods.run(PodSpec::new("shop", "web-0").annotated(&wish))?;
-    ensure!(armed(&daemon)?.is_empty(), "the sandbox is hit");
+    ensure!(daemon.armed()?.is_empty(), "the sandbox is hit");
     let app = pods.start_container(&web, "app", 0)?;
     pods.start_container(&web, "proxy", 0)?;
-    let runs = armed(&daemon)?;
+    let runs = daemon.armed()?;
     ensure!(runs.len() == 1, "{runs:?}\n{}", daemon.log());
     let target = runs[0]["target"].as_str().unwrap_or_default();
     ensure!(target.contains(app.get(..12).unwrap_or(&app)), "{target}");

@@ -57,16 +57,7 @@ impl Scene {
             Fault::Loopback => Stream::loopback(lab.target())?,
             Fault::Hold => Stream::start(lab.target(), lab.peer(), Family::V4)?,
         };
-        // The kernel looks for duplicates of its link-local addresses for a second or two.
-        let mut before = Snapshot::take(lab.target())?;
-        let settled = wait_until(LONG, || {
-            Snapshot::take(lab.target()).is_ok_and(|now| {
-                let same = now.changes_since(&before).is_empty();
-                before = now;
-                same && !format!("{before:?}").contains("tentative")
-            })
-        });
-        ensure!(settled, "the laboratory does not come to rest");
+        let before = Snapshot::settled(lab.target())?;
         Ok(Self {
             stream,
             lab,

@@ -47,15 +47,7 @@ impl Scene {
     fn new(name: &str, chaos: PathBuf) -> Result<Self> {
         let lab = Lab::new(name)?;
         let daemon = Daemon::start(&Options::default())?;
-        let mut before = Snapshot::take(lab.target())?;
-        let settled = wait_until(LONG, || {
-            Snapshot::take(lab.target()).is_ok_and(|now| {
-                let same = now.changes_since(&before).is_empty();
-                before = now;
-                same && !format!("{before:?}").contains("tentative")
-            })
-        });
-        ensure!(settled, "the laboratory does not come to rest");
+        let before = Snapshot::settled(lab.target())?;
         Ok(Self {
             daemon,
             lab,

@@ -117,6 +117,17 @@ impl Instance {
         node.enter(|| run_to_end(&mut command))?
     }
 
+    /// The reports of the runs that are armed.
+    ///
+    /// # Errors
+    /// When `chaosd status` is not answered.
+    pub fn armed(&self) -> Result<Vec<serde_json::Value>> {
+        let mut status = self.cli(["status", "-o", "json"])?.json()?;
+        let runs = status["runs"].as_array_mut().context("no runs")?;
+        runs.retain(|run| run["phase"] == "armed");
+        Ok(std::mem::take(runs))
+    }
+
     /// The processes of this instance, found by the directory in their arguments or environment.
     pub fn processes(&self) -> Vec<Pid> {
         let Ok(entries) = std::fs::read_dir("/proc") else {

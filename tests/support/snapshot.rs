@@ -7,13 +7,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::net::if_::if_nameindex;
 
 use crate::node::Node;
 use crate::run::run;
 use crate::sys::{Tcx, tcx_programs};
+use crate::wait_until;
+
+/// A guest whose processor is computed takes a while.
+const SETTLES_WITHIN: Duration = Duration::from_secs(20);
 
 /// The state of one network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,24 @@ impl Snapshot {
     /// Of a node.
     pub fn take(node: &Node) -> Result<Self> {
         node.enter(Self::here)?
+    }
+
+    /// Of a node that has just been made, once it has come to rest: the kernel looks for duplicates of its
+    /// link-local addresses for a second or two.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn settled(node: &Node) -> Result<Self> {
+        let mut last = Self::take(node)?;
+        let settled = wait_until(SETTLES_WITHIN, || {
+            Self::take(node).is_ok_and(|now| {
+                let same = now == last;
+                last = now;
+                same && !last.0.values().any(|part| part.contains("tentative"))
+            })
+        });
+        ensure!(settled, "the laboratory does not come to rest");
+        Ok(last)
     }
 
     /// Of the namespace that the calling thread is in.
