@@ -3,6 +3,7 @@
 //!
 //! The modules, in the order in which a newcomer should read them:
 
+mod alike;
 /// HTTP over the unix socket.
 pub mod api;
 /// The only code that knows aya: load, attach, rules into maps, lease, counters.

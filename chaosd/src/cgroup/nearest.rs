@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::alike::likeness;
+
 /// Directories looked into before giving up; a large host has a few thousand cgroups.
 const MAX_LOOKED_INTO: usize = 4096;
-/// Least likeness, from 0 to 1 (`strsim::jaro_winkler`).
-const MIN_LIKENESS: f64 = 0.85;
 
 /// The cgroup that was probably meant, as a path from the root of the tree: one of the same name
 /// elsewhere, else the most alike beside it.
@@ -47,8 +47,7 @@ fn beside(tree: &Path, typed: &Path) -> Option<PathBuf> {
             .into_iter()
             .filter_map(|child| {
                 let name = child.file_name()?.to_string_lossy().into_owned();
-                let likeness = strsim::jaro_winkler(&name, &part);
-                (likeness >= MIN_LIKENESS).then_some((likeness, child))
+                Some((likeness(&name, &part)?, child))
             })
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, child)| child);

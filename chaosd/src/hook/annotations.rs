@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::alike::likeness;
+
 /// Names the profile.
 pub const PROFILE: &str = "chaosd.profile";
 /// Whether the container may start without the fault.
@@ -17,8 +19,6 @@ const SET: &str = "chaosd.set.";
 /// What every key of ours begins with.
 const PREFIX: &str = "chaosd.";
 const KEYS: [&str; 5] = [PROFILE, REQUIRED, FOR, SEED, CONTAINER];
-/// Least likeness, from 0 to 1, of what was probably meant.
-const MIN_LIKENESS: f64 = 0.8;
 
 /// How containerd and CRI-O tell a pod's sandbox from its containers.
 const KINDS: [&str; 2] = [
@@ -199,8 +199,7 @@ fn nearest<'a>(written: &str, of: impl Iterator<Item = &'a str>) -> Option<&'a s
     // What all begin with tells nothing.
     let own = |text: &'_ str| text.strip_prefix(PREFIX).unwrap_or(text).to_owned();
     let written = own(written);
-    of.map(|known| (strsim::jaro_winkler(&own(known), &written), known))
-        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
+    of.filter_map(|known| Some((likeness(&own(known), &written)?, known)))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
 }

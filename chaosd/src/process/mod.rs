@@ -6,9 +6,12 @@ mod spared;
 pub use list::{all, of_cgroup};
 pub use spared::{Spared, vital};
 
-use std::{fs, io};
+use std::{fs, io, os::fd::AsFd as _};
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+
+use crate::sys::process::{pidfd_open, pidfd_send_signal};
 
 /// A process, told from a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +106,22 @@ impl Identity {
     pub fn stat(&self) -> Option<Stat> {
         let stat = Stat::read(self.pid).ok()?;
         (stat.who.started == self.started && !stat.is_over()).then_some(stat)
+    }
+
+    /// Sends it a signal. False: that very process is gone.
+    ///
+    /// # Errors
+    /// Those of `pidfd_send_signal(2)`.
+    pub fn signal(&self, signal: Signal) -> io::Result<bool> {
+        let Ok(pidfd) = pidfd_open(self.pid) else {
+            return Ok(false);
+        };
+        // The descriptor is of who has the number now; if that is who was meant, it stays so.
+        if self.stat().is_none() {
+            return Ok(false);
+        }
+        pidfd_send_signal(pidfd.as_fd(), signal)?;
+        Ok(true)
     }
 }
 

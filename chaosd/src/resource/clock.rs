@@ -30,7 +30,7 @@ use crate::{
     undo::{Added, Clock as Record, RevertReport, Stopped, Undo, told},
 };
 
-use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault, process::send};
+use super::{ActError, Acting, BindError, Bound, Effect, Host, Now, ResourceFault};
 
 /// Programs that set a clock right, by their names of at most 15 bytes: chrony, ntpd of whichever
 /// make, systemd-timesyncd, and those of linuxptp.
@@ -242,7 +242,7 @@ impl Skewing {
                 // One that ends meanwhile is no failure.
                 txn.step(
                     Undo::Stopped(Stopped(stat.who.clone())),
-                    || Ok(send(&stat.who, Signal::SIGSTOP)),
+                    || Ok(stat.who.signal(Signal::SIGSTOP).unwrap_or(false)),
                     |_| Ok(()),
                 )?;
             }

@@ -4,7 +4,7 @@
 //! takes its number meanwhile is never hit. Those that SIGSTOP stops are in the journal before they
 //! are stopped, and go on at the end; those that were stopped by others stay so.
 
-use std::{collections::BTreeSet, os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chaosd_ebpf::{STEP, mix};
 use nix::sys::signal::Signal;
@@ -14,7 +14,6 @@ use crate::{
     process::{self, Identity, Spared, Stat},
     profile::{Process, Which, signal_name},
     report::Verdict,
-    sys::process::{pidfd_open, pidfd_send_signal},
     txn::Applied,
     undo::{RevertReport, Stopped, Undo},
 };
@@ -234,7 +233,7 @@ impl Signalling {
             return self.stop(hit);
         }
         for stat in hit {
-            if send(&stat.who, self.finder.asked.signal) {
+            if stat.who.signal(self.finder.asked.signal).unwrap_or(false) {
                 self.sent += 1;
                 self.last = Some(stat.who);
             }
@@ -253,7 +252,7 @@ impl Signalling {
             // One that ends meanwhile is no failure.
             let stopped = txn.step(
                 Undo::Stopped(Stopped(who.clone())),
-                || Ok(send(&who, Signal::SIGSTOP)),
+                || Ok(who.signal(Signal::SIGSTOP).unwrap_or(false)),
                 |_| Ok(()),
             )?;
             if stopped {
@@ -342,15 +341,6 @@ impl Acting for Signalling {
     fn end(mut self: Box<Self>) -> RevertReport {
         self.go_on()
     }
-}
-
-/// False: that very process is gone.
-pub(super) fn send(who: &Identity, signal: Signal) -> bool {
-    let Ok(pidfd) = pidfd_open(who.pid) else {
-        return false;
-    };
-    // The descriptor is of who has the number now; if that is who was meant, it stays so.
-    who.stat().is_some() && pidfd_send_signal(pidfd.as_fd(), signal).is_ok()
 }
 
 /// The first ones, and how many more.

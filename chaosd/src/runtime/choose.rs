@@ -2,10 +2,6 @@
 
 use super::{Member, RuntimeError};
 
-/// Least likeness, from 0 to 1, of a name that was perhaps meant (`strsim::jaro_winkler`).
-const MIN_LIKENESS: f64 = 0.8;
-/// How many are offered.
-const MAX_OFFERED: usize = 3;
 /// A prefix of an id that is shorter fits by chance.
 const MIN_PREFIX: usize = 2;
 
@@ -80,19 +76,6 @@ fn narrow(fit: Vec<&Listed>) -> Choice<'_> {
     }
 }
 
-/// The names most like the one typed, the likest first.
-pub(super) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let mut alike: Vec<(f64, &str)> = names
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(typed, name), name))
-        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
-        .collect();
-    alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    alike.dedup_by_key(|(_, name)| *name);
-    alike.truncate(MAX_OFFERED);
-    alike.into_iter().map(|(_, name)| name.to_owned()).collect()
-}
-
 /// An id as people are shown it.
 pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
@@ -125,12 +108,5 @@ mod tests {
         assert_eq!(choose("ff", &all), Choice::One(&all[3]));
         assert_eq!(choose("a", &all), Choice::None);
         assert_eq!(choose("", &all), Choice::None);
-    }
-
-    #[test]
-    fn the_nearest_names_are_offered_the_likest_first() {
-        let names = ["shop-db", "shop-web", "nginx", "shop-db"];
-        assert_eq!(nearest("shop-bd", names), ["shop-db", "shop-web"]);
-        assert!(nearest("zzz", names).is_empty());
     }
 }

@@ -179,7 +179,7 @@ fn a_prefix_that_fits_several_lists_them() {
 fn a_container_that_ended_is_told_to_be_started() {
     let fake = Fake::start("ended", std::process::id());
     let error = fake.find("shop-old").unwrap_err();
-    assert!(error.may_pass());
+    assert!(error.is_stopped());
     assert_eq!(
         error.to_string(),
         "container shop-db (docker 3f2a4b5c6d7e) does not run (it is exited): start it, then try again"

@@ -214,22 +214,6 @@ fn list(paths: &[PathBuf]) -> String {
 }
 
 impl RuntimeError {
-    /// The name is right and nobody answers to it at this moment, so that asking again may help.
-    pub fn may_pass(&self) -> bool {
-        self.is_absence()
-            || self.is_stopped()
-            || matches!(
-                self,
-                Self::NoContainer { .. }
-                    | Self::NoPod { .. }
-                    | Self::NoMatch { .. }
-                    | Self::NoRuntime { .. }
-                    | Self::Silent { .. }
-                    | Self::Ask { .. }
-                    | Self::Ended { .. }
-            )
-    }
-
     /// Everybody who could know says that nobody has the name. While a runtime is silent or dead this is
     /// `false`: its containers go on without it.
     pub fn is_absence(&self) -> bool {
@@ -264,17 +248,17 @@ mod tests {
         };
         assert!(no_container(&[]).is_absence());
         let dead = no_container(&["docker did not answer"]);
-        assert!(!dead.is_absence() && dead.may_pass());
+        assert!(!dead.is_absence());
         let stopped = RuntimeError::NotRunning {
             label: "container shop-db (docker)".to_owned(),
             state: "exited".to_owned(),
         };
-        assert!(stopped.is_stopped() && !stopped.is_absence() && stopped.may_pass());
+        assert!(stopped.is_stopped() && !stopped.is_absence());
         let ambiguous = RuntimeError::Ambiguous {
             name: "3f".to_owned(),
             candidates: Vec::new(),
         };
-        assert!(!ambiguous.is_absence() && !ambiguous.may_pass());
+        assert!(!ambiguous.is_absence() && !ambiguous.is_stopped());
     }
 
     #[test]

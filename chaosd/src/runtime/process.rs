@@ -3,12 +3,13 @@
 use std::fs;
 
 use crate::{
+    alike::nearest,
     cgroup,
     process::{self, Stat},
     profile::Pattern,
 };
 
-use super::{Member, RuntimeError, choose::nearest, placing};
+use super::{Member, RuntimeError, placing};
 
 /// Every process of that name whose command line has `args` in it, but for chaosd itself and the kernel's
 /// threads.

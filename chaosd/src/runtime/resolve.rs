@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
 
+use crate::alike::nearest;
+
 use super::{
     Asked, Member, RuntimeError,
-    choose::{Found, Heard, nearest},
+    choose::{Found, Heard},
     cri::Cri,
     hub::{Api, Hub, Picked},
     oci, process,

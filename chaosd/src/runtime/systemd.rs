@@ -8,9 +8,9 @@ use futures_util::{
 };
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, message::Type};
 
-use crate::{cgroup, profile::Pattern};
+use crate::{alike::nearest, cgroup, profile::Pattern};
 
-use super::{Member, RuntimeError, choose::nearest, placing};
+use super::{Member, RuntimeError, placing};
 
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";

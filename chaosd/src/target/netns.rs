@@ -17,7 +17,7 @@ use nix::{
 };
 
 use super::TargetError;
-use crate::{plan::Netns, sys::ioctl::namespace_kind};
+use crate::{alike, plan::Netns, sys::ioctl::namespace_kind};
 
 /// Where `ip netns` keeps names (ip-netns(8)).
 pub(super) const NAMED: &str = "/run/netns";
@@ -90,13 +90,11 @@ fn check(path: PathBuf, fd: OwnedFd) -> Result<Netns, TargetError> {
 }
 
 fn nearest(typed: &Path) -> Option<String> {
-    let typed = typed.to_string_lossy();
-    fs::read_dir(NAMED)
+    let names: Vec<String> = fs::read_dir(NAMED)
         .ok()?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .map(|name| (strsim::jaro_winkler(&name, &typed), name))
-        .filter(|(likeness, _)| *likeness >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+        .collect();
+    let alike = alike::nearest(&typed.to_string_lossy(), names.iter().map(String::as_str));
+    alike.into_iter().next()
 }

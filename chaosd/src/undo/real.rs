@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fs, io,
     os::{
-        fd::{AsFd as _, BorrowedFd},
+        fd::BorrowedFd,
         linux::net::SocketAddrExt as _,
         unix::{
             fs::MetadataExt as _,
@@ -28,15 +28,7 @@ use nix::{
 };
 
 use super::{FileOf, Filter, Held, Outcome, System};
-use crate::{
-    cgroup,
-    clock::Standing,
-    process::Identity,
-    sys::{
-        process::{pidfd_open, pidfd_send_signal},
-        time,
-    },
-};
+use crate::{cgroup, clock::Standing, process::Identity, sys::time};
 
 /// Deletes a device; see [`System::delete_link`].
 pub type DeleteLink = fn(BorrowedFd<'_>, &str, &str) -> Result<bool, Box<dyn Error + Send + Sync>>;
@@ -154,16 +146,8 @@ impl System for Real {
     }
 
     fn go_on(&self, who: &Identity) -> io::Result<bool> {
-        let Ok(pidfd) = pidfd_open(who.pid) else {
-            return Ok(false);
-        };
-        // The descriptor is of who has the number now; if that is who was meant, it stays so. Whether
-        // it stands still does not matter: it may be on its way there.
-        if who.stat().is_none() {
-            return Ok(false);
-        }
-        pidfd_send_signal(pidfd.as_fd(), Signal::SIGCONT)?;
-        Ok(true)
+        // Whether it stands still does not matter: it may be on its way there.
+        who.signal(Signal::SIGCONT)
     }
 
     fn read_control(&self, cgroup: &Path, id: u64, file: &str) -> io::Result<Option<String>> {

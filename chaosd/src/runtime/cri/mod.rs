@@ -23,11 +23,11 @@ use std::{
 use futures_util::future::{join, join_all};
 use tonic::{Code, Response, Status, transport::Channel, transport::Endpoint};
 
-use crate::cgroup;
+use crate::{alike::nearest, cgroup};
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Heard, choose, nearest, short},
+    choose::{Choice, Found, Heard, choose, short},
     places::Socket,
     placing,
     watch::Ended,
