@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use support::ping::ping;
 use support::statistics::assert_rate;
 use support::udp::{Flow, flow};
 use support::{Daemon, Family, Lab, Node, Options, Run};
+
+/// A child of another test is another program by then.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Whether the datagrams of a flow arrive: all of them or none.
 #[track_caller]
@@ -200,17 +203,29 @@ fn protocols_and_flags_tell_packets_apart() -> Result<()> {
     Ok(())
 }
 
+/// A port that we have just had: a child that another test starts has it too until it is another program.
+fn bind(at: SocketAddr) -> std::io::Result<UdpSocket> {
+    let in_use = |bound: &std::io::Result<UdpSocket>| matches!(bound, Err(error) if error.kind() == std::io::ErrorKind::AddrInUse);
+    let mut bound = UdpSocket::bind(at);
+    let since = Instant::now();
+    while in_use(&bound) && since.elapsed() < LONG {
+        std::thread::sleep(Duration::from_millis(10));
+        bound = UdpSocket::bind(at);
+    }
+    bound
+}
+
 /// Of `count` flows, each of three datagrams from a port of its own, how many of each arrived.
 fn per_flow(from: &Node, to: &Node, family: Family, count: u16) -> Result<BTreeMap<u16, u32>> {
     const FIRST: u16 = 20_000;
     let there = SocketAddr::new(to.address_facing(from, family)?, 7000);
     let here = from.address_facing(to, family)?;
-    let receiver = to.enter(|| UdpSocket::bind(there))??;
+    let receiver = to.enter(|| bind(there))??;
     receiver.set_read_timeout(Some(Duration::from_millis(300)))?;
     let mut arrived: BTreeMap<u16, u32> = (FIRST..FIRST + count).map(|port| (port, 0)).collect();
     from.enter(|| -> Result<()> {
         for port in FIRST..FIRST + count {
-            let sender = UdpSocket::bind(SocketAddr::new(here, port))?;
+            let sender = bind(SocketAddr::new(here, port))?;
             for _ in 0..3 {
                 sender.send_to(b"hello", there).context("refused")?;
             }

@@ -145,6 +145,35 @@ fn one_that_restarts_is_hit_again_and_the_spared_stay_spared() -> Result<()> {
 }
 
 #[test]
+fn one_that_is_moved_is_hit_where_it_is_now_and_who_stays_behind_is_not() -> Result<()> {
+    let Some(mut scene) = Scene::new("named-moved", 1, &[])? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let mut beside = Member::beside(scene.members[0].0.pid().as_raw())?;
+    let its = Datagrams::new(&mut beside, &scene.lab, Family::V4)?;
+    let elsewhere = scene.parent.below("elsewhere")?;
+    let id = scene.inject("partition --for 10m")?.id().to_owned();
+    ensure!(scene.hit()? == [0] && its.pass()? == [0, 0]);
+
+    let (member, sockets, _) = &mut scene.members[0];
+    member.move_to(&elsewhere)?;
+    *sockets = Datagrams::new(member, &scene.lab, Family::V4)?;
+    let again = wait_until(PATIENCE, || scene.hit().is_ok_and(|hit| hit == [0]));
+    ensure!(again, "it is not hit\n{}", scene.daemon.log());
+    ensure!(its.pass()? == [3, 3], "who stays is hit");
+    let told = scene.daemon.cli(["revert", &id, "-o", "json"])?;
+    ensure!(told.status == Some(0), "{told:?}");
+    let log = scene.daemon.log();
+    ensure!(log.contains("has left the cgroup"), "{log}");
+    ensure!(scene.hit()?.is_empty());
+    // A cgroup goes when nobody is in it.
+    drop((its, beside));
+    scene.end(0)?;
+    drop(elsewhere);
+    Ok(())
+}
+
+#[test]
 fn one_can_be_let_go_alone_and_is_not_hit_again() -> Result<()> {
     let Some(scene) = Scene::new("named-alone", 2, &[])? else {
         skip!(Ok(()), "{NO_TREE}");

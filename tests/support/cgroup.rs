@@ -169,9 +169,19 @@ impl Member {
             stdin,
             stdout: BufReader::new(stdout),
         };
-        let procs = cgroup.join("cgroup.procs");
-        member.say(&format!("echo $$ > {}", procs.display()))?;
+        member.enter(cgroup)?;
         Ok(member)
+    }
+
+    /// Moves it to another cgroup. Sockets that it has stay with the one it leaves.
+    pub fn move_to(&mut self, cgroup: &Cgroup) -> Result<()> {
+        self.enter(&cgroup.directory)
+    }
+
+    fn enter(&mut self, cgroup: &Path) -> Result<()> {
+        let procs = cgroup.join("cgroup.procs");
+        self.say(&format!("echo $$ > {}", procs.display()))
+            .map(drop)
     }
 
     /// Runs a command of bash in it and returns the last line it printed.

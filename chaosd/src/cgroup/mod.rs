@@ -142,6 +142,17 @@ pub fn exists(cgroup: &Cgroup) -> bool {
     fs::metadata(&cgroup.path).is_ok_and(|metadata| metadata.ino() == cgroup.id)
 }
 
+/// True when a process is in this very cgroup, by the lines of its `/proc/PID/cgroup`.
+pub fn holds(cgroup: &Cgroup, lines: &str) -> bool {
+    let Some(line) = unified_line(lines) else {
+        return false;
+    };
+    // Below the root of the tree there are as many names as it is deep.
+    let below = Path::new(line.trim_start_matches('/'));
+    let deep = u32::try_from(below.components().count());
+    deep == Ok(cgroup.level) && cgroup.path.ends_with(below)
+}
+
 /// The path on the `0::` line of /proc/PID/cgroup (cgroups(7)).
 fn unified_line(lines: &str) -> Option<&str> {
     lines

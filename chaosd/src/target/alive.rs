@@ -15,6 +15,14 @@ pub enum Gone {
     /// The process ended.
     #[error("process {0} has ended")]
     Process(i32),
+    /// The process was moved out of the cgroup by which it was hit, and who is left there was not meant.
+    #[error("process {pid} has left the cgroup {}, by which it was hit", .cgroup.display())]
+    Left {
+        /// Its number.
+        pid: i32,
+        /// Where it was.
+        cgroup: PathBuf,
+    },
     /// The cgroup was removed.
     #[error("the cgroup {} was removed", .0.display())]
     Cgroup(PathBuf),
@@ -24,7 +32,7 @@ pub enum Gone {
 }
 
 impl Scope {
-    /// Says what of the target is gone. Two system calls or so: cheap enough for every tick.
+    /// Says what of the target is gone. A few system calls: cheap enough for every tick.
     ///
     /// A network namespace lives while this scope holds it open, deleted or not; its kernel goes on
     /// answering. So one that was found by a name is gone with that name.
@@ -38,6 +46,14 @@ impl Scope {
             && !cgroup::exists(cgroup)
         {
             return Err(Gone::Cgroup(cgroup.path.clone()));
+        }
+        if let (Some(pid), Some(process), Some(cgroup)) = (self.pid, &self.process, &self.cgroup)
+            && process::cgroups(process.as_fd()).is_some_and(|now| !cgroup::holds(cgroup, &now))
+        {
+            return Err(Gone::Left {
+                pid,
+                cgroup: cgroup.path.clone(),
+            });
         }
         // A path below /proc is that of a process, which may leave while the namespace stays.
         let netns = &self.netns;

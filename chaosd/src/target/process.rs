@@ -46,6 +46,11 @@ pub(super) fn name(process: BorrowedFd<'_>) -> Option<String> {
     Some(name)
 }
 
+/// The cgroups it is in (cgroups(7)).
+pub(super) fn cgroups(process: BorrowedFd<'_>) -> Option<String> {
+    read(process, "cgroup")
+}
+
 /// The third field of /proc/PID/stat (`proc_pid_stat(5)`). The second may hold anything, so the
 /// last bracket ends it.
 fn state(process: BorrowedFd<'_>) -> Option<char> {

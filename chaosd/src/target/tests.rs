@@ -146,6 +146,23 @@ fn a_process_is_hit_in_its_cgroup_and_its_namespace_until_it_ends() {
 }
 
 #[test]
+fn a_process_that_is_moved_is_gone_from_where_it_was_hit() {
+    let (here, there) = (Scratch::new("target-here"), Scratch::new("target-there"));
+    let sleeper = Sleeper::isolated();
+    sleeper.join_cgroup(&here);
+    let scope = resolve(&Target::Pid(sleeper.pid()), Needs::Network).unwrap();
+    assert_eq!(scope.alive(), Ok(()));
+    sleeper.join_cgroup(&there);
+    let left = Gone::Left {
+        pid: sleeper.pid(),
+        cgroup: here.0.clone(),
+    };
+    assert_eq!(scope.alive(), Err(left));
+    sleeper.join_cgroup(&here);
+    assert_eq!(scope.alive(), Ok(()));
+}
+
+#[test]
 fn a_process_in_the_root_cgroup_is_refused_with_what_to_type_instead() {
     let sleeper = Sleeper::new();
     let root = cgroup::unified().unwrap().join("cgroup.procs");
