@@ -43,6 +43,7 @@ mod hook_runtimes;
 mod hooks;
 mod interfaces;
 mod limits;
+mod loads;
 mod loopback;
 mod manifest;
 mod matching;

@@ -184,7 +184,7 @@ async fn follow(
     let armed = side.start(ask).await?;
     let since = |moment: Instant| (moment - begun).as_secs_f64();
     render::started(&armed).into_iter().for_each(out::tell);
-    let mut child = match command(&how.command) {
+    let mut child = match command(&how.command).await {
         Ok(child) => child,
         Err(error) => {
             side.revert(&armed.id, Ended::CommandEnded).await?;
@@ -209,6 +209,7 @@ async fn follow(
         });
     }
     if let Some(child) = &child {
+        child.leave();
         let times = (loaded, since(Instant::now()));
         over.load = Some(Load::of(&how.command, times, child));
     }
@@ -221,11 +222,11 @@ async fn follow(
 }
 
 /// Starts what runs under the fault. `None`: nothing does.
-fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
+async fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
     let Some(command) = words.first() else {
         return Ok(None);
     };
-    let started = LoadCommand::start(words, false);
+    let started = LoadCommand::start(words, false).await;
     started.map(Some).map_err(|source| CliError::Command {
         command: command.clone(),
         source,

@@ -368,7 +368,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
     }
 
     /// Starts the load; or says why not.
-    pub(super) fn begin_load(&mut self) -> Result<(), String> {
+    pub(super) async fn begin_load(&mut self) -> Result<(), String> {
         let words = &self.experiment.load;
         if words.is_empty() {
             return Ok(());
@@ -376,6 +376,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         let begin = self.seconds(Instant::now());
         let as_os: Vec<_> = words.iter().map(Into::into).collect();
         let load = LoadCommand::start(&as_os, self.show.has_stdout())
+            .await
             .map_err(|error| format!("failed to start the load {}: {error}", words[0]))?;
         self.load = Some(load);
         self.loaded = Some(Load {
@@ -391,25 +392,38 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
     }
 
     fn load_over(&mut self, code: u8) {
+        self.note_load();
+        self.show.news(&News::Load { code });
+    }
+
+    /// What is known of the load until now.
+    fn note_load(&mut self) {
         let end = self.seconds(Instant::now());
         if let (Some(load), Some(loaded)) = (&self.load, &mut self.loaded) {
             let words: Vec<_> = loaded.command.iter().map(Into::into).collect();
             *loaded = Load::of(&words, (loaded.begin, end), load);
         }
-        self.show.news(&News::Load { code });
     }
 
+    /// Ends it with all that it started, also what goes on without it.
     async fn end_load(&mut self, end: &End) {
-        let Some(load) = self.load.as_mut().filter(|load| load.code().is_none()) else {
+        let Some(load) = &mut self.load else {
             return;
         };
-        // It was told how long to last, and has a summary to print.
-        let grace = match end {
-            End::Completed => Duration::from_secs(3),
-            End::Interrupted { .. } => Duration::from_millis(500),
-            _ => Duration::ZERO,
+        if load.is_gone() {
+            return;
+        }
+        let told = load.code().is_some();
+        let code = match end {
+            // It was told how long to last, and has a summary to print.
+            End::Completed => load.end_within(Duration::from_secs(3)).await,
+            End::Interrupted { .. } => load.end().await,
+            _ => load.end_within(Duration::ZERO).await,
         };
-        let code = load.end_within(grace).await;
-        self.load_over(code);
+        if told {
+            self.note_load();
+        } else {
+            self.load_over(code);
+        }
     }
 }

@@ -27,7 +27,7 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
         if let Err(end) = self.be_steady().await {
             return end;
         }
-        if let Err(why) = self.begin_load() {
+        if let Err(why) = self.begin_load().await {
             let at = self.seconds(Instant::now());
             return End::Broken { why, at };
         }
