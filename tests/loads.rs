@@ -1,17 +1,15 @@
 //! The command that runs under faults: all that it starts ends with it, and it has its terminal to itself.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Instance, Lab, Output, Snapshot, wait_until};
+use support::{Instance, Lab, Snapshot, wait_until};
 
-/// Everything that is waited for has happened by then, on a machine that is busy with builds.
-const LONG: Duration = Duration::from_mins(1);
+use crate::experiments_scene::{LONG, Running};
 
 /// Starts three that sleep: one that leaves its session and its parent, one that is not impressed by
 /// signals, and one that waits for both.
@@ -79,43 +77,13 @@ impl Scene {
     }
 }
 
-/// A process; dropped, it is killed and reaped.
-struct Running(Option<Child>);
-
-impl Running {
-    fn pid(&self) -> Result<Pid> {
-        let child = self.0.as_ref().context("it has ended")?;
-        Ok(Pid::from_raw(child.id().cast_signed()))
-    }
-
-    fn ended(mut self) -> Result<Output> {
-        let child = self.0.take().context("it has ended")?;
-        let output = child.wait_with_output()?;
-        Ok(Output {
-            status: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            // One that has ended is what we want; its watchdog does the rest.
-            let _killed = child.kill();
-            let _reaped = child.wait();
-        }
-    }
-}
-
 #[test]
 fn what_a_command_has_started_ends_when_its_run_is_interrupted() -> Result<()> {
     let scene = Scene::new("loadint")?;
     let profile = scene.profile("for: 50s")?;
     let running = scene.start(&["run", &profile, "--", "sh", "-c", FAMILY])?;
     scene.has_sleepers(3)?;
-    kill(running.pid()?, Signal::SIGTERM)?;
+    running.signal(Signal::SIGTERM)?;
     let output = running.ended()?;
     ensure!(output.status == Some(130), "{output:?}");
     scene.assert_clean()
@@ -165,7 +133,7 @@ fn a_command_does_not_outlive_a_killed_chaosd() -> Result<()> {
     let profile = scene.profile("for: 50s")?;
     let running = scene.start(&["run", &profile, "--", "sh", "-c", FAMILY])?;
     scene.has_sleepers(3)?;
-    kill(running.pid()?, Signal::SIGKILL)?;
+    running.signal(Signal::SIGKILL)?;
     let gone = wait_until(LONG, || scene.instance.processes().is_empty());
     ensure!(gone, "{:?} are left", scene.instance.processes());
     drop(running);

@@ -1,5 +1,6 @@
 //! Integration tests, one binary: a file for each theme.
 
+mod experiments_scene;
 mod file_scene;
 mod held;
 mod laboratory;
@@ -53,6 +54,7 @@ mod netem;
 mod partition;
 mod pids;
 mod pods;
+mod probes;
 mod process;
 mod profiles;
 mod profiles_dns;

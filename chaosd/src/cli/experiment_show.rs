@@ -36,6 +36,9 @@ impl<'e> Show<'e> {
         if let Some(hypothesis) = &experiment.hypothesis {
             out::tell(format_args!("hypothesis: {hypothesis}"));
         }
+        for warning in experiment.warnings() {
+            out::tell(format_args!("{} {warning}", paint(WARN, "note:")));
+        }
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             experiment,

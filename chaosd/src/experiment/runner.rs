@@ -162,7 +162,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         let heading = heading.begin();
         let end = self.all_stages().await;
         self.end_load(&end).await;
-        self.watching.abort_all();
+        self.hear_out().await;
         self.last_reports().await;
         let seconds = self.seconds(Instant::now());
         let Self {
@@ -204,8 +204,8 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
                 pace: self.pace.subscribe(),
                 events: self.sender.clone(),
             };
-            let looker = Looker::new(&looked.spec);
-            self.watching.spawn(grid.run(looker));
+            let spec = looked.spec.clone();
+            self.watching.spawn(grid.run(move || Looker::new(&spec)));
         }
     }
 
@@ -318,17 +318,34 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         self.look(Pace::Own);
     }
 
+    /// Waits for those that looked under faults and have no answer yet, unless somebody interrupts.
+    async fn hear_out(&mut self) {
+        self.look(Pace::Over);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.hear(event),
+                over = self.watching.join_next() => if over.is_none() {
+                    return;
+                },
+                _ = self.interrupts.recv() => return self.watching.abort_all(),
+            }
+        }
+    }
+
     fn hear(&mut self, event: Event) {
         match event {
             Event::Late { probe, at } => {
                 let was = self.looked[probe].is_good();
-                self.looked[probe].be_late();
-                self.judge(probe, at, was, Some("no answer in time"));
+                if self.looked[probe].be_late(at) {
+                    self.judge(probe, at, was, Some("no answer in time"));
+                }
             }
             Event::Saw { probe, sight } => {
                 let was = self.looked[probe].is_good();
-                let sight = self.looked[probe].saw(sight, self.start);
-                self.judge(probe, sight.at, was, sight.why.as_deref());
+                if let Some(sight) = self.looked[probe].saw(sight, self.start) {
+                    self.judge(probe, sight.at, was, sight.why.as_deref());
+                }
             }
         }
     }
