@@ -205,7 +205,7 @@ fn an_experiment_has_its_faults_from_a_daemon_that_is_there() -> Result<()> {
     let record = output.json()?;
     ensure!(record["end"]["how"] == "completed", "{record}");
     let run = &record["stages"][0]["run"];
-    ensure!(run["ended"] == "reverted", "{run}");
+    ensure!(run["phase"] == "reverted", "{run}");
     let status = daemon.cli(["status", "-o", "json"])?.json()?;
     ensure!(status["runs"][0]["id"] == run["id"], "{status}");
     drop(daemon);

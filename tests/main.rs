@@ -83,5 +83,6 @@ mod metrics;
 mod refusals;
 mod shutdown;
 mod stopped;
+mod tied;
 mod systemd;
 mod two_at_once;

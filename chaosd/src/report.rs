@@ -43,6 +43,10 @@ pub enum Ended {
     CommandEnded,
     /// chaosd lost its watchdog and could not start another.
     WatchdogLost,
+    /// Who asked for it, and was to stay to its end, is gone.
+    AskerGone,
+    /// The daemon died; its watchdog reverted, or whoever came next.
+    DaemonLost,
 }
 
 /// What a fault did.

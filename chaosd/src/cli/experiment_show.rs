@@ -109,6 +109,7 @@ impl Shows for Show<'_> {
                 None => out::tell(format_args!("probe {name} {}", paint(GOOD, "holds again"))),
             },
             News::Ending { why } => out::tell(format_args!("{why}: reverting")),
+            News::Broken { why } => out::tell(paint(BAD, why)),
             News::Reverted { after } => {
                 out::tell(format_args!("reverted after {:.0} ms", after * 1e3));
             }

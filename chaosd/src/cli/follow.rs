@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Exit, Global, experiment,
     failure::CliError,
     keep::{keep, words},
     live::Live,
+    lost::nothing_left,
     machine::machine,
     out, render, runtime,
     side::Side,
@@ -26,7 +27,7 @@ use crate::{
         LoadCommand, Ran,
         record::{Load, Record},
     },
-    instance::{Instance, Kind, Owner, StateDir, revert_abandoned},
+    instance::{Instance, Kind, revert_abandoned},
     plan::Limits,
     report::{Ended, Phase, RunReport},
 };
@@ -35,8 +36,6 @@ use super::ask::Ask;
 
 /// The live line is drawn this often.
 const REDRAW_EVERY: Duration = Duration::from_millis(250);
-/// The watchdog of a dead daemon has undone its work by then.
-const WATCHDOG_WITHIN: Duration = Duration::from_secs(8);
 
 /// How a run is followed.
 #[derive(Debug)]
@@ -111,7 +110,7 @@ async fn in_daemon(
     match follow(&side, ask, how, signals).await {
         Ok(over) => Ok(finish(over, how, ask, global)),
         Err(CliError::DaemonLost { id, source, .. }) => {
-            let reverted = nothing_left(&global.state()).await;
+            let reverted = nothing_left(global).await;
             Err(CliError::DaemonLost {
                 id,
                 reverted,
@@ -337,21 +336,4 @@ fn finish(over: Over, how: &How, ask: &Ask, global: &Global) -> Exit {
     };
     keep(&Record::of_run(&report, ran), global);
     Exit::of_run(&report, interrupted, command)
-}
-
-/// True once the watchdog of a dead daemon has undone everything.
-pub(super) async fn nothing_left(state: &StateDir) -> bool {
-    let attempts = WATCHDOG_WITHIN.as_millis() / REDRAW_EVERY.as_millis();
-    for _ in 0..attempts {
-        let abandoned = state.abandoned().is_ok_and(|left| left.is_empty());
-        let orphaned = state.live().is_ok_and(|live| {
-            live.iter()
-                .any(|instance| !instance.owner.as_ref().is_some_and(Owner::is_alive))
-        });
-        if abandoned && !orphaned {
-            return true;
-        }
-        sleep(REDRAW_EVERY).await;
-    }
-    false
 }

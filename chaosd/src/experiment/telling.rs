@@ -30,6 +30,11 @@ pub enum News {
         /// Why.
         why: String,
     },
+    /// The faults of a stage are over, and nobody here ended them.
+    Broken {
+        /// Why.
+        why: String,
+    },
     /// Nothing acts any more.
     Reverted {
         /// Seconds since the reason for it.
