@@ -198,6 +198,20 @@ pub struct RunReport {
     pub notes: Vec<String>,
 }
 
+impl RunReport {
+    /// What each fault did to all that it is on, and then, where those are several, to each of them (by its
+    /// target).
+    pub fn rows(&self) -> impl Iterator<Item = (Option<&str>, &FaultReport)> {
+        let several = self.members.len() > 1;
+        let members = self.members.iter().filter(move |_| several);
+        let each = members.flat_map(|member| {
+            let faults = member.faults.iter();
+            faults.map(|fault| (Some(member.target.as_str()), fault))
+        });
+        self.faults.iter().map(|fault| (None, fault)).chain(each)
+    }
+}
+
 /// One of those that a run is on.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -131,11 +131,8 @@ impl Shows for Show<'_> {
     }
 
     fn draw(&mut self, now: &Now<'_>) {
-        let Some(stage) = self.stage(now.stage) else {
-            return;
-        };
         self.drawn = true;
-        let line = line(stage, now, live::width());
+        let line = line(now, live::width());
         // ECMA-48: to the line's start, erase to its end.
         write(format_args!("\r\x1b[2K{line}"));
     }
@@ -147,14 +144,13 @@ fn write(text: std::fmt::Arguments<'_>) {
 }
 
 /// One line that fits in `width` cells, if those of the bar do.
-fn line(stage: &StageSpec, now: &Now<'_>, width: usize) -> String {
-    let lasts = stage.lasts.as_secs_f64();
-    let share = (now.left / lasts.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+fn line(now: &Now<'_>, width: usize) -> String {
+    let share = (now.left / now.lasts.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
     let left = (0..BAR_CELLS)
         .filter(|cell| f64::from(*cell) < share * f64::from(BAR_CELLS))
         .count();
     let cells = BAR_CELLS as usize;
-    let head = format!("{} ", stage.name);
+    let head = format!("{} ", now.stage);
     let tail = format!(" {} left", render::seconds(now.left));
     let taken = head.chars().count() + cells + tail.chars().count() + 1;
     let mut room = width.saturating_sub(taken);
@@ -200,27 +196,19 @@ fn doing(fault: &FaultReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, time::Duration};
-
     use super::*;
     use crate::experiment::ProbeNow;
 
     #[test]
     fn the_line_shows_each_probe_and_fits_the_terminal() {
-        let stage = StageSpec {
-            name: "full".into(),
-            lasts: Duration::from_mins(1),
-            until_steady: false,
-            set: BTreeMap::new(),
-            profile: None,
-        };
         let probe = |name: &str, good, value: &str| ProbeNow {
             name: name.into(),
             good,
             value: value.into(),
         };
         let now = Now {
-            stage: 0,
+            stage: "full",
+            lasts: 60.0,
             left: 30.0,
             probes: vec![
                 probe("http", Some(true), "12.3 ms"),
@@ -229,7 +217,7 @@ mod tests {
             ],
             run: None,
         };
-        let told = |width| anstream::adapter::strip_str(&line(&stage, &now, width)).to_string();
+        let told = |width| anstream::adapter::strip_str(&line(&now, width)).to_string();
         assert_eq!(
             told(100),
             format!(

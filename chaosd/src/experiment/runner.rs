@@ -375,9 +375,14 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
                     .map_or(String::new(), |last| last.told(looked.spec.kind.unit())),
             })
             .collect();
+        // What is looked at before the first one is told already.
+        let Some(stage) = self.stages.last() else {
+            return;
+        };
         let left = self.stage_ends.saturating_duration_since(Instant::now());
         self.show.draw(&Now {
-            stage: self.stage,
+            stage: &stage.name,
+            lasts: stage.planned,
             left: left.as_secs_f64(),
             probes,
             run,
