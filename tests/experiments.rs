@@ -1,127 +1,14 @@
 //! Experiments on a shop with a real database: what they find, how they end, and what they leave.
 
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::shop::{REDIS_PORT, SHOP_PORT, Shop};
-use support::{Daemon, Instance, Lab, Options, Output, Prometheus, Snapshot, wait_until};
+use support::shop::{REDIS_PORT, SHOP_PORT};
+use support::{Daemon, Instance, Options, Prometheus, wait_until};
 
-/// Everything that is waited for has happened by then, on a machine that is busy with builds.
-const LONG: Duration = Duration::from_mins(1);
-
-/// Skips the calling test where there is no database.
-macro_rules! needs_shop {
-    () => {
-        if let Some(why) = support::shop::lacking() {
-            support::skip!(Ok(()), "{why}");
-        }
-    };
-}
-
-/// Fields are dropped in order: chaosd before the namespaces.
-struct Scene {
-    instance: Instance,
-    shop: Shop,
-    before: Snapshot,
-    lab: Lab,
-}
-
-impl Scene {
-    fn new(name: &str) -> Result<Self> {
-        let lab = Lab::new(name)?;
-        let shop = Shop::open(&lab)?;
-        Ok(Self {
-            instance: Instance::new()?,
-            shop,
-            before: Snapshot::take(lab.target())?,
-            lab,
-        })
-    }
-
-    /// An experiment whose fault cuts the shop off from its database, with these keys besides.
-    fn profile(&self, keys: &str) -> String {
-        format!(
-            "version: 1\nseed: 20\ntarget: {{netns: {}}}\nparameters: {{port: {{default: {REDIS_PORT}}}}}\nfaults:\n- name: cut\n  partition:\n  match: {{ports: [\"${{port}}\"]}}\nhypothesis: The shop sells.\nsteady-state:\n- http: {{url: \"{}\", within: 3s, every: 100ms}}\n{keys}\n",
-            self.lab.target().netns(),
-            self.shop.url(),
-        )
-    }
-
-    /// `chaosd run`, beside the shop's database: where its customers are.
-    fn start(&self, profile: &str) -> Result<Running> {
-        let file = self.instance.file("experiment.yaml", profile)?;
-        let mut command = self.instance.command()?;
-        command
-            .args(["run", &file.display().to_string(), "-o", "json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = self.lab.peer().enter(|| command.spawn())?;
-        Ok(Running(Some(child.context("failed to start chaosd run")?)))
-    }
-
-    fn run(&self, profile: &str) -> Result<(Output, Value)> {
-        let output = self.start(profile)?.ended()?;
-        let record = output.json()?;
-        println!("{}", output.stderr);
-        Ok((output, record))
-    }
-
-    fn assert_clean(&self) -> Result<()> {
-        let said = self.instance.cli(["revert", "--all"])?;
-        ensure!(said.status == Some(0), "{said:?}");
-        Snapshot::take(self.lab.target())?.assert_same(&self.before);
-        Ok(())
-    }
-}
-
-/// A `chaosd run`; dropped, it is killed and reaped.
-struct Running(Option<Child>);
-
-impl Running {
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.0.as_ref().context("it has ended")?;
-        kill(Pid::from_raw(child.id().cast_signed()), signal).context("failed to signal it")
-    }
-
-    fn ended(mut self) -> Result<Output> {
-        let child = self.0.take().context("it has ended")?;
-        let output = child.wait_with_output()?;
-        Ok(Output {
-            status: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            // One that has ended is what we want; its watchdog does the rest.
-            let _killed = child.kill();
-            let _reaped = child.wait();
-        }
-    }
-}
-
-fn number(value: &Value) -> Result<f64> {
-    value
-        .as_f64()
-        .with_context(|| format!("{value} is no number"))
-}
-
-fn samples(record: &Value) -> Result<Vec<(f64, bool)>> {
-    let samples = record["probes"][0]["samples"].as_array();
-    samples
-        .context("no samples")?
-        .iter()
-        .map(|sample| Ok((number(&sample["at"])?, sample["ok"] == true)))
-        .collect()
-}
+use crate::experiments_scene::{LONG, Scene, needs_shop, number, samples};
 
 #[test]
 fn an_experiment_whose_hypothesis_holds_ends_well() -> Result<()> {
@@ -305,36 +192,22 @@ fn nothing_outlives_an_experimenter_that_is_killed() -> Result<()> {
 }
 
 #[test]
-fn a_daemons_faults_end_with_their_stage_though_the_experimenter_is_killed() -> Result<()> {
+fn an_experiment_has_its_faults_from_a_daemon_that_is_there() -> Result<()> {
     needs_shop!();
     let mut scene = Scene::new("expdaemon")?;
     let daemon = Daemon::start(&Options::default())?;
-    // A whole one first, by the daemon.
     let profile =
         scene.profile("stages: [{name: cut, for: 2s, faults: all}, {name: recovery, for: 3s}]");
     let file = daemon.file("experiment.yaml", &profile)?;
     let file = file.display().to_string();
     let output = daemon.cli_in(scene.lab.peer(), ["run", &file, "-o", "json"])?;
     ensure!(output.status == Some(4), "{output:?}");
-    ensure!(output.json()?["end"]["how"] == "completed", "{output:?}");
-    // The next is killed in the middle.
-    let mut command = daemon.command()?;
-    command
-        .args(["run", &file])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let running = Running(Some(scene.lab.peer().enter(|| command.spawn())??));
-    let armed = |phase: &str| {
-        let status = daemon.cli(["status", "-o", "json"]);
-        let status = status.and_then(|status| status.json());
-        status.is_ok_and(|status| status["runs"][0]["phase"] == phase)
-    };
-    ensure!(wait_until(LONG, || armed("armed")), "{}", daemon.log());
-    running.signal(Signal::SIGKILL)?;
-    ensure!(wait_until(LONG, || armed("reverted")), "{}", daemon.log());
-    drop(running);
-    let said = daemon.cli(["revert", "--all"])?;
-    ensure!(said.status == Some(0), "{said:?}");
+    let record = output.json()?;
+    ensure!(record["end"]["how"] == "completed", "{record}");
+    let run = &record["stages"][0]["run"];
+    ensure!(run["phase"] == "reverted", "{run}");
+    let status = daemon.cli(["status", "-o", "json"])?.json()?;
+    ensure!(status["runs"][0]["id"] == run["id"], "{status}");
     drop(daemon);
     scene.instance = Instance::new()?;
     scene.assert_clean()

@@ -1,5 +1,6 @@
 //! Integration tests, one binary: a file for each theme.
 
+mod experiments_scene;
 mod file_scene;
 mod held;
 mod laboratory;
@@ -43,6 +44,7 @@ mod hook_runtimes;
 mod hooks;
 mod interfaces;
 mod limits;
+mod loads;
 mod loopback;
 mod manifest;
 mod matching;
@@ -52,6 +54,7 @@ mod netem;
 mod partition;
 mod pids;
 mod pods;
+mod probes;
 mod process;
 mod profiles;
 mod profiles_dns;
@@ -80,5 +83,6 @@ mod metrics;
 mod refusals;
 mod shutdown;
 mod stopped;
+mod tied;
 mod systemd;
 mod two_at_once;

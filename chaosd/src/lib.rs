@@ -33,6 +33,8 @@ pub mod host;
 pub mod instance;
 /// The write-ahead log of undos.
 pub mod journal;
+/// A process that ends a command with all that it started.
+pub mod keeper;
 /// A process that lets others wait for files.
 pub mod latency;
 /// What is mounted where.

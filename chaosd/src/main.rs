@@ -7,6 +7,7 @@ fn main() -> ExitCode {
     // These are to be as small as can be: they do not even parse a command line.
     match words.next() {
         Some(word) if word == chaosd::burn::VERB => chaosd::burn::main(words),
+        Some(word) if word == chaosd::keeper::VERB => chaosd::keeper::main(words),
         Some(word) if word == chaosd::latency::VERB => chaosd::latency::main(words),
         _ => chaosd::cli::main(),
     }

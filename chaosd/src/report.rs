@@ -43,6 +43,10 @@ pub enum Ended {
     CommandEnded,
     /// chaosd lost its watchdog and could not start another.
     WatchdogLost,
+    /// Who asked for it, and was to stay to its end, is gone.
+    AskerGone,
+    /// The daemon died; its watchdog reverted, or whoever came next.
+    DaemonLost,
 }
 
 /// What a fault did.
@@ -192,6 +196,20 @@ pub struct RunReport {
     pub problems: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
+}
+
+impl RunReport {
+    /// What each fault did to all that it is on, and then, where those are several, to each of them (by its
+    /// target).
+    pub fn rows(&self) -> impl Iterator<Item = (Option<&str>, &FaultReport)> {
+        let several = self.members.len() > 1;
+        let members = self.members.iter().filter(move |_| several);
+        let each = members.flat_map(|member| {
+            let faults = member.faults.iter();
+            faults.map(|fault| (Some(member.target.as_str()), fault))
+        });
+        self.faults.iter().map(|fault| (None, fault)).chain(each)
+    }
 }
 
 /// One of those that a run is on.

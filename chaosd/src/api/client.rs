@@ -10,7 +10,7 @@ use axum::{
     body::{Bytes, to_bytes},
     http::{Method, Request, StatusCode, header},
 };
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
@@ -108,8 +108,11 @@ impl Client {
             .await
     }
 
-    /// Arms a run.
+    /// Arms a run. One that is to last while we are connected ends when this process does, or its runtime.
     pub async fn start(&self, request: &RunRequest) -> Result<RunReport, ClientError> {
+        if request.while_connected {
+            return self.soon(ANSWER_WITHIN, self.start_tied(request)).await;
+        }
         self.ask(Method::POST, "/v1/runs", Some(request)).await
     }
 
@@ -178,14 +181,48 @@ impl Client {
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T, ClientError> {
-        timeout(limit, self.send(method, path, body))
-            .await
-            .unwrap_or_else(|_| {
-                Err(ClientError::Silent {
-                    socket: self.socket.clone(),
-                    seconds: limit.as_secs(),
-                })
+        self.soon(limit, self.send(method, path, body)).await
+    }
+
+    async fn soon<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        timeout(limit, answer).await.unwrap_or_else(|_| {
+            Err(ClientError::Silent {
+                socket: self.socket.clone(),
+                seconds: limit.as_secs(),
             })
+        })
+    }
+
+    /// The run's report is the first line of an answer that ends with the run.
+    async fn start_tied(&self, request: &RunRequest) -> Result<RunReport, ClientError> {
+        let request = self.request(Method::POST, "/v1/runs", Some(request))?;
+        let stream = self.connect().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.broken(e))?;
+        // It ends when the other end closes, or nobody here wants an answer any more.
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await;
+        let response = response.map_err(|e| self.broken(e))?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            match body.frame().await {
+                Some(frame) => {
+                    let data = frame.map_err(|e| self.broken(e))?.into_data();
+                    line.extend(data.unwrap_or_default());
+                }
+                None => break,
+            }
+        }
+        let report = self.read(status, &line)?;
+        tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
+        Ok(report)
     }
 
     async fn send<T: DeserializeOwned>(
@@ -194,18 +231,7 @@ impl Client {
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T, ClientError> {
-        let bytes = match body {
-            Some(body) => serde_json::to_vec(body).map_err(|e| self.broken(e))?,
-            None => Vec::new(),
-        };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "chaosd")
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::CONNECTION, "close")
-            .body(Full::new(Bytes::from(bytes)))
-            .map_err(|e| self.broken(e))?;
+        let request = self.request(method, path, body)?;
         let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -229,6 +255,26 @@ impl Client {
             Err(error) = connection => return Err(self.broken(error)),
         };
         self.read(status, &bytes)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        let bytes = match body {
+            Some(body) => serde_json::to_vec(body).map_err(|e| self.broken(e))?,
+            None => Vec::new(),
+        };
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "chaosd")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONNECTION, "close")
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|e| self.broken(e))
     }
 
     fn read<T: DeserializeOwned>(

@@ -125,7 +125,7 @@ impl Service {
                 ),
             }
             if let Ok(report) = &begun {
-                service.keep_at_its_end(report);
+                service.keep_at_its_end(report, false);
             }
             if answer.send(begun).is_err() {
                 service.end_of(id).await.ok();

@@ -20,6 +20,7 @@ mod server;
 mod service;
 mod socket;
 mod stall;
+mod tied;
 #[cfg(test)]
 mod tests;
 

@@ -31,13 +31,22 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub target: Option<TargetFlags>,
-    /// Whoever asks keeps the run's record; else the daemon does, when the run is over.
+    /// Whoever asks keeps the run's record, unless the run ends because it is gone (`while-connected`); else the
+    /// daemon does, when the run is over.
     #[serde(
         default,
         rename = "keeps-record",
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub keeps_record: bool,
+    /// The run ends with the connection on which it is asked for, whose answer ends with the run: whoever
+    /// asks stays, and may be killed. `POST /v1/runs` alone.
+    #[serde(
+        default,
+        rename = "while-connected",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub while_connected: bool,
 }
 
 impl RunRequest {

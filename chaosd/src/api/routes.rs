@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     extract::{FromRequestParts, Path, Query, State, rejection::QueryRejection},
     http::{StatusCode, header, request::Parts},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use super::{
     metrics, openapi,
     request::RunRequest,
     service::Runs,
+    tied,
 };
 use crate::{
     engine::EngineError,
@@ -91,7 +92,8 @@ pub(super) async fn list(State(runs): Shared) -> Reply<Vec<RunReport>> {
     Ok(Json(runs.reports().await?))
 }
 
-/// Arms a profile. Nothing is changed unless the answer is 201.
+/// Arms a profile. Nothing is changed unless the answer is 201. With `while-connected` the answer is one line,
+/// and ends when the run does, and the run with its connection.
 #[utoipa::path(post, path = "/v1/runs", request_body = RunRequest, responses(
     (status = 201, body = RunReport, description = "armed"),
     (status = 400, body = ErrorBody, description = "not the JSON asked for"),
@@ -103,8 +105,11 @@ pub(super) async fn list(State(runs): Shared) -> Reply<Vec<RunReport>> {
 pub(super) async fn start(
     State(runs): Shared,
     Document(request): Document<RunRequest>,
-) -> Result<impl IntoResponse, ApiError> {
-    Ok((StatusCode::CREATED, Json(runs.start(request).await?)))
+) -> Result<Response, ApiError> {
+    if request.while_connected {
+        return tied::start(runs, request).await;
+    }
+    Ok((StatusCode::CREATED, Json(runs.start(request).await?)).into_response())
 }
 
 /// The panic button: ends every run now and, once everything is as before, returns those it ended.

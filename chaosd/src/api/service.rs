@@ -160,9 +160,9 @@ pub(super) async fn aside<T: Send + 'static>(
 }
 
 impl Service {
-    /// Keeps the record of a run when that is over. Nobody waits for it, and one that cannot be kept is told in
-    /// the log alone.
-    pub(super) fn keep_at_its_end(&self, report: &RunReport) {
+    /// Keeps the record of a run when that is over, unless who asked for it does (`asker_keeps`) and is there.
+    /// Nobody waits for it, and one that cannot be kept is told in the log alone.
+    pub(super) fn keep_at_its_end(&self, report: &RunReport, asker_keeps: bool) {
         let Some(store) = self.store.clone() else {
             return;
         };
@@ -174,6 +174,9 @@ impl Service {
                     // The daemon stops: what is known of the run is what was known before.
                     Err(_) => return,
                 }
+            }
+            if asker_keeps && report.ended != Some(Ended::AskerGone) {
+                return;
             }
             let ran = Ran {
                 seconds: Some(begun.elapsed().as_secs_f64()),
@@ -204,12 +207,10 @@ impl Runs for Service {
 
     fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>> {
         Box::pin(async {
-            let keeps = request.keeps_record;
+            let asker_keeps = request.keeps_record;
             let plan = plan_aside(request, self.limits).await?;
             let report = self.engine.arm(plan).await?;
-            if !keeps {
-                self.keep_at_its_end(&report);
-            }
+            self.keep_at_its_end(&report, asker_keeps);
             Ok(report)
         })
     }

@@ -84,6 +84,7 @@ impl Ask {
             seed: settings.seed,
             target,
             keeps_record: false,
+            while_connected: false,
         };
         Ok(Self {
             request,
@@ -98,9 +99,10 @@ impl Ask {
         self
     }
 
-    /// The same by somebody who stays to its end, and keeps its record.
+    /// The same by somebody who stays to its end, and keeps its record, or whose end is the run's.
     pub(super) fn kept_here(mut self, stays: bool) -> Self {
         self.request.keeps_record = stays;
+        self.request.while_connected = stays;
         self
     }
 

@@ -45,7 +45,13 @@ impl Exit {
         let no_effect = |verdict| matches!(verdict, Verdict::Ineffective | Verdict::NoTraffic);
         let cut_short = matches!(
             report.ended,
-            Some(Ended::Shutdown | Ended::Fenced | Ended::WatchdogLost)
+            Some(
+                Ended::Shutdown
+                    | Ended::Fenced
+                    | Ended::WatchdogLost
+                    | Ended::AskerGone
+                    | Ended::DaemonLost
+            )
         );
         match command {
             _ if report.phase == Phase::Failed => Self::NotReverted,

@@ -10,8 +10,9 @@ use super::{
     ask::Checked,
     experiment_show::Show,
     failure::CliError,
-    follow::{How, nothing_left},
+    follow::How,
     keep::{keep, verdict, words},
+    lost::nothing_left,
     out, render,
     side::Side,
     signals::Signals,
@@ -21,7 +22,7 @@ use crate::{
     experiment::{Arms, Heading, Runner, hit, ready, record::Record},
     plan::{Limits, Plans, draw},
     profile::{Experiment, Profile},
-    report::{Ended, RunReport},
+    report::{Ended, Phase, RunReport},
 };
 
 /// Signals that nobody has heard yet.
@@ -37,7 +38,13 @@ struct Stages {
 
 impl Stages {
     fn told(error: &CliError) -> String {
-        out::chain(error)
+        match error {
+            // Whether something is left is found out when all else is over.
+            CliError::DaemonLost { id, .. } => {
+                format!("the daemon went away while run {id} was in force")
+            }
+            error => out::chain(error),
+        }
     }
 }
 
@@ -153,6 +160,7 @@ fn requests(name: &str, experiment: &Experiment, seed: u64) -> Vec<Option<RunReq
         // The same in each stage: who was drawn stays drawn.
         seed: Some(seed),
         keeps_record: true,
+        while_connected: true,
         ..RunRequest::default()
     };
     let stages = experiment.stages.iter();
@@ -197,11 +205,23 @@ async fn in_daemon(
         json,
     )
     .await;
-    if client.status().await.is_err() && !nothing_left(&global.state()).await {
-        let what = "the daemon went away, and something may be left over: `chaosd doctor` shows it, `chaosd revert --all` undoes it";
-        record.problems.push(what.to_owned());
+    if client.status().await.is_err() {
+        lost(&mut record, nothing_left(global).await);
     }
     Ok(record)
+}
+
+/// The daemon died: of a run that it had then, nobody learns more.
+fn lost(record: &mut Record, reverted: bool) {
+    let runs = record.stages.iter_mut().filter_map(|s| s.run.as_mut());
+    for run in runs.filter(|run| run.phase == Phase::Armed) {
+        run.phase = if reverted { Phase::Reverted } else { Phase::Failed };
+        run.ended = Some(Ended::DaemonLost);
+    }
+    if !reverted {
+        let what = "the daemon died, and something may be left over: `chaosd doctor` shows it, `chaosd revert --all` undoes it";
+        record.problems.push(what.to_owned());
+    }
 }
 
 async fn here(

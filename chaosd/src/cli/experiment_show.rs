@@ -36,6 +36,9 @@ impl<'e> Show<'e> {
         if let Some(hypothesis) = &experiment.hypothesis {
             out::tell(format_args!("hypothesis: {hypothesis}"));
         }
+        for warning in experiment.warnings() {
+            out::tell(format_args!("{} {warning}", paint(WARN, "note:")));
+        }
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             experiment,
@@ -106,6 +109,7 @@ impl Shows for Show<'_> {
                 None => out::tell(format_args!("probe {name} {}", paint(GOOD, "holds again"))),
             },
             News::Ending { why } => out::tell(format_args!("{why}: reverting")),
+            News::Broken { why } => out::tell(paint(BAD, why)),
             News::Reverted { after } => {
                 out::tell(format_args!("reverted after {:.0} ms", after * 1e3));
             }
@@ -127,11 +131,8 @@ impl Shows for Show<'_> {
     }
 
     fn draw(&mut self, now: &Now<'_>) {
-        let Some(stage) = self.stage(now.stage) else {
-            return;
-        };
         self.drawn = true;
-        let line = line(stage, now, live::width());
+        let line = line(now, live::width());
         // ECMA-48: to the line's start, erase to its end.
         write(format_args!("\r\x1b[2K{line}"));
     }
@@ -143,14 +144,13 @@ fn write(text: std::fmt::Arguments<'_>) {
 }
 
 /// One line that fits in `width` cells, if those of the bar do.
-fn line(stage: &StageSpec, now: &Now<'_>, width: usize) -> String {
-    let lasts = stage.lasts.as_secs_f64();
-    let share = (now.left / lasts.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+fn line(now: &Now<'_>, width: usize) -> String {
+    let share = (now.left / now.lasts.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
     let left = (0..BAR_CELLS)
         .filter(|cell| f64::from(*cell) < share * f64::from(BAR_CELLS))
         .count();
     let cells = BAR_CELLS as usize;
-    let head = format!("{} ", stage.name);
+    let head = format!("{} ", now.stage);
     let tail = format!(" {} left", render::seconds(now.left));
     let taken = head.chars().count() + cells + tail.chars().count() + 1;
     let mut room = width.saturating_sub(taken);
@@ -196,27 +196,19 @@ fn doing(fault: &FaultReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, time::Duration};
-
     use super::*;
     use crate::experiment::ProbeNow;
 
     #[test]
     fn the_line_shows_each_probe_and_fits_the_terminal() {
-        let stage = StageSpec {
-            name: "full".into(),
-            lasts: Duration::from_mins(1),
-            until_steady: false,
-            set: BTreeMap::new(),
-            profile: None,
-        };
         let probe = |name: &str, good, value: &str| ProbeNow {
             name: name.into(),
             good,
             value: value.into(),
         };
         let now = Now {
-            stage: 0,
+            stage: "full",
+            lasts: 60.0,
             left: 30.0,
             probes: vec![
                 probe("http", Some(true), "12.3 ms"),
@@ -225,7 +217,7 @@ mod tests {
             ],
             run: None,
         };
-        let told = |width| anstream::adapter::strip_str(&line(&stage, &now, width)).to_string();
+        let told = |width| anstream::adapter::strip_str(&line(&now, width)).to_string();
         assert_eq!(
             told(100),
             format!(

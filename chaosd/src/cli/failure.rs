@@ -92,7 +92,7 @@ fn listed(problems: &[toolkit::Problem]) -> String {
 
 fn after_loss(reverted: bool) -> &'static str {
     if reverted {
-        "its watchdog has put everything back"
+        "everything is as it was before"
     } else {
         "something may be left over: `chaosd doctor` shows it, `chaosd revert --all` undoes it"
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Exit, Global,
@@ -15,6 +15,7 @@ use super::{
     failure::CliError,
     keep::{keep, words},
     live::Live,
+    lost::nothing_left,
     out, render, runtime,
     side::Side,
     signals::Signals,
@@ -25,15 +26,12 @@ use crate::{
         LoadCommand, Ran,
         record::{Load, Record},
     },
-    instance::{Owner, StateDir},
     plan::Limits,
     report::{Ended, Phase, RunReport},
 };
 
 /// The live line is drawn this often.
 const REDRAW_EVERY: Duration = Duration::from_millis(250);
-/// The watchdog of a dead daemon has undone its work by then.
-const WATCHDOG_WITHIN: Duration = Duration::from_secs(8);
 
 /// How a run is followed.
 #[derive(Debug)]
@@ -108,7 +106,7 @@ async fn in_daemon(
     match follow(&side, asked, how, signals).await {
         Ok(over) => Ok(finish(over, how, asked, global)),
         Err(CliError::DaemonLost { id, source, .. }) => {
-            let reverted = nothing_left(&global.state()).await;
+            let reverted = nothing_left(global).await;
             Err(CliError::DaemonLost {
                 id,
                 reverted,
@@ -163,7 +161,7 @@ async fn follow(
     let armed = side.start(asked).await?;
     let since = |moment: Instant| (moment - begun).as_secs_f64();
     render::started(&armed).into_iter().for_each(out::tell);
-    let mut child = match command(&how.command) {
+    let mut child = match command(&how.command).await {
         Ok(child) => child,
         Err(error) => {
             side.revert(&armed.id, Ended::CommandEnded).await?;
@@ -188,6 +186,7 @@ async fn follow(
         });
     }
     if let Some(child) = &child {
+        child.leave();
         let times = (loaded, since(Instant::now()));
         over.load = Some(Load::of(&how.command, times, child));
     }
@@ -200,11 +199,11 @@ async fn follow(
 }
 
 /// Starts what runs under the fault. `None`: nothing does.
-fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
+async fn command(words: &[OsString]) -> Result<Option<LoadCommand>, CliError> {
     let Some(command) = words.first() else {
         return Ok(None);
     };
-    let started = LoadCommand::start(words, false);
+    let started = LoadCommand::start(words, false).await;
     started.map(Some).map_err(|source| CliError::Command {
         command: command.clone(),
         source,
@@ -315,21 +314,4 @@ fn finish(over: Over, how: &How, asked: &Checked, global: &Global) -> Exit {
     };
     keep(&Record::of_run(&report, ran), global);
     Exit::of_run(&report, interrupted, command)
-}
-
-/// True once the watchdog of a dead daemon has undone everything.
-pub(super) async fn nothing_left(state: &StateDir) -> bool {
-    let attempts = WATCHDOG_WITHIN.as_millis() / REDRAW_EVERY.as_millis();
-    for _ in 0..attempts {
-        let abandoned = state.abandoned().is_ok_and(|left| left.is_empty());
-        let orphaned = state.live().is_ok_and(|live| {
-            live.iter()
-                .any(|instance| !instance.owner.as_ref().is_some_and(Owner::is_alive))
-        });
-        if abandoned && !orphaned {
-            return true;
-        }
-        sleep(REDRAW_EVERY).await;
-    }
-    false
 }

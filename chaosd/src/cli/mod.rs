@@ -17,6 +17,7 @@ mod inject;
 mod keep;
 mod live;
 mod logs;
+mod lost;
 mod machine;
 mod notify;
 mod out;

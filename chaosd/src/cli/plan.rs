@@ -56,6 +56,8 @@ pub(super) struct Planning<'p> {
     pub(super) experiment: &'p Experiment,
     /// Of each stage that has faults, by its place in the list.
     pub(super) plans: Vec<Option<Plans>>,
+    /// What its author may not have meant.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<'p> Planning<'p> {
@@ -87,6 +89,7 @@ impl<'p> Planning<'p> {
             seeded: profile.seed.is_some(),
             experiment,
             plans,
+            warnings: experiment.warnings(),
         })
     }
 }

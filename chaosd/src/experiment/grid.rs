@@ -1,14 +1,18 @@
 //! When a probe looks: on a fixed grid of times, whatever its looks take.
 //!
-//! Invariant: one look of a probe is under way at a time, and each point of the grid is answered for.
+//! Invariant: one look of a probe begins at a time, and each point of the grid is answered for.
 //! A look that was due while the one before was still waiting has that one's answer, after the time
 //! that it would have waited itself: else a service that stands still for ten seconds would be one slow
 //! answer among many fast ones, though whoever came in those seconds had to wait.
+//!
+//! A look that is under way when the faults go *lags*: it says nothing about now, so that others begin
+//! beside it, and its answer counts for the moment at which it began, as that of whoever asked then.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -29,6 +33,8 @@ pub(super) enum Pace {
     Own,
     /// As often as makes sense: when is all well again?
     Fast,
+    /// Not any more. Those that lag are waited for, as long as it is open how they end.
+    Over,
 }
 
 /// What a probe has to tell.
@@ -63,6 +69,20 @@ pub(super) struct Sight {
     pub why: Option<String>,
 }
 
+/// When the looks are due that a look answers for.
+#[derive(Clone, Copy)]
+struct Due {
+    first: Instant,
+    period: Duration,
+}
+
+/// A look under way: it comes to whoever looked and to what was seen, and knows whether it is late.
+struct UnderWay<L> {
+    due: Due,
+    late: watch::Receiver<bool>,
+    look: Pin<Box<dyn Future<Output = (L, Look)> + Send>>,
+}
+
 /// Who looks at one thing, until nobody listens.
 pub(super) struct Grid {
     pub(super) probe: usize,
@@ -72,11 +92,15 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    pub(super) async fn run(self, mut looker: impl Looks) {
-        let mut paces = self.pace.clone();
+    /// `new`: makes who looks; a second one while the first lags.
+    pub(super) async fn run<L: Looks + 'static>(self, new: impl Fn() -> L) {
+        let grid = Arc::new(self);
+        let mut paces = grid.pace.clone();
         let mut pace = *paces.borrow_and_update();
+        let mut lagging = JoinSet::new();
+        let mut looker = new();
         let mut next = Instant::now();
-        loop {
+        while pace != Pace::Over {
             tokio::select! {
                 biased;
                 changed = paces.changed() => {
@@ -89,10 +113,8 @@ impl Grid {
                 }
                 () = sleep_until(next) => {}
             }
-            let due = next;
-            let period = self.period(pace);
-            let mut late = false;
-            let answer = tokio::select! {
+            let mut under_way = grid.begin(looker, pace, next);
+            let over = tokio::select! {
                 biased;
                 changed = paces.changed() => {
                     if changed.is_err() {
@@ -100,36 +122,77 @@ impl Grid {
                     }
                     None
                 }
-                answer = self.answer(pace, due, &mut late, looker.look()) => Some(answer),
+                over = &mut under_way.look => Some(over),
             };
             let end = Instant::now();
-            let Some(answer) = answer else {
-                // What was asked before says nothing about now. If it was late already, that stays.
-                pace = *paces.borrow_and_update();
-                next = end;
-                if late {
-                    self.saw(due, end, &Err("no answer in time".to_owned()));
-                }
+            if let Some((same, answer)) = over {
+                looker = same;
+                next = grid.answered(under_way.due, end, end, &answer);
                 continue;
-            };
-            self.saw(due, end, &answer);
-            next = due + period;
-            while next < end {
-                if self.spec.kind.is_timed() || answer.is_err() {
-                    self.saw(next, end, &answer);
-                }
-                next += period;
+            }
+            let before = pace;
+            pace = *paces.borrow_and_update();
+            next = end;
+            looker = new();
+            if before == Pace::Own && pace == Pace::Fast {
+                lagging.spawn(grid.clone().lag(under_way, end));
+            } else if *under_way.late.borrow() {
+                // If it was late already, that stays.
+                grid.saw(under_way.due.first, end, &Err("no answer in time".to_owned()));
             }
         }
+        while lagging.join_next().await.is_some() {}
     }
 
     fn period(&self, pace: Pace) -> Duration {
         let every = self.spec.every;
         match pace {
             Pace::Check => every.min(CHECK),
-            Pace::Own => every,
+            Pace::Own | Pace::Over => every,
             Pace::Fast => every.min(FAST),
         }
+    }
+
+    fn begin<L: Looks + 'static>(
+        self: &Arc<Self>,
+        mut looker: L,
+        pace: Pace,
+        first: Instant,
+    ) -> UnderWay<L> {
+        let (late, is_late) = watch::channel(false);
+        let grid = Arc::clone(self);
+        UnderWay {
+            due: Due {
+                first,
+                period: self.period(pace),
+            },
+            late: is_late,
+            look: Box::pin(async move {
+                let answer = grid.answer(pace, first, &late, looker.look()).await;
+                (looker, answer)
+            }),
+        }
+    }
+
+    /// Waits for a look beside which others have begun since `until`.
+    async fn lag<L>(self: Arc<Self>, under_way: UnderWay<L>, until: Instant) {
+        let UnderWay { due, look, .. } = under_way;
+        let (_looker, answer) = look.await;
+        self.answered(due, Instant::now(), until, &answer);
+    }
+
+    /// Tells of a look that is over, and of those that were due before `until` while it waited. Returns
+    /// when the next one is.
+    fn answered(&self, due: Due, end: Instant, until: Instant, answer: &Look) -> Instant {
+        self.saw(due.first, end, answer);
+        let mut next = due.first + due.period;
+        while next < until {
+            if self.spec.kind.is_timed() || answer.is_err() {
+                self.saw(next, end, answer);
+            }
+            next += due.period;
+        }
+        next
     }
 
     /// One look, which is told of when it is late, and given up when it takes too long.
@@ -137,7 +200,7 @@ impl Grid {
         &self,
         pace: Pace,
         due: Instant,
-        late: &mut bool,
+        late: &watch::Sender<bool>,
         look: impl Future<Output = Look>,
     ) -> Look {
         tokio::pin!(look);
@@ -154,21 +217,29 @@ impl Grid {
         if let Ok(answer) = timeout(within, &mut look).await {
             return answer;
         }
-        *late = true;
+        late.send_replace(true);
         self.tell(Event::Late {
             probe: self.probe,
             at: due,
         });
-        let late = || {
-            let within = humantime::format_duration(within);
-            Err(format!("no answer within {within}"))
+        // What is left to know is how long it takes. When another look may find all well again, or when
+        // everything is over, nobody waits for that.
+        let mut paces = self.pace.clone();
+        let nobody_waits = async {
+            if pace != Pace::Fast {
+                paces.wait_for(|pace| *pace == Pace::Over).await.ok();
+            }
         };
-        if pace == Pace::Fast {
-            // Another look may find it well again.
-            return late();
+        tokio::select! {
+            biased;
+            answer = timeout(limit.saturating_sub(within), look) => {
+                answer.unwrap_or_else(|_| given_up())
+            }
+            () = nobody_waits => {
+                let within = humantime::format_duration(within);
+                Err(format!("no answer within {within}"))
+            }
         }
-        let left = limit.saturating_sub(within);
-        timeout(left, look).await.unwrap_or_else(|_| given_up())
     }
 
     fn saw(&self, at: Instant, end: Instant, look: &Look) {

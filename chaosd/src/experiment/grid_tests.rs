@@ -1,9 +1,17 @@
 //! A probe that looks by a clock that only moves when all wait.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::{Instant, sleep},
 };
 
@@ -13,13 +21,14 @@ use crate::{
     profile::{Address, ProbeKind, ProbeSpec, units::Percent},
 };
 
-/// Takes so many milliseconds at each look, the last of them at all others.
-struct Takes(Vec<u64>, usize);
+/// Takes so many milliseconds at each look, the last of them at all others, whoever looks.
+#[derive(Clone)]
+struct Takes(Vec<u64>, Arc<AtomicUsize>);
 
 impl Looks for Takes {
     fn look(&mut self) -> impl Future<Output = Look> + Send {
-        let ms = self.0.get(self.1).or(self.0.last()).copied();
-        self.1 += 1;
+        let n = self.1.fetch_add(1, Ordering::Relaxed);
+        let ms = self.0.get(n).or(self.0.last()).copied();
         async move {
             sleep(Duration::from_millis(ms.unwrap_or(0))).await;
             Ok(Seen::Answered)
@@ -51,6 +60,7 @@ fn spec() -> ProbeSpec {
 }
 
 struct Watched {
+    looks: JoinHandle<()>,
     start: Instant,
     pace: watch::Sender<Pace>,
     events: mpsc::UnboundedReceiver<Event>,
@@ -66,8 +76,10 @@ fn watch(takes: &[u64]) -> Watched {
         events: sender,
     };
     let start = Instant::now();
-    tokio::spawn(grid.run(Takes(takes.to_vec(), 0)));
+    let looker = Takes(takes.to_vec(), Arc::default());
+    let looks = tokio::spawn(grid.run(move || looker.clone()));
     Watched {
+        looks,
         start,
         pace,
         events,
@@ -126,20 +138,58 @@ async fn a_look_is_given_up_at_its_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_faults_are_over_looks_begin_anew_and_often() {
-    let mut watched = watch(&[5000, 0]);
-    assert_eq!(watched.next().await, (0, None, false));
-    sleep(ms(20)).await;
-    watched.pace.send_replace(Pace::Fast);
-    // It was late already.
-    assert_eq!(watched.next().await, (0, Some(170), false));
-    let fast = u64::try_from(FAST.as_millis()).unwrap_or(0);
-    for n in 0..4 {
-        assert_eq!(watched.next().await, (170 + n * fast, Some(0), true));
+async fn when_faults_are_over_looks_begin_anew_and_often_and_what_was_asked_before_is_still_answered() {
+    // Late already; in time, though after the faults; and never answered.
+    for (takes, change, late, seen) in [
+        (400, 170, true, (400, false)),
+        (120, 50, false, (120, true)),
+        (5000, 50, true, (1000, false)),
+    ] {
+        let mut watched = watch(&[takes, 0]);
+        sleep(ms(change)).await;
+        watched.pace.send_replace(Pace::Fast);
+        let (mut began, mut fast, mut told) = (Vec::new(), Vec::new(), false);
+        while fast.len() < 30 {
+            match watched.next().await {
+                (0, None, _) => told = true,
+                (at, Some(took), ok) if at < change => began.push((at, took, ok)),
+                look => fast.push(look),
+            }
+        }
+        let step = u64::try_from(FAST.as_millis()).unwrap_or(0);
+        for (n, look) in (0..).zip(&fast) {
+            assert_eq!(*look, (change + n * step, Some(0), true));
+        }
+        assert_eq!(told, late, "{takes}");
+        let (took, ok) = seen;
+        assert_eq!(began.first(), Some(&(0, took, ok)));
+        // Whoever came at 100 ms had to wait as well.
+        let waited = (change > 100).then_some((100, took - 100, false));
+        assert_eq!(began.get(1), waited.as_ref());
     }
-    // One that was under way, and not late, says nothing about what comes after.
-    let mut watched = watch(&[5000, 0]);
-    sleep(ms(50)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_a_look_that_lags_is_waited_for_until_it_is_known_to_have_failed() {
+    for (takes, seen) in [(120, (120, true)), (5000, (150, false))] {
+        let mut watched = watch(&[takes, 0]);
+        sleep(ms(20)).await;
+        watched.pace.send_replace(Pace::Fast);
+        assert_eq!(watched.next().await, (20, Some(0), true));
+        watched.pace.send_replace(Pace::Over);
+        if !seen.1 {
+            assert_eq!(watched.next().await, (0, None, false));
+        }
+        assert_eq!(watched.next().await, (0, Some(seen.0), seen.1));
+        watched.looks.await.expect("it panicked");
+        assert!(watched.events.try_recv().is_err());
+    }
+    // One that began after the faults is not: nothing depends on it.
+    let mut watched = watch(&[0, 5000]);
+    assert_eq!(watched.next().await, (0, Some(0), true));
     watched.pace.send_replace(Pace::Fast);
-    assert_eq!(watched.next().await, (50, Some(0), true));
+    sleep(ms(20)).await;
+    watched.pace.send_replace(Pace::Over);
+    watched.looks.await.expect("it panicked");
+    assert!(watched.events.try_recv().is_err());
 }

@@ -1,34 +1,37 @@
-//! The command that runs under the faults. Its output passes through, and the end of it is kept.
+//! The command that runs under the faults, with all that it starts. Its output passes through, and the end
+//! of it is kept.
 
 use std::{
     collections::VecDeque,
     ffi::OsString,
     io::{self, IsTerminal},
-    os::unix::process::ExitStatusExt,
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::signal::Signal,
+    unistd::{getpgrp, tcgetpgrp},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    process,
     task::JoinHandle,
     time::timeout,
 };
+
+use crate::keeper::Handle;
 
 /// So much of the output's end is kept: a summary stands there.
 const KEPT_BYTES: usize = 64 << 10;
 /// What a command has left in its pipes is there by then. One that it has started may keep them open.
 const DRAINED_WITHIN: Duration = Duration::from_secs(1);
-/// An interrupted command has had the terminal's SIGINT itself; this long to act on it.
+/// This long to act on an interruption.
 const GRACE: Duration = Duration::from_secs(2);
 /// And this long to act on SIGTERM.
 const TERM_GRACE: Duration = Duration::from_secs(5);
+/// Who was killed is gone by then, unless the kernel holds it, and nobody waits for that.
+const KILLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// True when its summary is one that is read.
 fn is_tool(words: &[OsString]) -> bool {
@@ -39,41 +42,38 @@ fn is_tool(words: &[OsString]) -> bool {
     super::load::is_tool(&words)
 }
 
-/// A command that runs.
+/// A command that runs. Dropped, it is ended, with all that it started.
 #[derive(Debug)]
 pub struct LoadCommand {
-    child: process::Child,
+    kept_by: Handle,
     passing: Vec<JoinHandle<()>>,
     kept: Arc<Mutex<VecDeque<u8>>>,
     code: Option<u8>,
+    /// Nobody of them is left.
+    gone: bool,
 }
 
 impl LoadCommand {
     /// Starts it. Its input is ours; what it writes goes where ours does, or, `beside` our own output, all of it
     /// to our standard error. What goes to a terminal by its standard error does so directly, so that progress
     /// bars work, and so does the output of what is no load tool, so that shells and editors do.
-    pub fn start(words: &[OsString], beside: bool) -> io::Result<Self> {
-        let (command, arguments) = words
-            .split_first()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    pub async fn start(words: &[OsString], beside: bool) -> io::Result<Self> {
         let errors = if io::stderr().is_terminal() {
             Stdio::inherit()
         } else {
             Stdio::piped()
         };
         let direct = !beside && io::stdout().is_terminal() && !is_tool(words);
-        let mut child = process::Command::new(command)
-            .args(arguments)
-            .stdout(if direct {
-                Stdio::inherit()
-            } else {
-                Stdio::piped()
-            })
-            .stderr(errors)
-            .spawn()?;
+        let output = if direct {
+            Stdio::inherit()
+        } else {
+            Stdio::piped()
+        };
+        let mut kept_by = Handle::start(words, output, errors).await?;
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         let mut passing = Vec::new();
-        if let Some(pipe) = child.stdout.take() {
+        let (output, errors) = kept_by.take_pipes();
+        if let Some(pipe) = output {
             let kept = Arc::clone(&kept);
             passing.push(if beside {
                 tokio::spawn(pass(pipe, tokio::io::stderr(), kept))
@@ -81,34 +81,27 @@ impl LoadCommand {
                 tokio::spawn(pass(pipe, tokio::io::stdout(), kept))
             });
         }
-        if let Some(pipe) = child.stderr.take() {
+        if let Some(pipe) = errors {
             let to = tokio::io::stderr();
             passing.push(tokio::spawn(pass(pipe, to, Arc::clone(&kept))));
         }
         Ok(Self {
-            child,
+            kept_by,
             passing,
             kept,
             code: None,
+            gone: false,
         })
     }
 
-    /// Resolves when it has ended and all that it wrote has passed, to what a shell would say.
+    /// Resolves when it has ended and all that it wrote has passed, to what a shell would say. Others that it
+    /// started may go on.
     pub async fn ended(&mut self) -> u8 {
         if let Some(code) = self.code {
             return code;
         }
-        let code = match self.child.wait().await {
-            Ok(status) => code(status),
-            Err(error) => {
-                tracing::warn!("failed to learn how the command ended: {error}");
-                u8::MAX
-            }
-        };
-        for passing in &mut self.passing {
-            timeout(DRAINED_WITHIN, passing).await.ok();
-        }
-        self.passing.clear();
+        let code = self.kept_by.ended().await;
+        self.drain().await;
         self.code = Some(code);
         code
     }
@@ -118,14 +111,43 @@ impl LoadCommand {
         self.code
     }
 
-    /// Sees to it that it ends, after an interruption that it has had too.
-    pub async fn end(&mut self) -> u8 {
-        self.end_by(&[(Signal::SIGTERM, GRACE), (Signal::SIGKILL, TERM_GRACE)])
-            .await
+    /// It has ended with all that it started.
+    pub fn is_gone(&mut self) -> bool {
+        self.code.is_some() && (self.gone || self.kept_by.is_gone())
     }
 
-    /// Sees to it that it ends within `grace`, and then by an interruption, at which tools print what
-    /// they have measured.
+    /// Resolves when it has ended with all that it started.
+    async fn gone(&mut self) -> u8 {
+        let code = self.ended().await;
+        if !self.gone {
+            self.kept_by.gone().await;
+            self.drain().await;
+            self.gone = true;
+        }
+        code
+    }
+
+    /// What is in the pipes passes, as long as that takes no longer than it should.
+    async fn drain(&mut self) {
+        for passing in self.passing.iter_mut().filter(|one| !one.is_finished()) {
+            timeout(DRAINED_WITHIN, passing).await.ok();
+        }
+    }
+
+    /// Sees to it that all of them end, after somebody has interrupted us. From our terminal they have had
+    /// the same SIGINT, and a second one means more than the first to some.
+    pub async fn end(&mut self) -> u8 {
+        let first: &[_] = if is_in_front() {
+            &[]
+        } else {
+            &[(Signal::SIGINT, Duration::ZERO)]
+        };
+        let rest = [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, TERM_GRACE)];
+        self.end_by(&[first, &rest].concat()).await
+    }
+
+    /// Sees to it that all of them end within `grace`, and then by an interruption, at which tools print
+    /// what they have measured.
     pub async fn end_within(&mut self, grace: Duration) -> u8 {
         self.end_by(&[
             (Signal::SIGINT, grace),
@@ -138,15 +160,18 @@ impl LoadCommand {
     /// Each signal after so long.
     async fn end_by(&mut self, signals: &[(Signal, Duration)]) -> u8 {
         for (signal, grace) in signals {
-            if let Ok(code) = timeout(*grace, self.ended()).await {
+            if let Ok(code) = timeout(*grace, self.gone()).await {
                 return code;
             }
-            // Not yet waited for, so that the number is still its own.
-            if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                kill(Pid::from_raw(pid), *signal).ok();
-            }
+            self.kept_by.signal(*signal);
         }
-        self.ended().await
+        let killed = timeout(KILLED_WITHIN, self.gone()).await;
+        killed.unwrap_or_else(|_| self.code.unwrap_or(128 + Signal::SIGKILL as u8))
+    }
+
+    /// It has ended by itself: those whom it has left behind go on.
+    pub fn leave(&self) {
+        self.kept_by.leave();
     }
 
     /// The end of what it wrote.
@@ -179,22 +204,15 @@ async fn pass(
     }
 }
 
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| Some(128 + status.signal()?));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
+/// We are the foreground of a terminal, whose Ctrl-C we have in common with the command (tcgetpgrp(3)).
+fn is_in_front() -> bool {
+    let terminal = std::fs::File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| tcgetpgrp(terminal) == Ok(getpgrp()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_signal_is_told_as_a_shell_does() {
-        assert_eq!(code(ExitStatus::from_raw(0)), 0);
-        assert_eq!(code(ExitStatus::from_raw(3 << 8)), 3);
-        assert_eq!(code(ExitStatus::from_raw(9)), 137);
-    }
 
     #[tokio::test]
     async fn the_end_of_long_output_is_kept() {

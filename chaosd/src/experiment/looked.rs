@@ -32,6 +32,8 @@ pub(super) struct Looked {
     late: bool,
     /// When the first of its last good looks began, with no failed one since.
     good_since: Option<Instant>,
+    /// Looks that began before do not tell how it stands.
+    counts_from: Option<Instant>,
     /// Looks, and good ones, since they were counted from 0.
     pub(super) looks: u32,
     pub(super) good: u32,
@@ -46,6 +48,7 @@ impl Looked {
             last: None,
             late: false,
             good_since: None,
+            counts_from: None,
             looks: 0,
             good: 0,
         }
@@ -63,8 +66,9 @@ impl Looked {
         !matches!(self.role, Role::Condition { .. })
     }
 
-    /// Counts from here on.
-    pub(super) fn forget(&mut self) {
+    /// Counts from then on.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.counts_from = Some(now);
         self.good_since = None;
         self.looks = 0;
         self.good = 0;
@@ -86,13 +90,24 @@ impl Looked {
         self.last.as_ref().filter(|_| !self.late)
     }
 
-    pub(super) fn be_late(&mut self) {
-        self.late = true;
-        self.good_since = None;
+    /// A later look is over already.
+    fn is_past(&self, at: Instant) -> bool {
+        self.last.as_ref().is_some_and(|last| at < last.at)
     }
 
-    /// A look that is over; `start`: of the experiment. Returns it as this probe judges it.
-    pub(super) fn saw(&mut self, mut sight: Sight, start: Instant) -> Sight {
+    /// The look that was due then is late. False: that is past, and does not tell how it stands.
+    pub(super) fn be_late(&mut self, at: Instant) -> bool {
+        if self.is_past(at) {
+            return false;
+        }
+        self.late = true;
+        self.good_since = None;
+        true
+    }
+
+    /// A look that is over; `start`: of the experiment. Returns it as this probe judges it; `None`: it is
+    /// past, and does not tell how it stands.
+    pub(super) fn saw(&mut self, mut sight: Sight, start: Instant) -> Option<Sight> {
         if self.role == (Role::Condition { comes: true }) {
             sight.why = match (&sight.why, sight.value) {
                 // Not within its bound, or nothing was measured: it has not come.
@@ -101,25 +116,33 @@ impl Looked {
             };
         }
         let ok = sight.why.is_none();
-        self.looks += 1;
-        if ok {
-            self.good += 1;
-            self.good_since.get_or_insert(sight.at);
-        } else {
-            self.good_since = None;
-        }
-        self.late = false;
         if self.is_of_steady_state() {
-            self.samples.push(Sample {
+            let sample = Sample {
                 at: sight.at.saturating_duration_since(start).as_secs_f64(),
                 took: sight.took.as_secs_f64(),
                 value: sight.value,
                 ok,
                 why: sight.why.clone(),
-            });
+            };
+            // One that lags comes after others that began later.
+            let place = self.samples.partition_point(|other| other.at <= sample.at);
+            self.samples.insert(place, sample);
         }
+        if self.is_past(sight.at) {
+            return None;
+        }
+        self.looks += 1;
+        if !ok {
+            self.good_since = None;
+        } else {
+            self.good += 1;
+            if self.counts_from.is_none_or(|from| sight.at >= from) {
+                self.good_since.get_or_insert(sight.at);
+            }
+        }
+        self.late = false;
         self.last = Some(sight.clone());
-        sight
+        Some(sight)
     }
 
     pub(super) fn into_record(self) -> Option<Probe> {
@@ -137,5 +160,56 @@ impl Looked {
             name: self.spec.name,
             samples: self.samples,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::profile::{Address, ProbeKind, units::Percent};
+
+    #[test]
+    fn an_answer_that_comes_late_is_kept_in_its_place_and_changes_nothing_else() {
+        let address = Address {
+            host: "a".into(),
+            port: 1,
+        };
+        let spec = ProbeSpec {
+            name: "tcp".into(),
+            kind: ProbeKind::Tcp {
+                address,
+                within: None,
+            },
+            weight: 1.0,
+            at_least: Percent::ALL,
+            every: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+        };
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let sight = |ms, why: Option<&str>| Sight {
+            at: at(ms),
+            took: Duration::ZERO,
+            value: None,
+            why: why.map(str::to_owned),
+        };
+        let mut looked = Looked::new(spec, Role::Steady);
+        assert!(looked.saw(sight(0, None), start).is_some());
+        looked.forget(at(100));
+        // It began under the faults, and has no say in whether all is well.
+        assert!(looked.saw(sight(50, None), start).is_some());
+        assert_eq!(looked.good_since(), None);
+        assert!(looked.saw(sight(200, None), start).is_some());
+        assert_eq!(looked.good_since(), Some(at(200)));
+        assert!(looked.saw(sight(80, Some("late")), start).is_none());
+        assert!(!looked.be_late(at(90)));
+        assert_eq!(looked.good_since(), Some(at(200)));
+        assert_eq!(looked.is_good(), Some(true));
+        let record = looked.into_record();
+        let samples = record.map(|probe| probe.samples).unwrap_or_default();
+        let order: Vec<_> = samples.iter().map(|s| (s.at, s.ok)).collect();
+        assert_eq!(order, [(0.0, true), (0.05, true), (0.08, false), (0.2, true)]);
     }
 }

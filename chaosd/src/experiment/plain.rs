@@ -126,6 +126,8 @@ fn end(report: &RunReport, at: f64) -> End {
         Some(Ended::TargetGone) => broken("Its target was gone"),
         Some(Ended::Fenced) => broken("chaosd was late, and its watchdog disarmed the run"),
         Some(Ended::WatchdogLost) => broken("chaosd lost its watchdog"),
+        Some(Ended::AskerGone) => broken("Who ran it was gone"),
+        Some(Ended::DaemonLost) => broken("The daemon died"),
     }
 }
 

@@ -162,7 +162,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         let heading = heading.begin();
         let end = self.all_stages().await;
         self.end_load(&end).await;
-        self.watching.abort_all();
+        self.hear_out().await;
         self.last_reports().await;
         let seconds = self.seconds(Instant::now());
         let Self {
@@ -204,8 +204,8 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
                 pace: self.pace.subscribe(),
                 events: self.sender.clone(),
             };
-            let looker = Looker::new(&looked.spec);
-            self.watching.spawn(grid.run(looker));
+            let spec = looked.spec.clone();
+            self.watching.spawn(grid.run(move || Looker::new(&spec)));
         }
     }
 
@@ -318,17 +318,34 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         self.look(Pace::Own);
     }
 
+    /// Waits for those that looked under faults and have no answer yet, unless somebody interrupts.
+    async fn hear_out(&mut self) {
+        self.look(Pace::Over);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.hear(event),
+                over = self.watching.join_next() => if over.is_none() {
+                    return;
+                },
+                _ = self.interrupts.recv() => return self.watching.abort_all(),
+            }
+        }
+    }
+
     fn hear(&mut self, event: Event) {
         match event {
             Event::Late { probe, at } => {
                 let was = self.looked[probe].is_good();
-                self.looked[probe].be_late();
-                self.judge(probe, at, was, Some("no answer in time"));
+                if self.looked[probe].be_late(at) {
+                    self.judge(probe, at, was, Some("no answer in time"));
+                }
             }
             Event::Saw { probe, sight } => {
                 let was = self.looked[probe].is_good();
-                let sight = self.looked[probe].saw(sight, self.start);
-                self.judge(probe, sight.at, was, sight.why.as_deref());
+                if let Some(sight) = self.looked[probe].saw(sight, self.start) {
+                    self.judge(probe, sight.at, was, sight.why.as_deref());
+                }
             }
         }
     }
@@ -358,9 +375,14 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
                     .map_or(String::new(), |last| last.told(looked.spec.kind.unit())),
             })
             .collect();
+        // What is looked at before the first one is told already.
+        let Some(stage) = self.stages.last() else {
+            return;
+        };
         let left = self.stage_ends.saturating_duration_since(Instant::now());
         self.show.draw(&Now {
-            stage: self.stage,
+            stage: &stage.name,
+            lasts: stage.planned,
             left: left.as_secs_f64(),
             probes,
             run,
@@ -368,7 +390,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
     }
 
     /// Starts the load; or says why not.
-    pub(super) fn begin_load(&mut self) -> Result<(), String> {
+    pub(super) async fn begin_load(&mut self) -> Result<(), String> {
         let words = &self.experiment.load;
         if words.is_empty() {
             return Ok(());
@@ -376,6 +398,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         let begin = self.seconds(Instant::now());
         let as_os: Vec<_> = words.iter().map(Into::into).collect();
         let load = LoadCommand::start(&as_os, self.show.has_stdout())
+            .await
             .map_err(|error| format!("failed to start the load {}: {error}", words[0]))?;
         self.load = Some(load);
         self.loaded = Some(Load {
@@ -391,25 +414,38 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
     }
 
     fn load_over(&mut self, code: u8) {
+        self.note_load();
+        self.show.news(&News::Load { code });
+    }
+
+    /// What is known of the load until now.
+    fn note_load(&mut self) {
         let end = self.seconds(Instant::now());
         if let (Some(load), Some(loaded)) = (&self.load, &mut self.loaded) {
             let words: Vec<_> = loaded.command.iter().map(Into::into).collect();
             *loaded = Load::of(&words, (loaded.begin, end), load);
         }
-        self.show.news(&News::Load { code });
     }
 
+    /// Ends it with all that it started, also what goes on without it.
     async fn end_load(&mut self, end: &End) {
-        let Some(load) = self.load.as_mut().filter(|load| load.code().is_none()) else {
+        let Some(load) = &mut self.load else {
             return;
         };
-        // It was told how long to last, and has a summary to print.
-        let grace = match end {
-            End::Completed => Duration::from_secs(3),
-            End::Interrupted { .. } => Duration::from_millis(500),
-            _ => Duration::ZERO,
+        if load.is_gone() {
+            return;
+        }
+        let told = load.code().is_some();
+        let code = match end {
+            // It was told how long to last, and has a summary to print.
+            End::Completed => load.end_within(Duration::from_secs(3)).await,
+            End::Interrupted { .. } => load.end().await,
+            _ => load.end_within(Duration::ZERO).await,
         };
-        let code = load.end_within(grace).await;
-        self.load_over(code);
+        if told {
+            self.note_load();
+        } else {
+            self.load_over(code);
+        }
     }
 }

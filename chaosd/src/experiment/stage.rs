@@ -27,7 +27,7 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
         if let Err(end) = self.be_steady().await {
             return end;
         }
-        if let Err(why) = self.begin_load() {
+        if let Err(why) = self.begin_load().await {
             let at = self.seconds(Instant::now());
             return End::Broken { why, at };
         }
@@ -138,13 +138,18 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
             Woke::RunOver(over) => {
                 let early = happened + EARLY < ends;
                 let over = *over;
-                let why = over.as_ref().ok().and_then(|run| cut_short(run, early));
-                let ended = why.map_or(Ok(()), |why| Err(End::Broken { why, at }));
-                (over, ended)
+                let why = match &over {
+                    Ok(run) => cut_short(run, early),
+                    Err(why) => Some(why.clone()),
+                };
+                if let Some(why) = &why {
+                    self.show.news(&News::Broken { why: why.clone() });
+                }
+                (over, why.map_or(Ok(()), |why| Err(End::Broken { why, at })))
             }
         };
         let gone = Instant::now();
-        if ended.is_err() {
+        if let Err(End::Aborted { .. } | End::Interrupted { .. }) = ended {
             let after = (gone - happened).as_secs_f64();
             self.show.news(&News::Reverted { after });
         }
@@ -268,7 +273,7 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
     /// `report`: what is known of its run at last.
     fn faults_are_gone(&mut self, gone: Instant, profile: &Profile, report: Option<&RunReport>) {
         self.recovering = Some(gone);
-        self.looked.iter_mut().for_each(Looked::forget);
+        self.looked.iter_mut().for_each(|looked| looked.forget(gone));
         let over = self.seconds(gone);
         let Some(stage) = self.stages.last_mut() else {
             return;
@@ -315,6 +320,8 @@ fn cut_short(report: &RunReport, early: bool) -> Option<String> {
         Some(Ended::Fenced) => "chaosd was late, and its watchdog took over",
         Some(Ended::CommandEnded) => "its command ended",
         Some(Ended::WatchdogLost) => "chaosd lost its watchdog",
+        Some(Ended::AskerGone) => "chaosd lost the connection to who asked for it",
+        Some(Ended::DaemonLost) => "the daemon died",
         None => "it was over",
     };
     Some(format!("run {}: {why}", report.id))

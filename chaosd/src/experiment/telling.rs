@@ -30,6 +30,11 @@ pub enum News {
         /// Why.
         why: String,
     },
+    /// The faults of a stage are over, and nobody here ended them.
+    Broken {
+        /// Why.
+        why: String,
+    },
     /// Nothing acts any more.
     Reverted {
         /// Seconds since the reason for it.
@@ -52,8 +57,10 @@ pub enum News {
 /// How it stands.
 #[derive(Debug)]
 pub struct Now<'a> {
-    /// The stage's number, from 0.
-    pub stage: usize,
+    /// The stage: also a recovery that no stage of the profile was meant for.
+    pub stage: &'a str,
+    /// Seconds that it may last.
+    pub lasts: f64,
     /// Seconds that it has to go.
     pub left: f64,
     /// The probes of the steady state.

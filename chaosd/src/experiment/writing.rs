@@ -70,7 +70,7 @@ impl Heading {
             },
             surprises: String::new(),
             problems: Vec::new(),
-            notes: Vec::new(),
+            notes: experiment.warnings(),
             analysis: None,
         };
         fill(&mut record);

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use humantime::format_duration;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -39,6 +40,34 @@ impl Experiment {
     /// The sum of its stages.
     pub fn lasts(&self) -> Duration {
         self.stages.iter().map(|stage| stage.lasts).sum()
+    }
+
+    /// What its author may not have meant, in one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let with_faults = self.stages.iter().filter(|stage| stage.profile.is_some());
+        let Some(shortest) = with_faults.min_by_key(|stage| stage.lasts) else {
+            return Vec::new();
+        };
+        let (stage, lasts) = (&shortest.name, format_duration(shortest.lasts));
+        let mut warnings = Vec::new();
+        for ProbeSpec {
+            name, kind, every, ..
+        } in &self.steady_state
+        {
+            if *every > shortest.lasts {
+                let every = format_duration(*every);
+                warnings.push(format!(
+                    "probe {name} looks every {every}, and stage {stage} lasts {lasts}: it may not look there at all"
+                ));
+            }
+            if let Some(within) = kind.within().filter(|within| *within > shortest.lasts) {
+                let within = format_duration(within);
+                warnings.push(format!(
+                    "probe {name} may take {within}, and stage {stage} lasts {lasts}: what it asks there may be answered after its faults, and then holds"
+                ));
+            }
+        }
+        warnings
     }
 }
 

@@ -15,7 +15,12 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     request_code_readwrite,
-    sys::signal::{SigHandler, Signal, signal},
+    sys::{
+        prctl::set_pdeathsig,
+        signal::{SigHandler, SigSet, Signal, signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+    unistd::getppid,
 };
 
 /// A pidfd of process `pid` (`pidfd_open(2)`, Linux 5.3). It is close-on-exec.
@@ -191,6 +196,35 @@ pub fn ignore_signals() {
         // cannot fail for a valid signal that can be caught.
         let _ignored = unsafe { signal(s, SigHandler::SigIgn) };
     }
+}
+
+/// Lets `command`'s process die with the thread that starts it (`PR_SET_PDEATHSIG`, prctl(2)), and be sent
+/// every signal, whatever that thread blocks.
+pub fn dies_with_its_starter(command: &mut Command) {
+    let starter = std::process::id();
+    let settle = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // It died before we asked to be told.
+        if getppid().as_raw().cast_unsigned() != starter {
+            return Err(Errno::ESRCH.into());
+        }
+        SigSet::empty().thread_set_mask()?;
+        Ok(())
+    };
+    // SAFETY: the closure runs in the forked child and makes three system calls, which are
+    // async-signal-safe; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(settle) };
+}
+
+/// Blocks every signal in this thread, and tells of children that have ended (`signalfd(2)`).
+pub fn children() -> io::Result<SignalFd> {
+    // SAFETY: no handler of ours is installed. Whoever started us may ignore it: our children would be
+    // reaped by the kernel then, and nobody would learn how they ended.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+    SigSet::all().thread_block()?;
+    let ended = SigSet::from(Signal::SIGCHLD);
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&ended, flags)?)
 }
 
 /// Sets the nice value of process `pid`, -20 to 19 (`setpriority(2)`).

@@ -1,11 +1,17 @@
 //! What is asked and what is answered.
 
-use serde_json::json;
+use std::time::Duration;
 
-use super::{Server, ask};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use super::{Server, ask, read, request};
 use crate::{
     api::{ClientError, ErrorKind, RunRequest, metrics, openapi, routes},
-    report::Ended,
+    report::{Ended, Phase},
 };
 
 const DROP: &str = "version: 1\nfaults: [{name: lossy, drop: {rate: 10%}}]";
@@ -232,5 +238,58 @@ async fn the_description_and_the_routes_are_the_same() {
         serde_json::to_value(openapi::document()).unwrap(),
         description
     );
+    server.stop().await;
+}
+
+/// Asks for a run that ends with its connection, and reads its line.
+async fn tied(server: &Server) -> (UnixStream, String) {
+    let body = r#"{"profile": "version: 1\nfaults: [{drop: 1%}]\n", "while-connected": true}"#;
+    let mut stream = UnixStream::connect(server.path()).await.unwrap();
+    let asked = request("POST /v1/runs", body);
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("}\n") {
+        let mut bytes = [0; 4096];
+        let length = stream.read(&mut bytes).await.unwrap();
+        assert!(length > 0, "{answer}");
+        answer.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+    }
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    (stream, answer)
+}
+
+#[tokio::test]
+async fn a_run_that_is_tied_ends_with_its_connection() {
+    let server = Server::start("tied");
+    let client = server.client();
+    let (stream, _) = tied(&server).await;
+    let id = "r-00000001";
+    // It lasts while we are there.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(client.report(id).await.unwrap().phase, Phase::Armed);
+    drop(stream);
+    let over = client.wait(id).await.unwrap();
+    assert_eq!(over.ended, Some(Ended::AskerGone));
+}
+
+#[tokio::test]
+async fn the_answer_of_a_run_that_is_tied_ends_with_the_run() {
+    let server = Server::start("tied-over");
+    let client = server.client();
+    let (mut stream, _) = tied(&server).await;
+    let id = "r-00000001";
+    let over = client.revert(id, Ended::Reverted).await.unwrap();
+    assert_eq!(over.phase, Phase::Reverted);
+    assert_eq!(read(&mut stream).await, "0\r\n\r\n");
+    let over = client.report(id).await.unwrap();
+    assert_eq!(over.ended, Some(Ended::Reverted));
+    // What is wrong with a request is told as ever.
+    let wrong = RunRequest {
+        profile: "version: 1".into(),
+        while_connected: true,
+        ..RunRequest::default()
+    };
+    let error = client.start(&wrong).await.unwrap_err();
+    assert!(error.to_string().contains("faults"), "{error}");
     server.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use super::plan::{UNCHANGED, doing, told_seed};
 use crate::cli::{
-    out::{BOLD, DIM, paint},
+    out::{BOLD, DIM, WARN, paint},
     plan::Planning,
 };
 
@@ -59,6 +59,9 @@ pub(in crate::cli) fn experiment(planning: &Planning<'_>) -> String {
                 .trim_end()
                 .to_owned(),
         );
+    }
+    for warning in &planning.warnings {
+        lines.push(format!("{} {warning}", paint(WARN, "note:")));
     }
     for (stage, plan) in experiment.stages.iter().zip(&planning.plans) {
         if let Some(plan) = plan {

@@ -152,6 +152,8 @@ fn reason(ended: Ended) -> &'static str {
         Ended::Fenced => "chaosd was late, and its watchdog disarmed it",
         Ended::CommandEnded => "its command ended",
         Ended::WatchdogLost => "chaosd lost its watchdog",
+        Ended::AskerGone => "who asked for it is gone",
+        Ended::DaemonLost => "the daemon died",
     }
 }
 

@@ -146,8 +146,9 @@ fn cases(record: &Record) -> Vec<Case> {
             }),
     );
     for stage in &record.stages {
-        let faults = stage.run.iter().flat_map(|run| &run.faults);
-        cases.extend(faults.map(|fault| {
+        let rows = stage.run.iter().flat_map(|run| run.rows());
+        cases.extend(rows.map(|(member, fault)| {
+            let on = member.map_or(String::new(), |target| format!(" on {target}"));
             let told = || {
                 format!(
                     "{}: {}",
@@ -157,7 +158,7 @@ fn cases(record: &Record) -> Vec<Case> {
             };
             Case {
                 class: "fault",
-                name: format!("{} in {}: {}", fault.name, stage.name, fault.what),
+                name: format!("{}{on} in {}: {}", fault.name, stage.name, fault.what),
                 result: match fault.verdict {
                     Verdict::Effective | Verdict::Spared => Outcome::Passed,
                     Verdict::NotTaken => Outcome::Skipped(told()),

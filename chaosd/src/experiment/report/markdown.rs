@@ -166,17 +166,18 @@ impl Text {
             .stages
             .iter()
             .flat_map(|stage| {
-                stage
-                    .run
-                    .iter()
-                    .flat_map(|run| &run.faults)
-                    .map(move |fault| (stage, fault))
+                let rows = stage.run.iter().flat_map(|run| run.rows());
+                rows.map(move |(member, fault)| (stage, member, fault))
             })
-            .map(|(stage, fault)| {
+            .map(|(stage, member, fault)| {
+                let name = match member {
+                    Some(target) => format!("{} on {target}", fault.name),
+                    None => fault.name.clone(),
+                };
                 let verdict = words::verdict(fault.verdict).0.to_owned();
                 vec![
                     stage.name.clone(),
-                    fault.name.clone(),
+                    name,
                     fault.what.clone(),
                     words::measured(fault),
                     verdict,

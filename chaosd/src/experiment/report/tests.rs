@@ -1,7 +1,10 @@
 //! Forms of small and of hostile records.
 
 use super::{html, junit, markdown, sample, schema};
-use crate::experiment::record::{Blast, End, Figure, Load, Probe, Record};
+use crate::{
+    experiment::record::{Blast, End, Figure, Load, Probe, Record},
+    report::{MemberReport, Phase, Verdict},
+};
 
 /// Ends tags, attributes, cells and lines, and commands a terminal.
 const HOSTILE: &str = "</script></title><b onload=\"x\">'&amp;|`*\u{1b}[31m\u{0}\nline\u{202e}";
@@ -241,4 +244,36 @@ fn the_page_fetches_and_runs_nothing() {
     assert!(page.contains("default-src 'none'"));
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
     assert_eq!(page.matches("role=\"img\"").count(), 2);
+}
+
+#[test]
+fn each_of_several_that_were_hit_has_its_rows_in_every_form() {
+    let mut record = sample::record();
+    let member = |n: u32, verdict| MemberReport {
+        id: format!("r-00000001.{n}"),
+        target: format!("container shop-{n}"),
+        runtime: "docker".into(),
+        phase: Phase::Reverted,
+        ended: None,
+        arm_ms: 1.0,
+        faults: sample::run("r", &[("lossy", 1, 50, verdict)]).faults,
+    };
+    let one = vec![member(1, Verdict::Effective)];
+    record.stages[1].run.as_mut().expect("no run").members = one;
+    // One alone is all that was hit.
+    assert!(!markdown(&record).contains("shop-1"));
+    let run = record.stages[1].run.as_mut().expect("no run");
+    run.members.push(member(2, Verdict::Ineffective));
+    let text = markdown(&record);
+    for (n, verdict) in [(1, "| effective |"), (2, "| ineffective |")] {
+        let row = format!("| full | lossy on container shop-{n} |");
+        let row = text.lines().find(|line| line.starts_with(&row));
+        assert!(row.is_some_and(|row| row.ends_with(verdict)), "{text}");
+    }
+    let xml = junit(&record);
+    let case = "name=\"lossy on container shop-2 in full: drops 2 % of packets\"";
+    assert!(xml.contains(case), "{xml}");
+    assert!(xml.contains("tests=\"4\" failures=\"1\""), "{xml}");
+    let page = html(&record);
+    assert!(page.contains("on container shop-1") && page.contains("on container shop-2"));
 }

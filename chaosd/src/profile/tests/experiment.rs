@@ -334,3 +334,25 @@ fn an_experiment_needs_a_stage_with_faults() {
         &["t.yaml:3:9: no stage has faults: give at least one `faults: all`, or something to set"],
     );
 }
+
+#[test]
+fn a_probe_that_a_stage_is_too_short_for_is_told() {
+    let stages = "stages: [{for: 1s}, {name: short, for: 2s, faults: all}, {name: long, for: 1m, faults: all}]";
+    let of = |probe: &str| {
+        let keys = format!("steady-state: [{{tcp: {{address: \"a:1\", {probe}}}}}]\n{stages}");
+        experiment(&with(&keys)).warnings()
+    };
+    assert_eq!(of("every: 2s, within: 2s"), [""; 0]);
+    assert_eq!(
+        of("every: 3s, within: 1s"),
+        [
+            "probe tcp looks every 3s, and stage short lasts 2s: it may not look there at all"
+        ]
+    );
+    assert_eq!(
+        of("every: 1s, within: 3s"),
+        [
+            "probe tcp may take 3s, and stage short lasts 2s: what it asks there may be answered after its faults, and then holds"
+        ]
+    );
+}

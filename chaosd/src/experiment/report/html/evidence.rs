@@ -168,12 +168,10 @@ fn of_stage(stage: &Stage, named: bool) -> Markup {
     };
     html! {
         @if let Some(run) = &stage.run {
-            @for fault in &run.faults { (of_fault(fault, &place)) }
-            @if run.members.len() > 1 {
-                @for member in &run.members {
-                    @for fault in &member.faults {
-                        (of_fault(fault, &format!("on {}", line(&member.target))))
-                    }
+            @for (member, fault) in run.rows() {
+                @match member {
+                    None => { (of_fault(fault, &place)) }
+                    Some(target) => { (of_fault(fault, &format!("on {}", line(target)))) }
                 }
             }
         }
