@@ -185,7 +185,11 @@ impl Terminal {
         let mut command = Command::new("script");
         command
             .args(["-qefc", &line, "/dev/null"])
-            .envs(chaosd.get_envs().filter_map(|(key, value)| Some((key, value?))))
+            .envs(
+                chaosd
+                    .get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().context("failed to start script(1)")?;

@@ -83,6 +83,6 @@ mod metrics;
 mod refusals;
 mod shutdown;
 mod stopped;
-mod tied;
 mod systemd;
+mod tied;
 mod two_at_once;

@@ -72,7 +72,11 @@ fn a_look_that_outlasts_the_faults_counts_for_the_stage_in_which_it_began() -> R
     let told = "probe tcp may take 1m, and stage faults lasts 1s 500ms";
     ensure!(output.stderr.contains(told), "{output:?}");
     let notes = record["notes"].as_array().context("no notes")?;
-    ensure!(notes.iter().any(|note| note.as_str().is_some_and(|note| note.starts_with(told))));
+    ensure!(
+        notes
+            .iter()
+            .any(|note| note.as_str().is_some_and(|note| note.starts_with(told)))
+    );
     let seen = under_faults(&record)?;
     ensure!(!seen.is_empty() && seen.iter().all(|ok| *ok), "{seen:?}");
     scene.assert_clean()
@@ -105,11 +109,18 @@ fn a_name_is_asked_of_a_real_server() -> Result<()> {
         ensure!(whys == [Some("SERVFAIL")], "{whys:?}");
         ensure!(record["analysis"]["recovered"].is_number(), "{record}");
         // An answer that holds another address is none.
-        let other = if address == v4 { "192.0.2.9" } else { "2001:db8::9" };
+        let other = if address == v4 {
+            "192.0.2.9"
+        } else {
+            "2001:db8::9"
+        };
         let (output, record) = run(&instance, &profile(other.parse()?), Some(target))?;
         ensure!(output.status == Some(4), "{output:?}");
         let why = record["end"]["why"].as_str().unwrap_or_default();
-        ensure!(why.contains(&format!("the answer is {address}")), "{record}");
+        ensure!(
+            why.contains(&format!("the answer is {address}")),
+            "{record}"
+        );
     }
     ensure!(server.asked(name) > 20, "{}", server.log());
     Snapshot::take(target)?.assert_same(&before);
@@ -124,7 +135,10 @@ fn the_pressure_of_a_cgroup_is_that_of_its_processes() -> Result<()> {
     let file = format!("/proc/{sleeper}/cgroup");
     ensure!(std::fs::read_to_string(file)?.contains(place.path()));
     let directories = place.directories()?;
-    if !directories.iter().any(|dir| dir.join("cpu.pressure").is_file()) {
+    if !directories
+        .iter()
+        .any(|dir| dir.join("cpu.pressure").is_file())
+    {
         support::skip!(Ok(()), "this kernel tells no pressure of cgroups");
     }
     let instance = Instance::new()?;

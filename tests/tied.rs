@@ -55,7 +55,11 @@ impl Scene {
         run.arg("run").arg(file).args(words);
         run.stdout(Stdio::piped()).stderr(Stdio::piped());
         let running = Running(Some(run.spawn()?));
-        ensure!(wait_until(LONG, || !self.is_reached()), "{}", self.daemon.log());
+        ensure!(
+            wait_until(LONG, || !self.is_reached()),
+            "{}",
+            self.daemon.log()
+        );
         Ok(running)
     }
 
@@ -63,7 +67,11 @@ impl Scene {
     fn kill(&self, running: &Running) -> Result<Duration> {
         running.signal(Signal::SIGKILL)?;
         let killed = Instant::now();
-        ensure!(wait_until(LONG, || self.is_reached()), "{}", self.daemon.log());
+        ensure!(
+            wait_until(LONG, || self.is_reached()),
+            "{}",
+            self.daemon.log()
+        );
         Ok(killed.elapsed())
     }
 
@@ -89,7 +97,11 @@ fn the_faults_of_a_killed_experimenter_end_at_once() -> Result<()> {
     println!("reached again {outlived:?} after the experimenter was killed");
     // As soon as it would be without a daemon; the machine may be busy.
     ensure!(outlived < Duration::from_secs(10), "{outlived:?}");
-    let over = || scene.status().is_ok_and(|status| status["runs"][0]["phase"] == "reverted");
+    let over = || {
+        scene
+            .status()
+            .is_ok_and(|status| status["runs"][0]["phase"] == "reverted")
+    };
     ensure!(wait_until(LONG, over), "{}", scene.daemon.log());
     let run = scene.status()?["runs"][0].clone();
     ensure!(run["ended"] == "asker-gone", "{run}");
@@ -120,7 +132,11 @@ fn a_killed_run_takes_its_faults_and_its_command_along() -> Result<()> {
         });
         all
     };
-    ensure!(wait_until(LONG, || sleepers().is_empty()), "{:?}", sleepers());
+    ensure!(
+        wait_until(LONG, || sleepers().is_empty()),
+        "{:?}",
+        sleepers()
+    );
     scene.end()
 }
 
@@ -134,22 +150,34 @@ fn dies(name: &str, alone: bool) -> Result<()> {
         kill(watchdog, Signal::SIGKILL)?;
     }
     scene.daemon.kill(Signal::SIGKILL)?;
-    ensure!(wait_until(LONG, || scene.is_reached()), "the fault is still there");
+    ensure!(
+        wait_until(LONG, || scene.is_reached()),
+        "the fault is still there"
+    );
     let output = running.ended()?;
     ensure!(output.status == Some(130), "{output:?}");
     ensure!(output.stderr.contains("the daemon went away"), "{output:?}");
     let record = output.json()?;
     ensure!(record["end"]["how"] == "broken", "{record}");
     let run = &record["stages"][0]["run"];
-    ensure!(run["ended"] == "daemon-lost" && run["phase"] == "reverted", "{run}");
+    ensure!(
+        run["ended"] == "daemon-lost" && run["phase"] == "reverted",
+        "{run}"
+    );
     let problems = record["problems"].as_array();
     ensure!(problems.is_some_and(Vec::is_empty), "{record}");
-    let page = scene.daemon.runs_dir().join(record["id"].as_str().context("no id")?);
+    let page = scene
+        .daemon
+        .runs_dir()
+        .join(record["id"].as_str().context("no id")?);
     ensure!(page.join("report.html").is_file(), "{}", page.display());
     // Before anything else could have taken away what was left.
     Snapshot::take(scene.lab.target())?.assert_same(&scene.before);
     let left = scene.daemon.processes();
-    ensure!(left.iter().all(|pid| *pid == scene.daemon.pid()), "{left:?}");
+    ensure!(
+        left.iter().all(|pid| *pid == scene.daemon.pid()),
+        "{left:?}"
+    );
     scene.end()
 }
 
@@ -169,7 +197,15 @@ fn a_run_that_nobody_follows_stays_until_its_time() -> Result<()> {
     let target = scene.lab.target().netns().to_string();
     let port = scene.address.port().to_string();
     let said = scene.daemon.cli([
-        "inject", "partition", "--netns", &target, "--port", &port, "--for", "10m", "--detach",
+        "inject",
+        "partition",
+        "--netns",
+        &target,
+        "--port",
+        &port,
+        "--for",
+        "10m",
+        "--detach",
     ])?;
     ensure!(said.status == Some(0), "{said:?}");
     ensure!(!scene.is_reached(), "the fault has no effect");

@@ -20,9 +20,9 @@ mod server;
 mod service;
 mod socket;
 mod stall;
-mod tied;
 #[cfg(test)]
 mod tests;
+mod tied;
 
 pub use client::{Client, ClientError};
 pub use containers::{ContainerRequest, Containers};

@@ -215,7 +215,11 @@ async fn in_daemon(
 fn lost(record: &mut Record, reverted: bool) {
     let runs = record.stages.iter_mut().filter_map(|s| s.run.as_mut());
     for run in runs.filter(|run| run.phase == Phase::Armed) {
-        run.phase = if reverted { Phase::Reverted } else { Phase::Failed };
+        run.phase = if reverted {
+            Phase::Reverted
+        } else {
+            Phase::Failed
+        };
         run.ended = Some(Ended::DaemonLost);
     }
     if !reverted {

@@ -138,7 +138,11 @@ impl Grid {
                 lagging.spawn(grid.clone().lag(under_way, end));
             } else if *under_way.late.borrow() {
                 // If it was late already, that stays.
-                grid.saw(under_way.due.first, end, &Err("no answer in time".to_owned()));
+                grid.saw(
+                    under_way.due.first,
+                    end,
+                    &Err("no answer in time".to_owned()),
+                );
             }
         }
         while lagging.join_next().await.is_some() {}

@@ -138,7 +138,8 @@ async fn a_look_is_given_up_at_its_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_faults_are_over_looks_begin_anew_and_often_and_what_was_asked_before_is_still_answered() {
+async fn when_faults_are_over_looks_begin_anew_and_often_and_what_was_asked_before_is_still_answered()
+ {
     // Late already; in time, though after the faults; and never answered.
     for (takes, change, late, seen) in [
         (400, 170, true, (400, false)),

@@ -132,13 +132,13 @@ impl Looked {
             return None;
         }
         self.looks += 1;
-        if !ok {
-            self.good_since = None;
-        } else {
+        if ok {
             self.good += 1;
             if self.counts_from.is_none_or(|from| sight.at >= from) {
                 self.good_since.get_or_insert(sight.at);
             }
+        } else {
+            self.good_since = None;
         }
         self.late = false;
         self.last = Some(sight.clone());
@@ -210,6 +210,9 @@ mod tests {
         let record = looked.into_record();
         let samples = record.map(|probe| probe.samples).unwrap_or_default();
         let order: Vec<_> = samples.iter().map(|s| (s.at, s.ok)).collect();
-        assert_eq!(order, [(0.0, true), (0.05, true), (0.08, false), (0.2, true)]);
+        assert_eq!(
+            order,
+            [(0.0, true), (0.05, true), (0.08, false), (0.2, true)]
+        );
     }
 }

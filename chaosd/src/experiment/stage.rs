@@ -273,7 +273,9 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
     /// `report`: what is known of its run at last.
     fn faults_are_gone(&mut self, gone: Instant, profile: &Profile, report: Option<&RunReport>) {
         self.recovering = Some(gone);
-        self.looked.iter_mut().for_each(|looked| looked.forget(gone));
+        self.looked
+            .iter_mut()
+            .for_each(|looked| looked.forget(gone));
         let over = self.seconds(gone);
         let Some(stage) = self.stages.last_mut() else {
             return;

@@ -32,7 +32,11 @@ impl Handle {
     ///
     /// # Errors
     /// As if it were started without a keeper.
-    pub(crate) async fn start(words: &[OsString], output: Stdio, errors: Stdio) -> io::Result<Self> {
+    pub(crate) async fn start(
+        words: &[OsString],
+        output: Stdio,
+        errors: Stdio,
+    ) -> io::Result<Self> {
         let (ours, theirs) = net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let line = UnixStream::from_std(ours)?;
@@ -59,7 +63,9 @@ impl Handle {
     }
 
     /// What it writes, where that is a pipe.
-    pub(crate) fn take_pipes(&mut self) -> (Option<process::ChildStdout>, Option<process::ChildStderr>) {
+    pub(crate) fn take_pipes(
+        &mut self,
+    ) -> (Option<process::ChildStdout>, Option<process::ChildStderr>) {
         (self.keeper.stdout.take(), self.keeper.stderr.take())
     }
 
@@ -69,12 +75,11 @@ impl Handle {
         if let Some(code) = self.code {
             return code;
         }
-        let code = match self.hear().await {
-            Some(Said::Over(code)) => code,
-            _ => {
-                tracing::warn!("the keeper of the command is gone, and the command with it");
-                KILLED
-            }
+        let code = if let Some(Said::Over(code)) = self.hear().await {
+            code
+        } else {
+            tracing::warn!("the keeper of the command is gone, and the command with it");
+            KILLED
         };
         self.code = Some(code);
         code

@@ -10,7 +10,7 @@ use crate::{
         record::{End, Probe, Record},
         words::{self, number, ratio},
     },
-    report::Verdict,
+    report::{RunReport, Verdict},
 };
 
 /// What a case came to.
@@ -146,7 +146,7 @@ fn cases(record: &Record) -> Vec<Case> {
             }),
     );
     for stage in &record.stages {
-        let rows = stage.run.iter().flat_map(|run| run.rows());
+        let rows = stage.run.iter().flat_map(RunReport::rows);
         cases.extend(rows.map(|(member, fault)| {
             let on = member.map_or(String::new(), |target| format!(" on {target}"));
             let told = || {

@@ -2,9 +2,12 @@
 
 use std::fmt::{Display, Write};
 
-use crate::experiment::{
-    record::{Analysis, Probe, ProbeAnalysis, Record},
-    words::{self, Tone, line, lines, number, quantity, share, time},
+use crate::{
+    experiment::{
+        record::{Analysis, Probe, ProbeAnalysis, Record},
+        words::{self, Tone, line, lines, number, quantity, share, time},
+    },
+    report::RunReport,
 };
 
 /// The document.
@@ -166,7 +169,7 @@ impl Text {
             .stages
             .iter()
             .flat_map(|stage| {
-                let rows = stage.run.iter().flat_map(|run| run.rows());
+                let rows = stage.run.iter().flat_map(RunReport::rows);
                 rows.map(move |(member, fault)| (stage, member, fault))
             })
             .map(|(stage, member, fault)| {

@@ -345,9 +345,7 @@ fn a_probe_that_a_stage_is_too_short_for_is_told() {
     assert_eq!(of("every: 2s, within: 2s"), [""; 0]);
     assert_eq!(
         of("every: 3s, within: 1s"),
-        [
-            "probe tcp looks every 3s, and stage short lasts 2s: it may not look there at all"
-        ]
+        ["probe tcp looks every 3s, and stage short lasts 2s: it may not look there at all"]
     );
     assert_eq!(
         of("every: 1s, within: 3s"),
