@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use chaosd::experiment::record::{End, Record};
 use chaosd::experiment::store;
+use chaosd::report::{Ended, Phase};
+use nix::sys::signal::Signal;
 use support::{Daemon, Instance, Options, wait_until};
 
 /// A run of a second, and what comes after it.
@@ -78,6 +80,48 @@ fn a_daemon_keeps_what_nobody_follows_and_who_follows_keeps_it_once() -> Result<
     ensure!(command[..3] == ["chaosd", "inject", "cpu"], "{command:?}");
     let page = daemon.cli(["report", id])?;
     ensure!(page.stdout.contains("cpu"), "{page:?}");
+    Ok(())
+}
+
+/// The one run that is kept, of a daemon that is there again.
+fn the_run(daemon: &Daemon) -> Result<Record> {
+    let one = || kept(daemon).is_ok_and(|kept| kept.len() == 1);
+    ensure!(wait_until(LONG, one), "{:?}", kept(daemon));
+    kept(daemon)?.pop().context("nothing is kept")
+}
+
+#[test]
+fn what_was_in_force_when_a_daemon_died_is_kept_by_the_next() -> Result<()> {
+    let mut daemon = Daemon::start(&Options::default())?;
+    let words = ["inject", "cpu", "--load", "5%", "--for", "10m", "--detach"];
+    let detached = daemon.cli(words)?;
+    ensure!(detached.status == Some(0), "{detached:?}");
+    let id = detached.stdout.trim().to_owned();
+    let noted = daemon.runs_dir().join("in-force").join(format!("{id}.json"));
+    ensure!(wait_until(LONG, || noted.is_file()), "{}", daemon.log());
+    ensure!(kept(&daemon)?.is_empty(), "it is not over");
+    daemon.restart(Signal::SIGKILL, &Options::default())?;
+    let record = the_run(&daemon)?;
+    ensure!(record.id == id, "{record:?}");
+    let run = record.stages[0].run.as_ref().context("no report")?;
+    ensure!(run.ended == Some(Ended::DaemonLost), "{run:?}");
+    ensure!(run.phase == Phase::Reverted, "{run:?}");
+    ensure!(record.seconds < 300.0, "{}", record.seconds);
+    ensure!(matches!(record.end, End::Broken { .. }), "{:?}", record.end);
+    ensure!(!noted.exists(), "the note is still there");
+    Ok(())
+}
+
+#[test]
+fn what_a_daemon_ended_when_it_was_told_to_stop_is_kept_by_itself() -> Result<()> {
+    let mut daemon = Daemon::start(&Options::default())?;
+    let words = ["inject", "cpu", "--load", "5%", "--for", "10m", "--detach"];
+    let detached = daemon.cli(words)?;
+    ensure!(detached.status == Some(0), "{detached:?}");
+    daemon.restart(Signal::SIGTERM, &Options::default())?;
+    let record = the_run(&daemon)?;
+    let run = record.stages[0].run.as_ref().context("no report")?;
+    ensure!(run.ended == Some(Ended::Shutdown), "{run:?}");
     Ok(())
 }
 

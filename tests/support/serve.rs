@@ -42,32 +42,33 @@ impl Daemon {
 
     /// Starts a daemon of an instance that exists, such as one whose daemon has died.
     pub fn start_in(instance: Instance, options: &Options<'_>) -> Result<Self> {
-        let mut command = instance.command()?;
-        let log =
-            File::create(instance.file("daemon.log", "")?).context("failed to open the log")?;
-        command
-            .arg("serve")
-            .arg("--state-dir")
-            .arg(instance.state_dir())
-            .arg("--socket")
-            .arg(instance.socket())
-            .args(&options.args)
-            .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .stdout(log.try_clone().context("failed to share the log")?)
-            .stderr(log);
-        let child = spawn(&mut command, options.netns)?;
+        let child = start(&instance, options)?;
         // From here on, an early return ends the process.
         let mut daemon = Self { child, instance };
+        daemon.answers()?;
+        Ok(daemon)
+    }
+
+    /// Waits until its socket answers.
+    fn answers(&mut self) -> Result<()> {
         let mut ended = None;
         let answers = wait_until(STARTS, || {
-            ended = daemon.child.try_wait().ok().flatten();
-            ended.is_some() || UnixStream::connect(daemon.socket()).is_ok()
+            ended = self.child.try_wait().ok().flatten();
+            ended.is_some() || UnixStream::connect(self.socket()).is_ok()
         });
         match ended {
-            Some(status) => bail!("chaosd serve ended at once ({status}): {}", daemon.log()),
-            None if !answers => bail!("chaosd serve does not answer: {}", daemon.log()),
-            None => Ok(daemon),
+            Some(status) => bail!("chaosd serve ended at once ({status}): {}", self.log()),
+            None if !answers => bail!("chaosd serve does not answer: {}", self.log()),
+            None => Ok(()),
         }
+    }
+
+    /// Ends the daemon by a signal, and starts another in its place.
+    pub fn restart(&mut self, signal: Signal, options: &Options<'_>) -> Result<()> {
+        self.kill(signal)?;
+        self.wait(STARTS)?;
+        self.child = start(&self.instance, options)?;
+        self.answers()
     }
 
     /// The daemon's process.
@@ -130,6 +131,22 @@ impl Drop for Daemon {
         }
         drop(self.child.wait());
     }
+}
+
+fn start(instance: &Instance, options: &Options<'_>) -> Result<Child> {
+    let mut command = instance.command()?;
+    let log = File::create(instance.file("daemon.log", "")?).context("failed to open the log")?;
+    command
+        .arg("serve")
+        .arg("--state-dir")
+        .arg(instance.state_dir())
+        .arg("--socket")
+        .arg(instance.socket())
+        .args(&options.args)
+        .envs(options.env.iter().map(|(name, value)| (name, value)))
+        .stdout(log.try_clone().context("failed to share the log")?)
+        .stderr(log);
+    spawn(&mut command, options.netns)
 }
 
 fn spawn(command: &mut Command, netns: Option<&Node>) -> Result<Child> {

@@ -31,5 +31,5 @@ pub use examine::examine;
 pub use refusal::Refusal;
 pub use request::RunRequest;
 pub use server::serve;
-pub use service::{Answer, Runs, Service, bind};
+pub use service::{Answer, Runs, Service, all_kept, bind};
 pub use socket::{Socket, SocketError};

@@ -31,8 +31,8 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub target: Option<TargetFlags>,
-    /// Whoever asks keeps the run's record, unless the run ends because it is gone (`while-connected`); else the
-    /// daemon does, when the run is over.
+    /// Whoever asks keeps the run's record, unless the run ends because it is gone (`while-connected`), or the
+    /// daemon is; else the daemon does, when the run is over.
     #[serde(
         default,
         rename = "keeps-record",

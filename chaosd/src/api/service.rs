@@ -2,9 +2,13 @@
 //!
 //! The daemon and a foreground run go the same way: request, profile, plan, armed run.
 
-use std::{future::Future, pin::Pin, time::Instant};
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     containers::{ContainerRequest, Containers},
@@ -25,6 +29,14 @@ use crate::{
 
 /// Records are written one at a time: nobody waits for them.
 static KEEPING: Semaphore = Semaphore::const_new(1);
+/// More runs than an engine holds.
+const MOST_UNDER_WAY: u32 = 1 << 16;
+/// Runs that are not kept yet.
+static UNDER_WAY: Semaphore = Semaphore::const_new(MOST_UNDER_WAY as usize);
+/// The note of a run is so old at most.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// A daemon that ends waits for its records no longer.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer to come.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -161,35 +173,50 @@ pub(super) async fn aside<T: Send + 'static>(
 
 impl Service {
     /// Keeps the record of a run when that is over, unless who asked for it does (`asker_keeps`) and is there.
-    /// Nobody waits for it, and one that cannot be kept is told in the log alone.
+    /// Nobody waits for it, and one that cannot be kept is told in the log alone. Until then there is a note of
+    /// how it stands, which whoever comes after a daemon that died makes a record of.
     pub(super) fn keep_at_its_end(&self, report: &RunReport, asker_keeps: bool) {
         let Some(store) = self.store.clone() else {
             return;
         };
         let (engine, mut report, begun) = (self.engine.clone(), report.clone(), Instant::now());
         tokio::spawn(async move {
+            let Ok(_until_kept) = UNDER_WAY.acquire().await else {
+                return;
+            };
             while matches!(report.phase, Phase::Armed | Phase::Draining) {
-                match engine.wait(report.id.clone()).await {
+                noted(&store, &report).await;
+                let id = report.id.clone();
+                let later = match timeout(NOTE_EVERY, engine.wait(id.clone())).await {
+                    Ok(over) => over,
+                    Err(_) => engine.report(id).await,
+                };
+                match later {
                     Ok(later) => report = later,
-                    // The daemon stops: what is known of the run is what was known before.
+                    // The engine has died: its note says what was known of the run.
                     Err(_) => return,
                 }
             }
-            if asker_keeps && report.ended != Some(Ended::AskerGone) {
-                return;
-            }
-            let ran = Ran {
-                seconds: Some(begun.elapsed().as_secs_f64()),
-                ..Ran::default()
-            };
+            let seconds = begun.elapsed().as_secs_f64();
             let Ok(_turn) = KEEPING.acquire().await else {
                 return;
             };
-            let kept = aside(move || store.keep(&Record::of_run(&report, ran))).await;
-            match kept {
+            let kept = aside(move || {
+                let asker_has_it = asker_keeps && report.ended != Some(Ended::AskerGone);
+                let kept = (!asker_has_it).then(|| {
+                    let ran = Ran {
+                        seconds: Some(seconds),
+                        ..Ran::default()
+                    };
+                    store.keep(&Record::of_run(&report, ran))
+                });
+                store.forget(&report.id);
+                kept.transpose()
+            });
+            match kept.await {
                 Ok(Ok(kept)) => kept
-                    .problems
                     .iter()
+                    .flat_map(|kept| &kept.problems)
                     .for_each(|what| tracing::warn!("{what}")),
                 Ok(Err(error)) => {
                     tracing::warn!("a run is not kept: {}", crate::undo::chain(&error));
@@ -198,6 +225,22 @@ impl Service {
             }
         });
     }
+}
+
+/// Notes how a run stands. Where that fails, its record does so too, and is told of.
+async fn noted(store: &Store, report: &RunReport) {
+    let (store, report) = (store.clone(), report.clone());
+    if let Ok(Err(error)) = aside(move || store.note(&report)).await {
+        tracing::debug!("no note of a run: {}", crate::undo::chain(&error));
+    }
+}
+
+/// Resolves when every run that is over is kept, or cannot be.
+pub async fn all_kept() {
+    // It is never closed. One that hangs, on a disk say, is not waited for.
+    timeout(KEPT_WITHIN, UNDER_WAY.acquire_many(MOST_UNDER_WAY))
+        .await
+        .ok();
 }
 
 impl Runs for Service {

@@ -10,12 +10,14 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    api::{self, Containers, Runs, Service, Socket},
+    api::{self, Containers, Runs, Service, Socket, all_kept},
     engine::{Engine, Options},
+    experiment::store::Store,
     instance::{DaemonLock, Instance, Kind, revert_abandoned},
     plan::Limits,
     profile::units::Percent,
     report::Ended,
+    undo::RevertReport,
 };
 
 #[derive(Args, Debug)]
@@ -50,6 +52,7 @@ impl Serve {
         for line in render::reverted(&left) {
             tracing::warn!("{line}");
         }
+        keep_lost(&global.runs.store(), &left);
         let exit = runtime()?.block_on(async {
             let signals = Signals::catch()?;
             let (socket, listener) = Socket::bind(&global.socket(), self.group.as_deref())?;
@@ -74,6 +77,7 @@ impl Serve {
             tracing::info!(socket = %socket.path().display(), "serving");
             notify("READY=1");
             serve(listener, service, socket.has_group(), signals).await;
+            all_kept().await;
             let problems = engine.stop();
             for problem in &problems {
                 out::tell(out::paint(out::BAD, problem));
@@ -87,6 +91,20 @@ impl Serve {
         });
         drop(lock);
         exit
+    }
+}
+
+/// Keeps what a daemon that died had in force. `left`: what has become of that.
+fn keep_lost(store: &Store, left: &RevertReport) {
+    let problems: Vec<String> = left.failed.iter().map(ToString::to_string).collect();
+    match store.keep_lost(&problems) {
+        Ok(kept) => {
+            for run in kept {
+                let page = run.page();
+                tracing::warn!("a run was in force when its daemon died: {}", page.display());
+            }
+        }
+        Err(error) => tracing::warn!("a run is not kept: {}", out::chain(&error)),
     }
 }
 

@@ -4,12 +4,14 @@
 //! /var/lib/chaosd/runs/
 //!   x-0123abcd/record.json   all that is known; the rest is made of it
 //!              report.html  report.md  junit.xml
+//!   in-force/r-0123abcd.json   a run that is not over yet
 //! ```
 //!
 //! Invariant: a file is whole or not there: it is written beside its place, flushed, and moved there
 //! (rename(2)). What goes by age or number is a directory with files of ours alone, or it stays.
 
 mod error;
+mod in_force;
 mod retention;
 
 use std::{
@@ -231,18 +233,25 @@ fn write_all(dir: &Path, record: &Record) -> Result<(), StoreError> {
 /// Two writers of one file never share what they write to.
 fn write(dir: &Path, name: &str, text: &str) -> Result<(), StoreError> {
     let path = dir.join(name);
-    let fresh = dir.join(format!(".{name}.{}{FRESH}", std::process::id()));
-    let written = File::create(&fresh)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&fresh, &path));
-    written.map_err(|source| {
+    let placed = place(&path, |file| {
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    });
+    placed.map_err(|source| StoreError::io("write", &path, source))
+}
+
+/// A file with what `write` writes, whole or not there.
+fn place(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().display();
+    let fresh = path.with_file_name(format!(".{name}.{}{FRESH}", std::process::id()));
+    let placed = File::create(&fresh)
+        .and_then(|mut file| write(&mut file))
+        .and_then(|()| fs::rename(&fresh, path));
+    if placed.is_err() {
         fs::remove_file(&fresh).ok();
-        StoreError::io("write", &path, source)
-    })
+    }
+    placed
 }
 
 /// Makes a directory with what leads to it. What runs did is nobody else's business where we choose the
