@@ -27,7 +27,10 @@ pub fn skeleton(page: &str) -> Vec<String> {
         if skipped.is_some_and(|end| end != tag) {
             continue;
         }
-        skipped = FIGURES.iter().find(|(begin, _)| tag.starts_with(begin)).map(|(_, end)| *end);
+        skipped = FIGURES
+            .iter()
+            .find(|(begin, _)| tag.starts_with(begin))
+            .map(|(_, end)| *end);
         if skipped.is_none() {
             skeleton.push(masked(text));
         } else if let Some((_, label)) = tag.split_once("role=\"img\" aria-label=\"") {
@@ -53,11 +56,13 @@ fn masked(text: &str) -> String {
         } else {
             numberless(word)
         };
-        let unit = word.trim_end_matches(|c: char| c.is_ascii_punctuation());
+        let unit = word.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '#');
         let rest = &word[unit.len()..];
         match words.last_mut() {
             // A time of two parts, or one part's unit.
-            Some(last) if last == "#" && (word == "#" || UNITS.contains(&unit)) => last.push_str(rest),
+            Some(last) if last == "#" && (unit == "#" || UNITS.contains(&unit)) => {
+                last.push_str(rest);
+            }
             _ => words.push(word),
         }
     }
@@ -84,12 +89,19 @@ fn numberless(word: &str) -> String {
 #[test]
 fn figures_are_left_out_and_words_stay() {
     for (text, expected) in [
-        ("It was aborted after 51.1 s: sale", "It was aborted after #: sale"),
+        (
+            "It was aborted after 51.1 s: sale",
+            "It was aborted after #: sale",
+        ),
         ("Ran for 2 min 5 s, ended well.", "Ran for #, ended well."),
-        ("340 ms more, between 1.2 and 1,300 ms.", "# more, between # and #."),
+        (
+            "340 ms more, between 1.2 and 1,300 ms.",
+            "# more, between # and #.",
+        ),
         ("drops 1% of packets", "drops 1% of packets"),
         ("198.18.0.2:8089 (0.98 %)", "# (# %)"),
         ("2 of 3 probes", "# of # probes"),
+        ("within 2 s 500 ms: no", "within #: no"),
     ] {
         assert_eq!(masked(text), expected);
     }

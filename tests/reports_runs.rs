@@ -26,7 +26,10 @@ macro_rules! needs_street {
 /// Runs one of them, which takes the place of the kept one if that is asked for, and compares both.
 fn run(name: &str, patience: Duration, surprise: Option<&str>) -> Result<Told> {
     let told = Street::open(name, patience)?.run(&place(name), surprise)?;
-    let (record, page) = (place(name).join("record.json"), place(name).join("report.html"));
+    let (record, page) = (
+        place(name).join("record.json"),
+        place(name).join("report.html"),
+    );
     if std::env::var_os(ACCEPT).is_some() {
         std::fs::write(&record, serde_json::to_string(&told.record)? + "\n")?;
         std::fs::write(&page, &told.page)?;
@@ -35,11 +38,29 @@ fn run(name: &str, patience: Duration, surprise: Option<&str>) -> Result<Told> {
     let expected = skeleton(&std::fs::read_to_string(&page)?.replace(&kept.id, "RUN"));
     let found = skeleton(&told.page.replace(&told.record.id, "RUN"));
     for (n, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        ensure!(found == expected, "text {n} is {found:?}, not {expected:?} ({ACCEPT}=1 takes it)");
+        ensure!(
+            found == expected,
+            "text {n} is {found:?}, not {expected:?} ({ACCEPT}=1 takes it)"
+        );
     }
-    ensure!(found.len() == expected.len(), "{} texts, not {}", found.len(), expected.len());
-    let names = |record: &Record| record.stages.iter().map(|stage| stage.name.clone()).collect::<Vec<_>>();
-    ensure!(names(&told.record) == names(&kept), "{:?}", names(&told.record));
+    ensure!(
+        found.len() == expected.len(),
+        "{} texts, not {}",
+        found.len(),
+        expected.len()
+    );
+    let names = |record: &Record| {
+        record
+            .stages
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect::<Vec<_>>()
+    };
+    ensure!(
+        names(&told.record) == names(&kept),
+        "{:?}",
+        names(&told.record)
+    );
     drawn(&told);
     Ok(told)
 }
@@ -59,8 +80,16 @@ fn drawn(told: &Told) {
         let part = format!("<tspan class=\"name\">{}</tspan>", probe.name);
         assert!(told.page.contains(&part), "{part}");
         for stage in &told.record.stages {
-            let looks = probe.samples.iter().filter(|sample| (stage.begin..stage.end).contains(&sample.at));
-            assert!(looks.count() > 0, "{} did not look in {}", probe.name, stage.name);
+            let looks = probe
+                .samples
+                .iter()
+                .filter(|sample| (stage.begin..stage.end).contains(&sample.at));
+            assert!(
+                looks.count() > 0,
+                "{} did not look in {}",
+                probe.name,
+                stage.name
+            );
         }
     }
 }
@@ -71,7 +100,10 @@ fn stage<'r>(record: &'r Record, name: &str) -> Result<&'r Stage> {
 }
 
 fn fault<'r>(record: &'r Record, in_stage: &str, name: &str) -> Result<&'r FaultReport> {
-    let run = stage(record, in_stage)?.run.as_ref().context("it had no faults")?;
+    let run = stage(record, in_stage)?
+        .run
+        .as_ref()
+        .context("it had no faults")?;
     let found = run.faults.iter().find(|fault| fault.name == name);
     found.with_context(|| format!("no fault {name}"))
 }
@@ -82,10 +114,16 @@ fn lost(record: &Record, in_stage: &str, name: &str, share: f64) -> Result<()> {
     let fault = fault(record, in_stage, name)?;
     let total = fault.total();
     let (matched, affected) = (total.matched as f64, total.affected as f64);
-    ensure!(total.seen > total.matched, "customers' packets are not seen: {total:?}");
+    ensure!(
+        total.seen > total.matched,
+        "customers' packets are not seen: {total:?}"
+    );
     // Once in 2 million runs it is further off.
     let off = (affected - share * matched).abs() / (matched * share * (1.0 - share)).sqrt();
-    ensure!(matched > 200.0 && off < 5.0, "{share} of {matched} packets asked, {affected} lost");
+    ensure!(
+        matched > 200.0 && off < 5.0,
+        "{share} of {matched} packets asked, {affected} lost"
+    );
     ensure!(fault.verdict == Verdict::Effective, "{:?}", fault.verdict);
     Ok(())
 }
@@ -94,7 +132,9 @@ fn lost(record: &Record, in_stage: &str, name: &str, share: f64) -> Result<()> {
 fn figure(record: &Record, name: &str) -> Result<f64> {
     let load = record.load.as_ref().context("no load")?;
     let found = load.figures.iter().find(|figure| figure.name == name);
-    Ok(found.with_context(|| format!("no {name} in {:?}", load.figures))?.value)
+    Ok(found
+        .with_context(|| format!("no {name} in {:?}", load.figures))?
+        .value)
 }
 
 #[test]
@@ -105,12 +145,21 @@ fn one_whose_hypothesis_holds() -> Result<()> {
     ensure!(told.output.status == Some(0), "{:?}", told.output);
     ensure!(record.end == End::Completed, "{:?}", record.end);
     let analysis = record.analysis();
-    ensure!(analysis.held == Some(true) && analysis.score == Some(100.0), "{analysis:?}");
+    ensure!(
+        analysis.held == Some(true) && analysis.score == Some(100.0),
+        "{analysis:?}"
+    );
     lost(record, "small", "lossy-database", 0.01)?;
     lost(record, "full", "lossy-database", 0.03)?;
     let load = record.load.as_ref().context("no load")?;
-    ensure!(load.tool.as_deref() == Some("wrk") && load.exit == Some(0), "{load:?}");
-    ensure!(figure(record, "requests/s")? > 10.0 && figure(record, "latency p99")? > 0.0, "{load:?}");
+    ensure!(
+        load.tool.as_deref() == Some("wrk") && load.exit == Some(0),
+        "{load:?}"
+    );
+    ensure!(
+        figure(record, "requests/s")? > 10.0 && figure(record, "latency p99")? > 0.0,
+        "{load:?}"
+    );
     Ok(())
 }
 
@@ -124,14 +173,23 @@ fn one_whose_hypothesis_fails() -> Result<()> {
     ensure!(record.end == End::Completed, "{:?}", record.end);
     let analysis = record.analysis();
     // One of its probes holds, of a weight of 1 in 4.
-    ensure!(analysis.held == Some(false) && analysis.score == Some(25.0), "{analysis:?}");
+    ensure!(
+        analysis.held == Some(false) && analysis.score == Some(25.0),
+        "{analysis:?}"
+    );
     let detected = analysis.detected.context("nothing failed")?;
     let recovered = analysis.recovered.context("it did not recover")?;
-    ensure!((0.0..3.0).contains(&detected) && (0.0..2.0).contains(&recovered), "{analysis:?}");
+    ensure!(
+        (0.0..3.0).contains(&detected) && (0.0..2.0).contains(&recovered),
+        "{analysis:?}"
+    );
     let cut = fault(record, "gone", "no-database")?.total();
     ensure!(cut.matched > 10 && cut.affected == cut.matched, "{cut:?}");
     let missed = fault(record, "gone", "no-search")?;
-    ensure!(missed.verdict == Verdict::Ineffective && missed.total().matched == 0, "{missed:?}");
+    ensure!(
+        missed.verdict == Verdict::Ineffective && missed.total().matched == 0,
+        "{missed:?}"
+    );
     let sale = analysis.comparisons.iter().find(|one| one.probe == "sale");
     let sale = sale.context("the twin was not compared")?;
     ensure!(sale.differs && sale.difference > 100.0, "{sale:?}");
@@ -152,14 +210,30 @@ fn one_that_is_aborted() -> Result<()> {
     ensure!(why.starts_with("sale "), "{why}");
     let bad = stage(record, "bad")?;
     // The machine may be busy: the time that it takes is another test's.
-    ensure!(bad.begin < *at && at <= gone && *gone < bad.begin + bad.planned, "{bad:?}");
-    let fired: Vec<bool> = record.aborts.iter().map(|abort| abort.fired.is_some()).collect();
+    ensure!(
+        bad.begin < *at && at <= gone && *gone < bad.begin + bad.planned,
+        "{bad:?}"
+    );
+    let fired: Vec<bool> = record
+        .aborts
+        .iter()
+        .map(|abort| abort.fired.is_some())
+        .collect();
     ensure!(fired == [true, false], "{:?}", record.aborts);
     let analysis = record.analysis();
-    ensure!(analysis.held == Some(false) && analysis.score == Some(75.0), "{analysis:?}");
-    ensure!(analysis.recovered.is_some_and(|after| after < 3.0), "{analysis:?}");
+    ensure!(
+        analysis.held == Some(false) && analysis.score == Some(75.0),
+        "{analysis:?}"
+    );
+    ensure!(
+        analysis.recovered.is_some_and(|after| after < 3.0),
+        "{analysis:?}"
+    );
     lost(record, "small", "bad-way", 0.01)?;
-    ensure!(fault(record, "bad", "bad-way")?.total().affected > 0, "nothing was lost");
+    ensure!(
+        fault(record, "bad", "bad-way")?.total().affected > 0,
+        "nothing was lost"
+    );
     let load = record.load.as_ref().context("no load")?;
     ensure!(load.end >= *at && load.exit != Some(0), "{load:?}");
     Ok(())

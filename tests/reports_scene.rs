@@ -28,7 +28,8 @@ pub struct Told {
 pub fn lacking() -> Option<String> {
     let tools = ["wrk", "redis-benchmark"];
     let missing = tools.iter().find(|tool| run("which", &[tool]).is_err());
-    let missing = missing.map(|tool| format!("{tool} is not installed (cargo xtask setup brings it)"));
+    let missing =
+        missing.map(|tool| format!("{tool} is not installed (cargo xtask setup brings it)"));
     support::shop::lacking().or(missing)
 }
 
@@ -49,11 +50,17 @@ impl Street {
     /// Runs `shop.yaml` of a directory by hand, as a customer, and writes down what nobody expected.
     pub fn run(&self, dir: &Path, surprise: Option<&str>) -> Result<Told> {
         let (customer, shops) = (self.lab.target(), self.lab.peers());
-        let at = |n: usize| Ok::<_, anyhow::Error>(format!("{}:{SHOP_PORT}", shops[n].address_facing(customer, Family::V4)?));
+        let at = |n: usize| {
+            Ok::<_, anyhow::Error>(format!(
+                "{}:{SHOP_PORT}",
+                shops[n].address_facing(customer, Family::V4)?
+            ))
+        };
         let database = customer.address_facing(&shops[0], Family::V4)?;
         let set = [
             format!("place={}", shops[0].netns()),
             format!("shop={}", at(0)?),
+            format!("door={}", at(0)?),
             format!("twin={}", at(1)?),
             format!("spared={}", shops[1].netns()),
             format!("database={database}"),
@@ -67,7 +74,10 @@ impl Street {
                 command.args(["--set", one]);
             }
         }
-        ensure!(profile.contains(&REDIS_PORT.to_string()), "the fault misses the database");
+        ensure!(
+            profile.contains(&REDIS_PORT.to_string()),
+            "the fault misses the database"
+        );
         let output = customer.enter(|| command.output())??;
         let output = Output {
             status: output.status.code(),
