@@ -1,13 +1,15 @@
 //! A page as content: its texts, and what stays of them when figures are not looked at.
 
-/// What holds figures, or what a tool printed: from, to.
-const FIGURES: [(&str, &str); 7] = [
+/// What holds figures, what a tool printed, and what depends on them: from, to.
+const FIGURES: [(&str, &str); 9] = [
     ("svg ", "/svg"),
     ("dd", "/dd"),
     ("td class=\"number\"", "/td"),
     ("ul class=\"legend\"", "/ul"),
     ("details", "/details"),
     ("p class=\"meta\"", "/p"),
+    ("p class=\"why\"", "/p"),
+    ("small class=\"failures\"", "/small"),
     ("footer", "/footer"),
 ];
 /// Of times, which become others as a time grows.

@@ -128,6 +128,13 @@ fn lost(record: &Record, in_stage: &str, name: &str, share: f64) -> Result<()> {
     Ok(())
 }
 
+/// The sentence below its hypothesis begins so.
+fn says(told: &Told, why: &str) -> Result<()> {
+    let found = told.record.analysis().why;
+    ensure!(found.starts_with(why) && told.page.contains(why), "{found}");
+    Ok(())
+}
+
 /// A figure of the load's own summary.
 fn figure(record: &Record, name: &str) -> Result<f64> {
     let load = record.load.as_ref().context("no load")?;
@@ -149,6 +156,7 @@ fn one_whose_hypothesis_holds() -> Result<()> {
         analysis.held == Some(true) && analysis.score == Some(100.0),
         "{analysis:?}"
     );
+    says(&told, "Both probes held while the faults were in force: ")?;
     lost(record, "small", "lossy-database", 0.01)?;
     lost(record, "full", "lossy-database", 0.03)?;
     let load = record.load.as_ref().context("no load")?;
@@ -177,6 +185,10 @@ fn one_whose_hypothesis_fails() -> Result<()> {
         analysis.held == Some(false) && analysis.score == Some(25.0),
         "{analysis:?}"
     );
+    says(
+        &told,
+        "1 of 2 probes did not hold: sale was as expected in ",
+    )?;
     let detected = analysis.detected.context("nothing failed")?;
     let recovered = analysis.recovered.context("it did not recover")?;
     ensure!(
@@ -208,6 +220,7 @@ fn one_that_is_aborted() -> Result<()> {
         anyhow::bail!("{:?}", record.end);
     };
     ensure!(why.starts_with("sale "), "{why}");
+    says(&told, "It was aborted after ")?;
     let bad = stage(record, "bad")?;
     // The machine may be busy: the time that it takes is another test's.
     ensure!(
