@@ -6,6 +6,7 @@ mod held;
 mod laboratory;
 mod mounted;
 mod pods_scene;
+mod reports_page;
 mod reports_scene;
 mod scene;
 
@@ -63,6 +64,7 @@ mod protected;
 mod reorder;
 mod reports;
 mod reports_browser;
+mod reports_runs;
 mod reset;
 mod runtimes;
 mod runtimes_pods;

@@ -153,12 +153,20 @@ fn a_printed_page_has_all_its_text_and_room_for_surprises() -> Result<()> {
         support::skip!(Ok(()), "pdftotext is not there");
     }
     for (name, parts) in [
-        ("holds", ["held", "slow-db", "Surprises", "median 111 ms"]),
+        (
+            "holds",
+            [
+                "held",
+                "lossy-database",
+                "Surprises",
+                "drops 3 % of packets",
+            ],
+        ),
         (
             "aborts",
             [
                 "aborted",
-                "recovered after",
+                "came true after",
                 "Conditions to abort",
                 "--seed 42",
             ],

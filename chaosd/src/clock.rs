@@ -15,10 +15,10 @@ pub(crate) fn now_ns() -> u64 {
     })
 }
 
-/// The host's time to a second, RFC 3339, in UTC.
+/// The host's time to a millisecond, by which runs are told apart that begin in one second: RFC 3339, in UTC.
 pub(crate) fn now_rfc3339() -> String {
     let now = jiff::Timestamp::now();
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// Readings of which the best counts: between the clocks of one of them this process may have waited.

@@ -17,12 +17,12 @@ use crate::{Lab, wait_until};
 pub const REDIS_PORT: u16 = 6390;
 /// Where the shop does.
 pub const SHOP_PORT: u16 = 8089;
-/// A database that takes longer is down for the shop.
+/// A database that takes longer is down for the shop, unless it is more patient.
 const DATABASE_WITHIN: Duration = Duration::from_millis(200);
 const COMES_UP: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(1);
 
-/// The shop in a laboratory's target, its database in the peer. Dropped, both end.
+/// The shop in a namespace, its database in another. Dropped, both end.
 #[derive(Debug)]
 pub struct Shop {
     redis: Child,
@@ -41,13 +41,20 @@ pub fn lacking() -> Option<String> {
 }
 
 impl Shop {
-    /// Opens it, and waits until it sells.
+    /// Opens it in a laboratory's target, with its database in the peer, and waits until it sells.
     pub fn open(lab: &Lab) -> Result<Self> {
-        let (target, peer) = (lab.target(), lab.peer());
-        let address = peer.address_facing(target, Family::V4)?;
+        Self::between(lab.target(), lab.peer(), DATABASE_WITHIN)
+    }
+
+    /// Opens it in `place`, with its database in `peer`, for which it waits so long, and waits until it sells.
+    pub fn between(place: &Node, peer: &Node, patience: Duration) -> Result<Self> {
+        let address = peer.address_facing(place, Family::V4)?;
         let redis = redis(peer, &address.to_string())?;
-        let database = SocketAddr::new(address, REDIS_PORT);
-        let own = SocketAddr::new(target.address_facing(peer, Family::V4)?, SHOP_PORT);
+        let database = Database {
+            address: SocketAddr::new(address, REDIS_PORT),
+            within: patience,
+        };
+        let own = SocketAddr::new(place.address_facing(peer, Family::V4)?, SHOP_PORT);
         let (ended, broken) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let asked = Arc::<Mutex<Vec<Instant>>>::default();
         let mut shop = Self {
@@ -59,7 +66,10 @@ impl Shop {
             url: format!("http://{own}/"),
         };
         // A thread is born in the namespace of the one that starts it.
-        shop.serving = Some(target.enter(|| -> Result<JoinHandle<()>> {
+        shop.serving = Some(place.enter(|| -> Result<JoinHandle<()>> {
+            // Under load, each request takes a port to the database that nobody else has had for a minute.
+            std::fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1")
+                .context("failed to let ports be used again")?;
             let listener = TcpListener::bind(own).context("failed to open the shop")?;
             listener.set_nonblocking(true)?;
             Ok(std::thread::spawn(move || {
@@ -135,10 +145,17 @@ fn redis(node: &Node, address: &str) -> Result<Child> {
         .context("failed to start redis-server")
 }
 
-fn serve(mut customer: TcpStream, database: SocketAddr, broken: bool) {
+/// Where it is, and how long it may take for an answer.
+#[derive(Clone, Copy)]
+struct Database {
+    address: SocketAddr,
+    within: Duration,
+}
+
+fn serve(mut customer: TcpStream, database: Database, broken: bool) {
     let answer = if broken {
         "500 Broken"
-    } else if is_there(database) {
+    } else if database.is_there() {
         "200 OK"
     } else {
         "503 No Database"
@@ -153,16 +170,18 @@ fn serve(mut customer: TcpStream, database: SocketAddr, broken: bool) {
     let _written = customer.write_all(text.as_bytes());
 }
 
-fn is_there(database: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut redis = TcpStream::connect_timeout(&database, DATABASE_WITHIN)?;
-        redis.set_read_timeout(Some(DATABASE_WITHIN))?;
-        redis.write_all(b"PING\r\n")?;
-        let mut answer = [0; 7];
-        redis.read_exact(&mut answer)?;
-        Ok(answer == *b"+PONG\r\n")
-    };
-    ask().unwrap_or(false)
+impl Database {
+    fn is_there(self) -> bool {
+        let ask = || -> std::io::Result<bool> {
+            let mut redis = TcpStream::connect_timeout(&self.address, self.within)?;
+            redis.set_read_timeout(Some(self.within))?;
+            redis.write_all(b"PING\r\n")?;
+            let mut answer = [0; 7];
+            redis.read_exact(&mut answer)?;
+            Ok(answer == *b"+PONG\r\n")
+        };
+        ask().unwrap_or(false)
+    }
 }
 
 /// The status that one customer gets.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     experiment::{
         record::{End, Record},
-        words::{is_plain, outcome},
+        words::{is_ended_by_us, is_plain, outcome},
     },
     report::Phase,
 };
@@ -48,13 +48,11 @@ fn summary(record: &Record) -> String {
     )
 }
 
-/// The exit code of a load that failed. One that was still there after the last stage was ended by us.
+/// The exit code of a load that failed.
 fn failed_load(record: &Record) -> Option<u8> {
     let load = record.load.as_ref()?;
-    let last = record.stages.last().map_or(0.0, |stage| stage.end);
-    let by_signal = load.exit.is_some_and(|code| code > 128);
     load.exit
-        .filter(|code| *code != 0 && !(by_signal && load.end >= last))
+        .filter(|code| *code != 0 && !is_ended_by_us(record, load))
 }
 
 /// The exit code of an experiment. The worst news wins, as for a run. `passes`: the load's exit code is

@@ -70,11 +70,15 @@ impl Report {
             return self.list(global);
         }
         let mut record = self.find(global)?;
+        let mut exit = Exit::Done;
         if let Some(text) = &self.surprise {
             text.trim().clone_into(&mut record.surprises);
             let kept = global.runs.store().keep(&record)?;
-            kept.problems.iter().for_each(out::tell);
             out::tell(format_args!("written into {}", kept.path.display()));
+            for problem in &kept.problems {
+                out::tell(out::paint(out::BAD, problem));
+                exit = Exit::Host;
+            }
         }
         match self.output {
             Form::Text => out::say(render::kept(&record)),
@@ -83,7 +87,7 @@ impl Report {
             Form::Junit => out::say(report::junit(&record).trim_end()),
             Form::Markdown => out::say(report::markdown(&record).trim_end()),
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 
     /// The run that is meant: a kept one, or a record in a file of anybody's.
@@ -118,7 +122,7 @@ impl Report {
             }
         }
         for problem in &problems {
-            out::error(problem);
+            out::tell(out::paint(out::BAD, problem));
         }
         Ok(if problems.is_empty() {
             Exit::Done

@@ -5,7 +5,8 @@
 //! is there to be compared with, and has no part in what holds.
 //!
 //! The score is `100 * (weights of the probes that held) / (weights of all that were looked at under
-//! faults)`; the probe of a condition that ended the experiment did not hold.
+//! faults)`; the probe of a condition that ended the experiment did not hold. There is none where the
+//! hypothesis neither held nor failed.
 
 mod compare;
 mod times;
@@ -15,7 +16,7 @@ pub(super) use compare::{latest, values};
 pub(super) use times::gone;
 
 use super::{
-    record::{Analysis, End, Probe, ProbeAnalysis, Record, Sample, Stage, StageAnalysis},
+    record::{Analysis, Probe, ProbeAnalysis, Record, Sample, Stage, StageAnalysis},
     stats::{self, count},
 };
 use crate::report::Verdict;
@@ -40,7 +41,7 @@ pub fn analyse(record: &Record) -> Analysis {
     Analysis {
         held,
         why,
-        score: score(record, &probes),
+        score: held.and_then(|_| score(record, &probes)),
         detected: times::detected(record, &windows),
         recovered: times::recovered(record),
         comparisons: compare::comparisons(record, &windows),
@@ -102,7 +103,7 @@ fn ended_it(record: &Record, probe: &Probe) -> bool {
 }
 
 /// Something that has an effect was in force.
-pub(super) fn acted(record: &Record) -> bool {
+pub(in crate::experiment) fn acted(record: &Record) -> bool {
     let idle = |verdict| {
         matches!(
             verdict,
@@ -131,9 +132,6 @@ fn stage(probe: &Probe, stage: &Stage) -> StageAnalysis {
 }
 
 fn score(record: &Record, probes: &[ProbeAnalysis]) -> Option<f64> {
-    if matches!(record.end, End::NotSteady { .. }) {
-        return None;
-    }
     let (mut all, mut kept) = (0.0, 0.0);
     for (probe, analysis) in record.probes.iter().zip(probes) {
         if let (false, Some(held)) = (probe.control, analysis.held) {

@@ -262,7 +262,7 @@ pub struct Analysis {
     pub held: Option<bool>,
     /// Why, in one sentence.
     pub why: String,
-    /// The weighted share of probes that held, from 0 to 100.
+    /// The weighted share of probes that held, from 0 to 100; `None` where `held` is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
     /// Seconds from the first fault to the first sample that failed.

@@ -25,6 +25,7 @@ use super::{
     record::{Record, SCHEMA},
     report,
 };
+use crate::undo::chain;
 
 pub use error::StoreError;
 pub use retention::Retention;
@@ -60,9 +61,14 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Its page.
+    /// Its page, or the record where there was no room for one.
     pub fn page(&self) -> PathBuf {
-        self.path.join(PAGE)
+        let page = self.path.join(PAGE);
+        if page.exists() {
+            page
+        } else {
+            self.path.join(RECORD)
+        }
     }
 }
 
@@ -80,7 +86,8 @@ impl Store {
         &self.dir
     }
 
-    /// Writes a run, with its analysis, and lets old ones go. A run that is there already is replaced.
+    /// Writes a run, with its analysis, and lets old ones go. A run that is there already is replaced. It is
+    /// kept when its record is: what cannot be made of that now can be made later, and is told as a problem.
     pub fn keep(&self, record: &Record) -> Result<Kept, StoreError> {
         if !is_id(&record.id) {
             return Err(StoreError::NotAnId(record.id.clone()));
@@ -92,13 +99,15 @@ impl Store {
         }
         let path = self.dir.join(&record.id);
         make(&self.dir).and_then(|()| make(&path))?;
-        let written = write_all(&path, &record);
+        let written = write_record(&path, &record);
         if written.is_err() {
             // Only when nothing came to be in it.
             fs::remove_dir(&path).ok();
         }
         written?;
-        let problems = self.retention.apply(&self.dir, &record.id);
+        let unmade = write_forms(&path, &record).err();
+        let mut problems: Vec<String> = unmade.iter().map(|error| chain(error)).collect();
+        problems.extend(self.retention.apply(&self.dir, &record.id));
         Ok(Kept { path, problems })
     }
 
@@ -216,16 +225,24 @@ fn nearest(word: &str, ids: &[String]) -> Option<String> {
     (far(&near) <= 4).then(|| near.clone())
 }
 
-/// The record comes first: when the disk is full, it is what the rest can be made of.
-fn write_all(dir: &Path, record: &Record) -> Result<(), StoreError> {
+/// It comes first: when the disk is full, it is what the rest can be made of.
+fn write_record(dir: &Path, record: &Record) -> Result<(), StoreError> {
     let json = serde_json::to_string(record).map_err(|source| StoreError::NotARecord {
         path: dir.join(RECORD),
         source,
     })?;
     write(dir, RECORD, &json)?;
+    flush(dir)
+}
+
+fn write_forms(dir: &Path, record: &Record) -> Result<(), StoreError> {
     write(dir, PAGE, &report::html(record))?;
     write(dir, TICKET, &report::markdown(record))?;
     write(dir, RESULTS, &report::junit(record))?;
+    flush(dir)
+}
+
+fn flush(dir: &Path) -> Result<(), StoreError> {
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|source| StoreError::io("flush", dir, source))
 }

@@ -1,11 +1,24 @@
 //! Numbers, times and sentences, as every form of a report has them.
 
-use crate::report::{FaultReport, Verdict};
+mod fault;
+mod number;
+mod seen;
+
+use std::borrow::Cow;
 
 use super::{
-    record::{Analysis, Comparison, End, Probe, Record},
-    stats::count,
+    load,
+    record::{Analysis, Comparison, End, Load, Probe, Record},
 };
+
+pub use fault::{amiss, counted, measured, verdict};
+pub use number::{both, day, grouped, number, quantity, ratio, share, time};
+pub use seen::{failures, reasons};
+
+/// Those hit whom a line names.
+const HIT_NAMED: usize = 3;
+/// Seconds that are told as none.
+pub const AT_ONCE: f64 = 0.000_5;
 
 /// How something is to be taken: forms paint it in their own way, never by colour alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +42,9 @@ pub fn outcome(record: &Record, analysis: &Analysis) -> (&'static str, Tone) {
         (End::Broken { .. }, _) => ("broken off", Tone::Bad),
         (End::Completed, Some(true)) => ("held", Tone::Good),
         (End::Completed, Some(false)) => ("did not hold", Tone::Bad),
-        (End::Completed, None) if is_plain(record) => ("done", Tone::Good),
-        (End::Completed, None) => ("not put to the test", Tone::Warn),
+        (End::Completed, None) if !is_plain(record) => ("not put to the test", Tone::Warn),
+        (End::Completed, None) if super::analysis::acted(record) => ("done", Tone::Good),
+        (End::Completed, None) => ("no effect", Tone::Warn),
     }
 }
 
@@ -39,96 +53,107 @@ pub fn is_plain(record: &Record) -> bool {
     record.hypothesis.is_none() && record.probes.is_empty()
 }
 
-/// What the report is about: the hypothesis, or what the profile says of itself.
-pub fn headline(record: &Record) -> &str {
+/// True when probes looked while faults were in force, or could have.
+pub fn is_tried(record: &Record) -> bool {
+    !record.probes.is_empty() && !matches!(record.end, End::NotSteady { .. })
+}
+
+/// What the report is about: the hypothesis, what the profile says of itself, or else what its faults do.
+pub fn headline(record: &Record) -> Cow<'_, str> {
     let hypothesis = record.hypothesis.as_deref().unwrap_or_default();
-    [hypothesis, &record.about, &record.profile]
-        .into_iter()
-        .find(|text| !text.trim().is_empty())
-        .unwrap_or("A run")
+    let mut said = [hypothesis, &record.about].into_iter();
+    if let Some(said) = said.find(|text| !text.trim().is_empty()) {
+        return said.into();
+    }
+    let runs = record.stages.iter().filter_map(|stage| stage.run.as_ref());
+    let faults = runs.flat_map(|run| &run.faults).map(|fault| &fault.what);
+    let mut done: Vec<&str> = Vec::new();
+    for what in faults.filter(|what| !what.is_empty()) {
+        if !done.contains(&what.as_str()) {
+            done.push(what);
+        }
+    }
+    match (done.as_slice(), record.profile.trim()) {
+        ([], "") => "A run".into(),
+        ([], profile) => profile.to_owned().into(),
+        (some, _) => upper_first(&some.join("; ")).into(),
+    }
+}
+
+/// As a sentence begins.
+pub fn upper_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
+}
+
+/// Who was hit, as far as a line has room.
+pub fn hit(record: &Record) -> String {
+    let hit = &record.blast.hit;
+    let named = hit.iter().take(HIT_NAMED).cloned().collect::<Vec<_>>();
+    match hit.len() {
+        0 => "nobody".to_owned(),
+        n if n > HIT_NAMED => format!("{} and {} more", named.join(", "), n - HIT_NAMED),
+        _ => named.join(", "),
+    }
 }
 
 /// The time to detect.
 pub fn detected(record: &Record, analysis: &Analysis) -> String {
+    let windows = super::analysis::windows(&record.stages);
+    let looked = |probe: &Probe| super::analysis::tally(probe, &windows).0 > 0;
     match analysis.detected {
         Some(seconds) => time(seconds),
-        None if record.probes.is_empty() => "not looked at".into(),
-        None => "nothing failed".into(),
+        None if windows.is_empty() => "no fault yet".into(),
+        None if record.probes.iter().any(looked) => "nothing failed".into(),
+        None => "not looked at".into(),
     }
 }
 
 /// The time to recover.
 pub fn recovered(record: &Record, analysis: &Analysis) -> String {
     let gone = super::analysis::gone(record);
+    let looked = |gone: f64| {
+        let mut samples = record.probes.iter().flat_map(|probe| &probe.samples);
+        samples.any(|sample| sample.at >= gone)
+    };
     match (analysis.recovered, gone) {
-        (Some(seconds), _) if seconds > 0.0 => time(seconds),
+        (Some(seconds), _) if seconds >= AT_ONCE => time(seconds),
         (Some(_), _) => "at once".into(),
-        (None, Some(gone)) if !record.probes.is_empty() => {
+        (None, Some(gone)) if looked(gone) => {
             format!("not within {}", time((record.seconds - gone).max(0.0)))
         }
         (None, _) => "not looked at".into(),
     }
 }
 
+/// True when the load was still there after the last stage, and was ended by us.
+pub fn is_ended_by_us(record: &Record, load: &Load) -> bool {
+    let last = record.stages.last().map_or(0.0, |stage| stage.end);
+    load.exit.is_none_or(|code| code > 128) && load.end >= last
+}
+
+/// How long the load ran and how it ended.
+pub fn load_ended(record: &Record, load: &Load) -> String {
+    let ended = match load.exit {
+        _ if is_ended_by_us(record, load) => "was ended with the run".to_owned(),
+        Some(0) => "ended well".to_owned(),
+        Some(code) => format!("ended with code {code}"),
+        None => "nobody knows how it ended".to_owned(),
+    };
+    format!("ran for {}, {ended}", time(load.end - load.begin))
+}
+
+/// The load's tool, or else the command's first word.
+pub fn load_name(load: &Load) -> String {
+    let tool = load.tool.as_deref().or_else(|| load::tool(&load.command));
+    let first = load.command.first().map(String::as_str);
+    line(tool.or(first).unwrap_or("command"))
+}
+
 /// How many samples of a probe began under faults, and how many of them were as expected.
 pub fn under_faults(record: &Record, probe: &Probe) -> (usize, usize) {
     super::analysis::tally(probe, &super::analysis::windows(&record.stages))
-}
-
-/// What a fault really did.
-pub fn measured(fault: &FaultReport) -> String {
-    if let Some(effect) = &fault.effect {
-        let reached = match (effect.asked, effect.reached) {
-            (Some(asked), Some(reached)) => format!(
-                " ({} of {})",
-                number(reached),
-                quantity(asked, &effect.unit.replace('-', " "))
-            ),
-            _ => String::new(),
-        };
-        return format!("{}{reached}", effect.told);
-    }
-    let total = fault.total();
-    if let Some(dns) = fault.dns.as_ref().filter(|dns| dns.answered + dns.tcp > 0) {
-        return format!(
-            "acted on {} of {} queries",
-            grouped(dns.answered + dns.tcp),
-            grouped(total.matched.max(dns.answered + dns.tcp)),
-        );
-    }
-    if total.matched == 0 {
-        return match total.seen {
-            0 => "no packet was seen".into(),
-            seen => format!("nothing matched, of {} packets", grouped(seen)),
-        };
-    }
-    let mut text = format!(
-        "{} of {} packets ({})",
-        grouped(total.affected),
-        grouped(total.matched),
-        share_of(total.affected, total.matched)
-    );
-    for (lost, what) in [
-        (total.tail_dropped, "dropped at the tail of the full queue"),
-        (total.overflow, "lost by chaosd's own queue"),
-    ] {
-        if lost > 0 {
-            text = format!("{text}, {} {what}", grouped(lost));
-        }
-    }
-    text
-}
-
-/// A verdict in words.
-pub fn verdict(verdict: Verdict) -> (&'static str, Tone) {
-    match verdict {
-        Verdict::Effective => ("effective", Tone::Good),
-        Verdict::Spared => ("spared all", Tone::Warn),
-        Verdict::NotTaken => ("not taken", Tone::Plain),
-        Verdict::Ineffective => ("ineffective", Tone::Bad),
-        Verdict::Overflow => ("overflow", Tone::Bad),
-        Verdict::NoTraffic => ("no traffic", Tone::Bad),
-    }
 }
 
 /// A comparison in one sentence.
@@ -148,10 +173,9 @@ pub fn compared(comparison: &Comparison, unit: &str) -> String {
         "no more than noise: the interval has 0 in it"
     };
     format!(
-        "Under faults the median was {target} on the target and {control} on the control: {} {more}, between {} and {} with 95 % confidence; {verdict}.",
+        "Under faults the median was {target} on the target and {control} on the control: {} {more}, between {} with 95 % confidence; {verdict}.",
         quantity(comparison.difference.abs(), unit),
-        number(comparison.low),
-        quantity(comparison.high, unit),
+        both(comparison.low, "and", comparison.high, unit),
     )
 }
 
@@ -183,119 +207,6 @@ pub fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Three significant digits, thousands grouped, nothing after a point that says nothing.
-pub fn number(value: f64) -> String {
-    let size = value.abs();
-    if !value.is_finite() {
-        return "?".into();
-    }
-    let text = match size {
-        _ if size >= 999.5 => {
-            let sign = if value < 0.0 { "-" } else { "" };
-            return format!("{sign}{}", group(&format!("{size:.0}")));
-        }
-        _ if size >= 99.95 => format!("{value:.0}"),
-        _ if size >= 9.995 => format!("{value:.1}"),
-        _ if size >= 0.9995 => format!("{value:.2}"),
-        _ if size >= 0.0005 => format!("{value:.3}"),
-        _ => "0".into(),
-    };
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
-}
-
-/// A number with its unit.
-pub fn quantity(value: f64, unit: &str) -> String {
-    match unit {
-        "" => number(value),
-        "s" => time(value),
-        "percent" => format!("{} %", number(value)),
-        "bytes" => bytes(value, ""),
-        "bytes/s" | "bytes per second" => bytes(value, "/s"),
-        "1/s" => format!("{}/s", number(value)),
-        unit => format!("{} {}", number(value), line(unit)),
-    }
-}
-
-fn bytes(value: f64, per: &str) -> String {
-    let mut value = value;
-    let mut units = ["bytes", "KiB", "MiB", "GiB", "TiB"].into_iter().peekable();
-    let mut unit = "bytes";
-    while let Some(next) = units.next() {
-        unit = next;
-        if value.abs() < 1024.0 || units.peek().is_none() {
-            break;
-        }
-        value /= 1024.0;
-    }
-    format!("{} {unit}{per}", number(value))
-}
-
-/// A length of time: `340 ms`, `1.24 s`, `42 s`, `2 min 5 s`.
-pub fn time(seconds: f64) -> String {
-    if !seconds.is_finite() {
-        return "?".into();
-    }
-    if seconds.abs() < 0.9995 {
-        return format!("{} ms", number((seconds * 1e3).round()));
-    }
-    if seconds < 59.95 {
-        return format!("{} s", number(seconds));
-    }
-    let whole = seconds.round();
-    let (minutes, rest) = ((whole / 60.0).floor(), whole % 60.0);
-    let (hours, minutes) = ((minutes / 60.0).floor(), minutes % 60.0);
-    let parts = [(hours, "h"), (minutes, "min"), (rest, "s")];
-    let parts = parts.iter().filter(|(amount, _)| *amount > 0.0);
-    let parts: Vec<String> = parts
-        .map(|(amount, unit)| format!("{amount} {unit}"))
-        .collect();
-    parts.join(" ")
-}
-
-/// `117 of 120`
-pub fn ratio(part: usize, whole: usize) -> String {
-    format!("{} of {}", number(count(part)), number(count(whole)))
-}
-
-/// A part of a whole in percent, never rounded to all or nothing.
-pub fn share(part: usize, whole: usize) -> String {
-    share_of(part as u64, whole as u64)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-fn share_of(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return "0 %".into();
-    }
-    let percent = 100.0 * part as f64 / whole as f64;
-    let text = number(percent);
-    match text.as_str() {
-        "100" if part < whole => "99.9 %".into(),
-        "0" if part > 0 => "0.001 %".into(),
-        _ => format!("{text} %"),
-    }
-}
-
-/// 1234567 as `1,234,567`.
-pub fn grouped(number: u64) -> String {
-    group(&number.to_string())
-}
-
-fn group(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// One line, without what a terminal or a parser would take for a command: escape sequences go, other

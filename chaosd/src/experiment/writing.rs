@@ -10,7 +10,7 @@ use super::record::{Blast, End, Host, Load, Record, SCHEMA};
 use super::{load, load_command::LoadCommand};
 use crate::{
     clock::now_rfc3339,
-    profile::Experiment,
+    profile::{Control, Experiment},
     report::{MemberReport, Phase},
 };
 
@@ -46,6 +46,9 @@ impl Heading {
         seconds: f64,
         fill: impl FnOnce(&mut Record),
     ) -> Record {
+        let control = experiment.control.as_ref();
+        let twin = control.and_then(|control| control.target.as_ref());
+        let twin = twin.map(|twin| format!("{twin}: the control"));
         let mut record = Record {
             schema: SCHEMA,
             id: id(),
@@ -63,10 +66,10 @@ impl Heading {
             probes: Vec::new(),
             aborts: Vec::new(),
             load: None,
-            control: experiment.control.as_ref().map(told_control),
+            control: control.map(told_control),
             blast: Blast {
                 hit: Vec::new(),
-                spared: self.spared,
+                spared: twin.into_iter().chain(self.spared).collect(),
             },
             surprises: String::new(),
             problems: Vec::new(),
@@ -134,14 +137,14 @@ fn gather(record: &mut Record) {
     }
 }
 
-fn told_control(control: &crate::profile::Control) -> String {
-    let set: Vec<String> = control
-        .set
-        .iter()
-        .map(|(name, value)| format!("{name} = {value}"))
-        .collect();
-    let probes: Vec<&str> = control.probes.iter().map(|p| p.name.as_str()).collect();
-    format!("{} by {}", probes.join(", "), set.join(", "))
+/// Where its probes look, and where that is.
+fn told_control(control: &Control) -> String {
+    let set = control.set.iter();
+    let set: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
+    match &control.target {
+        Some(target) => format!("{target} ({})", set.join(" ")),
+        None => set.join(" "),
+    }
 }
 
 fn id() -> String {

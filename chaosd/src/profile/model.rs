@@ -1,6 +1,6 @@
 //! The checked form of a profile: types that cannot hold a bad value.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -57,6 +57,18 @@ pub enum Whom {
     At(Target),
     /// Those that answer to a name.
     Named(Named),
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(Target::Host) => f.write_str("host"),
+            Self::At(Target::Cgroup(path)) => write!(f, "cgroup {}", path.display()),
+            Self::At(Target::Pid(pid)) => write!(f, "process {pid}"),
+            Self::At(Target::Netns(name)) => write!(f, "netns {}", name.display()),
+            Self::Named(named) => named.asked.fmt(f),
+        }
+    }
 }
 
 impl FaultSpec {

@@ -141,11 +141,16 @@ const RUNTIMES: [Package; 9] = [
 ];
 
 /// What the tests of experiments start. They are skipped, saying so, where it is not there.
-const EXPERIMENTS: [Package; 3] = [
-    // The database of a shop.
+const EXPERIMENTS: [Package; 4] = [
+    // The database of a shop, and what asks much of it.
     Package {
         program: "redis-server",
         package: "redis-server",
+    },
+    // The shop's customers.
+    Package {
+        program: "wrk",
+        package: "wrk",
     },
     // Scrapes chaosd, and is asked by probes.
     Package {

@@ -34,7 +34,7 @@ pub(in crate::cli) fn list(records: &[Record], dir: &Path) -> String {
             .map_or_else(|| "-".to_owned(), |score| number(score.round()));
         table.add_row(vec![
             Cell::new(&record.id),
-            Cell::new(line(&record.started)),
+            Cell::new(words::day(&record.started)),
             Cell::new(line(&record.profile)),
             Cell::new(time(record.seconds)),
             Cell::new(outcome).fg(color(tone)),
@@ -60,7 +60,7 @@ pub(in crate::cli) fn kept(record: &Record) -> String {
     let mut lines = vec![format!(
         "{} {}",
         paint(style(tone).bold(), format_args!("{sign} {outcome}:")),
-        paint(BOLD, line(words::headline(record)))
+        paint(BOLD, line(&words::headline(record)))
     )];
     if !words::is_plain(record) || tone != Tone::Good {
         lines.push(format!("  {}", line(&analysis.why)));
@@ -70,11 +70,18 @@ pub(in crate::cli) fn kept(record: &Record) -> String {
         record.id,
         line(&record.profile),
         line(&record.host.name),
-        line(&record.started),
+        words::day(&record.started),
         time(record.seconds),
         record.seed
     );
     lines.push(paint(DIM, facts));
+    if !record.blast.hit.is_empty() {
+        lines.push(format!(
+            "  {} {}",
+            paint(DIM, "on"),
+            line(&words::hit(record))
+        ));
+    }
     lines.extend(
         record
             .problems
@@ -100,12 +107,11 @@ pub(in crate::cli) fn kept(record: &Record) -> String {
         let figures = load.figures.iter();
         let figures =
             figures.map(|f| format!("{} {}", line(&f.name), line(&quantity(f.value, &f.unit))));
-        let name = load.tool.as_ref().or(load.command.first());
-        let name = line(name.map_or("load", String::as_str));
+        let told = std::iter::once(words::load_ended(record, load)).chain(figures);
         more.push(format!(
             "{}: {}",
-            paint(BOLD, name),
-            figures.collect::<Vec<_>>().join(", ")
+            paint(BOLD, words::load_name(load)),
+            told.collect::<Vec<_>>().join(", ")
         ));
     }
     if !record.surprises.is_empty() {
@@ -136,7 +142,7 @@ fn figures(record: &Record, analysis: &Analysis) -> String {
     if let Some(score) = analysis.score {
         figures.push(("score", format!("{} of 100", number(score.round()))));
     }
-    if !record.probes.is_empty() {
+    if words::is_tried(record) {
         figures.push(("detected", words::detected(record, analysis)));
         figures.push(("recovered", words::recovered(record, analysis)));
     }
@@ -197,6 +203,10 @@ fn picture(record: &Record, analysis: &Analysis) -> Vec<String> {
         };
         let cells = moments().map(|(from, to)| cell(probe, from, to)).collect();
         lines.push(row(&name, cells, &in_words(record, probe, told)));
+        let why = words::failures(&probe.samples, &probe.unit);
+        if !why.is_empty() {
+            lines.push(row("", why.join(", "), ""));
+        }
     }
     lines
 }

@@ -1,9 +1,10 @@
 //! A run, from its first line to what it came to.
 
-use super::{grouped, seconds, table};
+use super::{seconds, table};
 use crate::{
     cli::out::{BAD, GOOD, WARN, paint},
-    report::{Ended, FaultReport, Phase, RunReport, Verdict},
+    experiment::words::{amiss, counted},
+    report::{Ended, FaultReport, Phase, RunReport},
 };
 
 /// Said when a run is armed.
@@ -76,7 +77,7 @@ fn queries(fault: &FaultReport) -> Option<String> {
     if dns.answered + dns.tcp == 0 {
         return None;
     }
-    let count = queries_in_words;
+    let count = |count| counted(count, "query", "queries");
     let mut did = Vec::new();
     if dns.answered > 0 {
         did.push(match dns.answer.as_str() {
@@ -157,80 +158,16 @@ fn reason(ended: Ended) -> &'static str {
     }
 }
 
-fn queries_in_words(count: u64) -> String {
-    counted(count, "query", "queries")
-}
-
-fn packets(count: u64) -> String {
-    counted(count, "packet", "packets")
-}
-
-fn counted(count: u64, one: &str, many: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{} {many}", grouped(count)),
-    }
-}
-
-/// In words, when the fault did nothing, or more than it was asked for.
+/// What is amiss with a fault, in its colour.
 fn verdict(fault: &FaultReport) -> Option<String> {
-    let total = fault.total();
-    let text = match fault.verdict {
-        // A full queue is what was asked for; it is told because nobody sees it otherwise.
-        Verdict::Effective if total.tail_dropped > 0 => {
-            return Some(format!(
-                "fault {} dropped {} at the tail of its full queue, as a bottleneck does",
-                fault.name,
-                packets(total.tail_dropped),
-            ));
-        }
-        Verdict::Effective | Verdict::NotTaken => return None,
-        _ if fault.effect.is_some() => {
-            let told = fault.effect.as_ref().map_or("", |effect| &effect.told);
-            format!("fault {} had no effect: it {told}", fault.name)
-        }
-        Verdict::Overflow => format!(
-            "fault {} lost {} that it was to hold: chaosd's own queue was full, or deleted over them, so that this run is no measurement",
-            fault.name,
-            packets(total.overflow),
-        ),
-        Verdict::Spared if fault.kind == "dns" => format!(
-            "fault {} met {} and acted on none: a fault before it answered them, another lost them, or the rate is low and so was the traffic",
-            fault.name,
-            queries_in_words(total.matched),
-        ),
-        Verdict::Spared => format!(
-            "fault {} matched {} and acted on none: the rate is low, and so was the traffic",
-            fault.name,
-            packets(total.matched),
-        ),
-        Verdict::Ineffective if fault.kind == "dns" => format!(
-            "fault {} matched no query while {} flowed past; check --name, --type and --peer, and see `chaosd plan` for the way that the target's queries take",
-            fault.name,
-            packets(total.seen),
-        ),
-        Verdict::Ineffective => format!(
-            "fault {} matched nothing while {} flowed past; check --peer, --port, --protocol and --direction (ARP, NDP, DHCP and live SSH sessions are spared)",
-            fault.name,
-            packets(total.seen),
-        ),
-        Verdict::NoTraffic => format!(
-            "fault {} saw no packet at all; check the target and --interface (lo is left out unless it is named)",
-            fault.name,
-        ),
-    };
-    let style = if fault.verdict == Verdict::Spared {
-        WARN
-    } else {
-        BAD
-    };
-    Some(paint(style, text))
+    let (text, tone) = amiss(fault)?;
+    Some(paint(super::style(tone), text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Count, DnsQuery, DnsReport};
+    use crate::report::{Count, DnsQuery, DnsReport, Verdict};
 
     fn fault(verdict: Verdict, seen: u64, matched: u64, lost: u64) -> FaultReport {
         FaultReport {

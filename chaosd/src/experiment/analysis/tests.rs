@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::experiment::report::sample::{abort, probe, record, run};
+use crate::experiment::{record::End, words};
 
 fn with(probes: Vec<Probe>) -> Record {
     Record { probes, ..record() }
@@ -63,6 +64,20 @@ fn what_never_holds_again_has_not_recovered() {
     assert_eq!(analysis.recovered, None);
     let at_once = analyse(&with(vec![probe("http", |second| second == 20)]));
     assert_eq!(at_once.recovered, Some(0.0));
+}
+
+#[test]
+fn who_never_looked_says_nothing_of_a_recovery() {
+    let mut unseen = probe("http", |_| false);
+    unseen.samples.clear();
+    let record = with(vec![unseen]);
+    let analysis = analyse(&record);
+    assert_eq!((analysis.detected, analysis.recovered), (None, None));
+    let told = (
+        words::detected(&record, &analysis),
+        words::recovered(&record, &analysis),
+    );
+    assert_eq!(told, ("not looked at".into(), "not looked at".into()));
 }
 
 #[test]
@@ -131,7 +146,7 @@ fn what_was_not_put_to_the_test_has_neither_held_nor_failed() {
         (idle(with(vec![good()])), "No fault had an effect"),
     ] {
         let analysis = analyse(&record);
-        assert_eq!(analysis.held, None, "{}", analysis.why);
+        assert_eq!((analysis.held, analysis.score), (None, None));
         assert!(analysis.why.contains(said), "{}", analysis.why);
     }
 }

@@ -39,9 +39,10 @@ pub(in crate::experiment) fn gone(record: &Record) -> Option<f64> {
 }
 
 /// When the first sample after the last failed one began. The beginning of time, when none failed;
-/// `None`, when none came after.
+/// `None`, when none came after, or it never looked.
 fn well_since(probe: &Probe) -> Option<f64> {
     match probe.samples.iter().rposition(|sample| !sample.ok) {
+        None if probe.samples.is_empty() => None,
         None => Some(f64::NEG_INFINITY),
         Some(failed) => probe.samples.get(failed + 1).map(|sample| sample.at),
     }

@@ -1,9 +1,9 @@
 //! Whether the hypothesis held, in one sentence.
 
 use crate::experiment::record::{End, Probe, ProbeAnalysis, Record};
-use crate::experiment::words::{ratio, share, time};
+use crate::experiment::words::{grouped, is_plain, ratio, reasons, share, time, upper_first};
 
-use super::{Window, acted, ended_it, tally};
+use super::{Window, acted, ended_it, tally, under};
 
 /// Probes that are named in the sentence.
 const NAMED: usize = 3;
@@ -42,13 +42,14 @@ pub(super) fn verdict(
             } else {
                 format!(" {told}")
             };
-            return (broken(&failed), format!("{}{more}", ended(why.clone())));
+            let why = upper_first(&ended(why.clone()));
+            return (broken(&failed), format!("{why}{more}"));
         }
         End::Interrupted { at } => {
             let state = if failed.is_empty() {
                 "until then nothing spoke against the hypothesis.".to_owned()
             } else {
-                format!("until then: {told}")
+                format!("until then {}", lower_first(&told))
             };
             let why = format!("It was interrupted after {}; {state}", time(*at));
             return (broken(&failed), why);
@@ -58,18 +59,22 @@ pub(super) fn verdict(
     if windows.is_empty() {
         return (None, "No fault was in force.".into());
     }
+    if !failed.is_empty() {
+        return (Some(false), told);
+    }
+    if !acted(record) {
+        let why = if is_plain(record) {
+            "No fault had an effect."
+        } else {
+            "No fault had an effect, so that the hypothesis was not put to the test."
+        };
+        return (None, why.into());
+    }
     if targets.is_empty() {
         return (
             None,
             "Nothing was looked at while the faults were in force.".into(),
         );
-    }
-    if !failed.is_empty() {
-        return (Some(false), told);
-    }
-    if !acted(record) {
-        let why = "No fault had an effect, so that the hypothesis was not put to the test.";
-        return (None, why.into());
     }
     if let Some((probe, _)) = targets.iter().find(|(_, held)| held.is_none()) {
         let why = format!(
@@ -106,10 +111,17 @@ fn told(record: &Record, failed: &[&Probe], of: usize, windows: &[Window]) -> St
         if all == 0 || ended_it(record, probe) {
             return format!("{} ended it", probe.name);
         }
+        let reasons = reasons(under(&probe.samples, windows), &probe.unit);
+        let why = match reasons.as_slice() {
+            [] => String::new(),
+            [(_, why)] => format!("; {why}"),
+            [(_, why), ..] => format!("; mostly {why}"),
+        };
         format!(
-            "{} was as expected in {} of its {all} samples ({} asked)",
+            "{} was as expected in {} of its {} samples ({} asked{why})",
             probe.name,
             share(ok, all),
+            grouped(all as u64),
             at_least(probe.at_least),
         )
     };
@@ -127,6 +139,13 @@ fn told(record: &Record, failed: &[&Probe], of: usize, windows: &[Window]) -> St
 /// The share that a probe asks for.
 fn at_least(share: f64) -> String {
     format!("{} %", crate::experiment::words::number(share * 100.0))
+}
+
+/// A sentence that goes on after another's words.
+fn lower_first(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    let first = chars.next().map(|c| c.to_lowercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
 }
 
 /// A sentence has an end.

@@ -107,7 +107,12 @@ const TOOLS: [Tool; 9] = [
 
 /// True when one of a command's words is a load tool that is known here.
 pub fn is_tool(command: &[String]) -> bool {
-    !command::named(command).is_empty()
+    tool(command).is_some()
+}
+
+/// The first load tool among a command's words.
+pub fn tool(command: &[String]) -> Option<&'static str> {
+    command::named(command).first().map(|tool| tool.name)
 }
 
 /// The summary in the end of what a command printed (both of its streams may be in there). `None`:

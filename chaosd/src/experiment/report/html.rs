@@ -33,7 +33,7 @@ pub fn html(record: &Record) -> String {
                 meta http-equiv="Content-Security-Policy"
                     content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
                 link rel="icon" href="data:,";
-                title { (outcome) ": " (line(words::headline(record))) " (" (record.id) ")" }
+                title { (outcome) ": " (line(&words::headline(record))) " (" (record.id) ")" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -78,29 +78,21 @@ fn head(record: &Record, analysis: &Analysis, outcome: &str, tone: Tone) -> Mark
     html! {
         header {
             (pill(outcome, tone, true))
-            h1 { (line(words::headline(record))) }
-            @if !plain || !matches!(tone, Tone::Good) {
+            h1 { (line(&words::headline(record))) }
+            @if !plain || tone != Tone::Good {
                 p.why { (line(&analysis.why)) }
             }
             p.meta {
-                @if words::headline(record) != record.profile { (line(&record.profile)) " · " }
+                @if words::headline(record) != record.profile.as_str() { (line(&record.profile)) " · " }
                 (record.id) " · "
-                time datetime=(line(&record.started)) { (day(&record.started)) }
+                time datetime=(line(&record.started)) { (words::day(&record.started)) }
                 @if !record.host.name.is_empty() {
                     " · on " (line(&record.host.name)) ", Linux " (line(&record.host.kernel))
                 }
             }
+            @if !record.blast.hit.is_empty() { p.meta { "Hit: " (line(&words::hit(record))) } }
         }
     }
-}
-
-/// `2026-11-22 01:02:03 UTC`, of RFC 3339.
-fn day(started: &str) -> String {
-    let moment: Result<jiff::Timestamp, _> = started.parse();
-    moment.map_or_else(
-        |_| line(started),
-        |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
 }
 
 fn tile(name: &str, value: &str, more: &str) -> Markup {
@@ -124,7 +116,7 @@ fn tiles(record: &Record, analysis: &Analysis) -> Markup {
             @if let Some(score) = analysis.score {
                 (tile("Resilience score", &number(score.round()), "of 100"))
             }
-            @if !record.probes.is_empty() {
+            @if words::is_tried(record) {
                 (tile("Time to detect", &words::detected(record, analysis), ""))
                 (tile("Time to recover", &words::recovered(record, analysis), ""))
             }

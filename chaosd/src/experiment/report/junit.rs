@@ -121,7 +121,7 @@ fn cases(record: &Record) -> Vec<Case> {
     let why = || analysis.why.clone();
     let mut cases = vec![Case {
         class: "hypothesis",
-        name: words::headline(record).to_owned(),
+        name: words::headline(record).into_owned(),
         result: match (analysis.held, &record.end) {
             (Some(true), _) => Outcome::Passed,
             (Some(false), _) => Outcome::Failed(why()),
@@ -180,16 +180,13 @@ fn cases(record: &Record) -> Vec<Case> {
 fn failed(record: &Record, probe: &Probe) -> String {
     let (all, ok) = words::under_faults(record, probe);
     let asked = number(probe.at_least * 100.0);
-    let why = probe
-        .samples
-        .iter()
-        .find_map(|sample| sample.why.as_deref());
-    let why = why.map_or(String::new(), |why| format!("; first: {why}"));
-    format!(
-        "{}: {} samples under faults were as expected, {asked} % asked{why}",
+    let mut told = vec![format!(
+        "{}: {} samples under faults were as expected, {asked} % asked",
         probe.what,
         ratio(ok, all)
-    )
+    )];
+    told.extend(words::failures(&probe.samples, &probe.unit));
+    told.join("; ")
 }
 
 /// Text in XML 1.0: what would be read as markup is escaped, and what no document may have is replaced.

@@ -94,19 +94,20 @@ impl Text {
         };
         self.line(format_args!(
             "## {sign} {outcome}: {}\n",
-            Plain(words::headline(record))
+            Plain(&words::headline(record))
         ));
         if !words::is_plain(record) || tone != Tone::Good {
             self.line(format_args!("{}\n", Plain(&analysis.why)));
         }
         let mut figures = vec![
             vec!["Profile".to_owned(), record.profile.clone()],
-            vec!["Started".to_owned(), record.started.clone()],
+            vec!["Started".to_owned(), words::day(&record.started)],
             vec![
                 "Host".to_owned(),
                 format!("{}, Linux {}", record.host.name, record.host.kernel),
             ],
             vec!["Lasted".to_owned(), time(record.seconds)],
+            vec!["Hit".to_owned(), words::hit(record)],
         ];
         if let Some(score) = analysis.score {
             figures.push(vec![
@@ -114,7 +115,7 @@ impl Text {
                 format!("{} of 100", number(score.round())),
             ]);
         }
-        if !record.probes.is_empty() {
+        if words::is_tried(record) {
             figures.push(vec![
                 "Time to detect".into(),
                 words::detected(record, analysis),
@@ -145,6 +146,17 @@ impl Text {
             probes.map(|(probe, told)| row(record, probe, told)),
         );
         self.line("\nPer stage: median / 95 % below, and failed samples.");
+        for probe in &record.probes {
+            let why = words::failures(&probe.samples, &probe.unit).join(", ");
+            if !why.is_empty() {
+                let control = if probe.control { " on the control" } else { "" };
+                self.line(format_args!(
+                    "\n**{}**{control} failed: {}",
+                    Plain(&probe.name),
+                    Plain(&why)
+                ));
+            }
+        }
     }
 
     fn comparisons(&mut self, record: &Record, analysis: &Analysis) {
@@ -190,6 +202,10 @@ impl Text {
         if !rows.is_empty() {
             self.heading("Faults: asked and measured");
             self.table(&["Stage", "Fault", "Asked", "Measured", "Verdict"], rows);
+            let runs = record.stages.iter().filter_map(|stage| stage.run.as_ref());
+            for (amiss, _) in runs.flat_map(|run| &run.faults).filter_map(words::amiss) {
+                self.line(format_args!("\n{}.", Plain(&words::upper_first(&amiss))));
+            }
         }
     }
 
@@ -207,10 +223,13 @@ impl Text {
         let figures = load.figures.iter();
         let rows =
             figures.map(|figure| vec![figure.name.clone(), quantity(figure.value, &figure.unit)]);
-        let code = load
-            .exit
-            .map(|code| vec!["exit code".to_owned(), code.to_string()]);
-        self.table(&["", ""], rows.chain(code));
+        self.line(format_args!(
+            "{}.\n",
+            words::upper_first(&words::load_ended(record, load))
+        ));
+        if !load.figures.is_empty() {
+            self.table(&["", ""], rows);
+        }
     }
 }
 
@@ -233,9 +252,7 @@ fn row(record: &Record, probe: &Probe, told: &ProbeAnalysis) -> Vec<String> {
     ];
     row.extend(told.stages.iter().map(|stage| {
         let values = match (stage.median, stage.p95) {
-            (Some(median), Some(p95)) => {
-                format!("{} / {}", number(median), quantity(p95, &probe.unit))
-            }
+            (Some(median), Some(p95)) => words::both(median, "/", p95, &probe.unit),
             _ => "–".to_owned(),
         };
         match stage.failed {

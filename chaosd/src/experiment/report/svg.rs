@@ -80,12 +80,13 @@ pub(super) fn multiples(step: f64, to: f64) -> Vec<f64> {
         .collect()
 }
 
-/// A moment as a clock has it: `0:30`, `1:05:00`; `0.5` where seconds are divided.
-pub(super) fn clock(seconds: f64) -> String {
-    if seconds < 60.0 && seconds.fract() > 1e-6 {
-        return number(seconds);
+/// A moment of an axis that is so many seconds long: `2.5 s`, of one that is longer than a minute as a clock
+/// has it, `0:30`, `1:05:00`.
+pub(super) fn mark(moment: f64, axis: f64) -> String {
+    if axis < 60.0 {
+        return format!("{} s", number(moment));
     }
-    let whole = seconds.round();
+    let whole = moment.round();
     let (hours, minutes, rest) = (
         (whole / 3_600.0).floor(),
         (whole / 60.0).floor() % 60.0,
@@ -148,14 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_told_as_by_a_clock() {
-        for (seconds, text) in [
-            (0.0, "0:00"),
-            (0.5, "0.5"),
-            (75.0, "1:15"),
-            (3_725.0, "1:02:05"),
+    fn moments_are_told_as_by_a_clock_when_there_are_minutes() {
+        for (moment, axis, text) in [
+            (0.0, 4.0, "0 s"),
+            (0.5, 4.0, "0.5 s"),
+            (0.0, 240.0, "0:00"),
+            (75.0, 240.0, "1:15"),
+            (3_725.0, 7_200.0, "1:02:05"),
         ] {
-            assert_eq!(clock(seconds), text);
+            assert_eq!(mark(moment, axis), text);
         }
     }
 

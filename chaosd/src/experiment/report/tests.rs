@@ -2,7 +2,7 @@
 
 use super::{html, junit, markdown, sample, schema};
 use crate::{
-    experiment::record::{Blast, End, Figure, Load, Probe, Record},
+    experiment::record::{Blast, End, Figure, Load, Probe, Record, Stage},
     report::{MemberReport, Phase, Verdict},
 };
 
@@ -143,6 +143,62 @@ fn a_hundred_thousand_samples_make_a_page_that_a_browser_opens() {
     };
     let page = html(&record);
     assert!(page.len() < 500_000, "{} bytes", page.len());
+}
+
+#[test]
+fn many_stages_stay_readable() {
+    let mut record = sample::record();
+    let [first, second, _] = record.stages.clone().try_into().expect("it has three");
+    record.stages.clear();
+    for n in 0..24_u32 {
+        let begin = f64::from(n) * 10.0;
+        record.stages.push(Stage {
+            name: format!("a-long-name-of-stage-{n}"),
+            begin,
+            end: begin + 10.0,
+            armed: (n % 2 == 1).then_some(begin),
+            over: (n % 2 == 1).then_some(begin + 10.0),
+            ..if n % 2 == 1 {
+                second.clone()
+            } else {
+                first.clone()
+            }
+        });
+    }
+    record.probes = vec![sample::probe("http", |_| false)];
+    let page = html(&record);
+    // In the picture the number; in the table, and on the pointer's rest, the name.
+    assert!(page.contains(">24</text>"), "no number");
+    assert!(page.contains("<title>a-long-name-of-stage-23: "));
+    assert!(page.contains("class=\"stacked many\""));
+    assert!(page.contains("data-name=\"a-long-name-of-stage-23\""));
+    let few = html(&Record {
+        probes: record.probes,
+        ..sample::record()
+    });
+    assert!(few.contains("class=\"stacked\"") && few.contains("recovery"));
+}
+
+#[test]
+fn every_form_says_why_samples_failed_and_what_to_check() {
+    let mut record = sample::record();
+    record.probes = vec![sample::probe("http", |second| second > 15)];
+    record.stages[1].run = Some(sample::run("r-1", &[("lossy", 0, 0, Verdict::NoTraffic)]));
+    record.blast.hit = vec!["netns shop".into()];
+    for (form, text) in [
+        ("html", html(&record)),
+        ("markdown", markdown(&record)),
+        ("junit", junit(&record)),
+    ] {
+        assert!(text.contains("24 × refused"), "{form}: {text}");
+        assert!(
+            form == "junit" || text.contains("ault lossy saw no packet at all"),
+            "{form}"
+        );
+        assert!(form == "junit" || text.contains("netns shop"), "{form}");
+    }
+    record.probes[0].samples.clear();
+    assert!(html(&record).contains("never looked"));
 }
 
 #[test]

@@ -8,15 +8,17 @@ use maud::{Markup, html};
 use crate::experiment::{
     analysis::gone,
     record::{Analysis, Band, End, Record},
-    words::{line, time},
+    words::{AT_ONCE, line, load_name, time},
 };
 
-use super::svg::{Scale, clock, fitted, moments, px, width_of};
+use super::svg::{Scale, fitted, mark, moments, px, width_of};
 
 /// A row of bands.
 const ROW: f64 = 22.0;
 /// Between rows.
 const GAP: f64 = 4.0;
+/// Of a stage's name that does not fit, as much as tells it from others. In less room stands its number.
+const NAME_ROOM: f64 = 60.0;
 
 /// Draws it, so many units wide.
 pub(super) fn timeline(record: &Record, analysis: &Analysis, width: f64) -> Markup {
@@ -99,36 +101,43 @@ impl Drawing {
         }
     }
 
-    /// A band with its name in it, or beside it where it is too short.
-    fn band(&mut self, class: &str, (from, to): (f64, f64), name: &str, title: &str) {
-        let (x0, x1) = (self.x.at(from), self.x.at(to).min(self.right));
-        let wide = (x1 - x0).max(1.5);
-        let fits = width_of(name) + 8.0;
-        let (at, end, room) = if fits <= wide || x1 + fits <= self.right {
-            let inside = fits <= wide;
-            (if inside { x0 + 6.0 } else { x1 + 4.0 }, false, fits)
-        } else if x0 - fits >= self.left {
-            (x0 - 4.0, true, fits)
-        } else {
-            (x0 + 6.0, false, self.right - x0 - 8.0)
+    /// A row of bands, and their name in the first that has room for it, or else where there is none.
+    fn row(&mut self, class: &str, bands: &[(f64, f64)], name: &str, titles: &[String]) {
+        let ends: Vec<(f64, f64)> = bands
+            .iter()
+            .map(|(from, to)| {
+                let (x0, x1) = (self.x.at(*from), self.x.at(*to).min(self.right));
+                (x0, x1.max(x0 + 1.5))
+            })
+            .collect();
+        for ((x0, x1), title) in ends.iter().zip(titles) {
+            self.parts.push(html! {
+                rect class=(class) x=(px(*x0)) y=(px(self.y)) width=(px(x1 - x0)) height=(px(ROW)) rx="3" {
+                    title { (title) }
+                }
+            });
+        }
+        let (Some((first, _)), Some((_, last))) = (ends.first(), ends.last()) else {
+            return;
         };
-        let (y, base) = (self.y, self.y + 15.0);
-        let ink = if class == "band" && at > x0 && at < x1 {
-            "on-hot"
-        } else {
-            ""
+        let fits = width_of(name) + 10.0;
+        let inside = ends.iter().find(|(x0, x1)| fits <= x1 - x0);
+        let (class, at) = match inside {
+            Some((x0, _)) if class == "band" => ("on-hot", x0 + 6.0),
+            Some((x0, _)) => ("", x0 + 6.0),
+            None if last + fits <= self.right => ("", last + 5.0),
+            None if first - fits >= self.left => ("end", first - 5.0),
+            None => ("over", first + 6.0),
         };
+        let name = fitted(name, self.right - self.left - 12.0);
         self.parts.push(html! {
-            g {
-                title { (title) }
-                rect class=(class) x=(px(x0)) y=(px(y)) width=(px(wide)) height=(px(ROW)) rx="3" {}
-                text class={ (ink) @if end { " end" } } x=(px(at)) y=(px(base)) { (fitted(name, room)) }
-            }
+            text class=(class) x=(px(at)) y=(px(self.y + 15.0)) { (name) }
         });
+        self.y += ROW + GAP;
     }
 
     fn stages(&mut self, record: &Record) {
-        for stage in &record.stages {
+        for (n, stage) in record.stages.iter().enumerate() {
             let (x0, x1) = (self.x.at(stage.begin), self.x.at(stage.end));
             let set: Vec<String> = stage
                 .set
@@ -140,10 +149,13 @@ impl Drawing {
             let hot = stage.armed.is_some();
             let name = line(&stage.name);
             let long = format!("{name} · {lasted}");
-            let name = if width_of(&long) + 10.0 < x1 - x0 {
+            let room = x1 - x0 - 6.0;
+            let name = if width_of(&long) + 4.0 < room {
                 long
+            } else if width_of(&name) <= room || room >= NAME_ROOM {
+                fitted(&name, room)
             } else {
-                name
+                fitted(&(n + 1).to_string(), room)
             };
             let middle = f64::midpoint(x0, x1);
             let y = self.y;
@@ -153,7 +165,7 @@ impl Drawing {
                     rect class=(if hot { "hot" } else { "stage" }) x=(px(x0)) y=(px(y))
                         width=(px((x1 - x0).max(1.0))) height=(px(ROW)) rx="3" {}
                     text class=(if hot { "mid on-hot" } else { "mid" }) x=(px(middle)) y=(px(y + 15.0)) {
-                        (fitted(&name, x1 - x0 - 6.0))
+                        (name)
                     }
                 }
             });
@@ -173,31 +185,24 @@ impl Drawing {
             }
         }
         for name in names {
-            let mut shown = line(name);
-            for band in bands.iter().filter(|band| band.fault == name) {
-                let title = format!(
-                    "{}: from {} to {}",
-                    line(name),
-                    clock(band.begin),
-                    clock(band.end)
-                );
-                self.band("band", (band.begin, band.end), &shown, &title);
-                // Its name stands at the first alone.
-                shown.clear();
-            }
-            self.y += ROW + GAP;
+            let own = bands.iter().filter(|band| band.fault == name);
+            let (times, titles): (Vec<_>, Vec<_>) = own
+                .map(|band| {
+                    let (from, to) = (time(band.begin), time(band.end));
+                    let title = format!("{}: from {from} to {to}", line(name));
+                    ((band.begin, band.end), title)
+                })
+                .unzip();
+            self.row("band", &times, &line(name), &titles);
         }
     }
 
     fn load(&mut self, record: &Record) {
-        let Some(load) = &record.load else {
-            return;
-        };
-        let name = load.tool.as_ref().or(load.command.first());
-        let name = format!("load: {}", line(name.map_or("command", String::as_str)));
-        let title = line(&load.command.join(" "));
-        self.band("load", (load.begin, load.end), &name, &title);
-        self.y += ROW + GAP;
+        if let Some(load) = &record.load {
+            let name = format!("load: {}", load_name(load));
+            let title = line(&load.command.join(" "));
+            self.row("load", &[(load.begin, load.end)], &name, &[title]);
+        }
     }
 
     /// A row for the word at the line where it was cut short.
@@ -225,7 +230,7 @@ impl Drawing {
             any = true;
         }
         if let (Some(gone), Some(seconds)) = (gone(record), analysis.recovered)
-            && seconds > 0.0
+            && seconds >= AT_ONCE
         {
             // Two texts do not meet in one row.
             if any {
@@ -275,7 +280,7 @@ impl Drawing {
             };
             self.parts.push(html! {
                 line class="grid" x1=(px(x)) x2=(px(x)) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
-                text class=(class) x=(px(x)) y=(px(bottom + 16.0)) { (clock(moment)) }
+                text class=(class) x=(px(x)) y=(px(bottom + 16.0)) { (mark(moment, seconds)) }
             });
         }
         self.parts.push(html! {

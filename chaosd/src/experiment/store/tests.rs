@@ -102,6 +102,17 @@ fn what_is_typed_wrong_is_answered_with_what_to_type() {
 }
 
 #[test]
+fn of_two_that_began_in_one_second_the_later_is_the_latest() {
+    let place = Place::new("latest");
+    let store = place.store(9);
+    for (id, began) in [("r-00000002", "03.100Z"), ("r-00000001", "03.900Z")] {
+        let record = named(id, &format!("2026-11-22T01:02:{began}"));
+        store.keep(&record).expect("there is room");
+    }
+    assert_eq!(store.find("latest").expect("two are kept").id, "r-00000001");
+}
+
+#[test]
 fn only_the_newest_stay() {
     let place = Place::new("newest");
     let store = place.store(2);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::experiment::report::sample::{record, run};
+use crate::report::Verdict;
 
 #[test]
 fn numbers_have_three_digits() {
@@ -56,6 +57,7 @@ fn times_have_the_unit_that_people_use() {
 fn quantities_have_their_units() {
     for (value, unit, text) in [
         (14.94, "ms", "14.9 ms"),
+        (1_040.0, "ms", "1.04 s"),
         (2.0, "percent", "2 %"),
         (536_870_912.0, "bytes", "512 MiB"),
         (1_536.0, "bytes/s", "1.5 KiB/s"),
@@ -63,6 +65,62 @@ fn quantities_have_their_units() {
         (812.4, "1/s", "812/s"),
     ] {
         assert_eq!(quantity(value, unit), text);
+    }
+}
+
+#[test]
+fn a_unit_of_both_is_told_once() {
+    assert_eq!(both(312.0, "to", 523.0, "ms"), "312 to 523 ms");
+    assert_eq!(both(312.0, "to", 1_040.0, "ms"), "312 ms to 1.04 s");
+    assert_eq!(both(99.1, "of", 100.0, "percent"), "99.1 of 100 %");
+    assert_eq!(both(1.0, "and", 2.0, ""), "1 and 2");
+}
+
+#[test]
+fn a_run_without_a_hypothesis_is_called_by_its_faults() {
+    let mut record = record();
+    assert_eq!(headline(&record), "The shop answers within 300 ms.");
+    record.hypothesis = None;
+    record.about = "A lossy network.".into();
+    assert_eq!(headline(&record), "A lossy network.");
+    record.about.clear();
+    assert_eq!(headline(&record), "Drops 2 % of packets");
+    assert_eq!(outcome(&record, &record.analysis()).0, "done");
+    record.stages[1].run = Some(run("r-1", &[("lossy", 0, 0, Verdict::NoTraffic)]));
+    assert_eq!(
+        outcome(&record, &record.analysis()),
+        ("no effect", Tone::Warn)
+    );
+    record.stages.clear();
+    assert_eq!(headline(&record), "slow-database");
+}
+
+#[test]
+fn a_load_that_stood_in_the_way_of_the_end_was_ended_by_us() {
+    let mut record = record();
+    let load = |exit, end| Load {
+        command: ["ip", "netns", "exec", "a", "redis-benchmark"]
+            .map(str::to_owned)
+            .to_vec(),
+        begin: 1.0,
+        end,
+        exit,
+        tool: None,
+        figures: Vec::new(),
+        output: String::new(),
+    };
+    assert_eq!(load_name(&load(None, 40.0)), "redis-benchmark");
+    record.seconds = 40.5;
+    for (exit, end, told) in [
+        (Some(130), 40.2, "was ended with the run"),
+        (Some(0), 40.2, "ended well"),
+        (Some(130), 20.0, "ended with code 130"),
+        (Some(3), 40.2, "ended with code 3"),
+    ] {
+        assert!(
+            load_ended(&record, &load(exit, end)).ends_with(told),
+            "{told}"
+        );
     }
 }
 

@@ -328,6 +328,14 @@ load: [wrk, "-d{{durtion}}"]
 }
 
 #[test]
+fn a_condition_on_a_probe_with_a_mistake_is_no_second_mistake() {
+    check(
+        &with("steady-state: [{tcp: {address: \"a:1\", within: 300}}]\nabort-when: [{probe: tcp}]"),
+        &["t.yaml:3:47: `300` is not a duration without a unit; did you mean `300s`?"],
+    );
+}
+
+#[test]
 fn an_experiment_needs_a_stage_with_faults() {
     check(
         &with("stages: [{name: a, for: 1s}, {name: b, for: 1s, faults: none}]"),

@@ -6,13 +6,15 @@ use crate::report::FaultReport;
 
 use crate::experiment::{
     record::{Analysis, Probe, ProbeAnalysis, Record, Stage, StageAnalysis},
-    words::{self, Tone, grouped, line, lines, number, quantity, share, time},
+    words::{self, Tone, grouped, line, lines, number, quantity, share},
 };
 
 use super::{super::distribution::distribution, pill};
 
 /// Names of queries that are written out.
 const NAMES_SHOWN: usize = 3;
+/// Stages for which a row of a table has room, also on paper.
+const COLUMNS: usize = 6;
 
 /// Each probe of the target, stage by stage, with its twin on the control below it.
 pub(super) fn probes(record: &Record, analysis: &Analysis) -> Markup {
@@ -32,7 +34,7 @@ pub(super) fn probes(record: &Record, analysis: &Analysis) -> Markup {
         section {
             h2 { "What the probes saw" }
             div.scroll tabindex="0" role="region" aria-label="What the probes saw" {
-                table {
+                table.stacked.many[record.stages.len() > COLUMNS] {
                     thead { tr {
                         th scope="col" { "Probe" }
                         th scope="col" { "Under faults" }
@@ -41,9 +43,9 @@ pub(super) fn probes(record: &Record, analysis: &Analysis) -> Markup {
                     tbody { @for (probe, told) in rows { (row(record, probe, told)) } }
                 }
             }
-            p.muted style="margin:10px 0 0" {
+            @if !record.stages.is_empty() { p.muted.foot {
                 small { "Per stage: the median, what 95 % of the samples did not pass, and how many failed. The score is the weighted share of probes that held." }
-            }
+            } }
         }
     }
 }
@@ -73,6 +75,7 @@ fn row(record: &Record, probe: &Probe, told: &ProbeAnalysis) -> Markup {
                     small { (share(ok, all)) " of " (words::grouped(all as u64)) " as expected"
                         @if !probe.control { ", " (asked) " % asked" } }
                 }
+                @for why in words::failures(&probe.samples, &probe.unit) { small.failures { (why) } }
             }
             @for stage in &told.stages { (cell(stage, &probe.unit)) }
         }
@@ -81,7 +84,7 @@ fn row(record: &Record, probe: &Probe, told: &ProbeAnalysis) -> Markup {
 
 fn cell(stage: &StageAnalysis, unit: &str) -> Markup {
     html! {
-        td.number {
+        td.number data-name=(line(&stage.stage)) {
             @if stage.samples == 0 { span.muted { "–" } }
             @if let (Some(median), Some(p95)) = (stage.median, stage.p95) {
                 (quantity(median, unit))
@@ -143,7 +146,7 @@ pub(super) fn faults(record: &Record) -> Markup {
         section {
             h2 { "Faults: asked and measured" }
             div.scroll tabindex="0" role="region" aria-label="Faults: asked and measured" {
-                table {
+                table.stacked {
                     thead { tr {
                         th scope="col" { "Fault" } th scope="col" { "Asked" }
                         th scope="col" { "Measured" } th scope="col" { "Verdict" }
@@ -193,10 +196,11 @@ fn of_fault(fault: &FaultReport, place: &str) -> Markup {
                 (line(&fault.name))
                 @if !place.is_empty() { small { (place) } }
             }
-            td { (line(&fault.what)) }
-            td {
+            td data-name="Asked" { (line(&fault.what)) }
+            td data-name="Measured" {
                 (line(&words::measured(fault)))
-                @if fault.effect.is_none() && total.seen > total.matched {
+                @if let Some((amiss, _)) = words::amiss(fault) { small { (line(&words::upper_first(&amiss))) } }
+                @else if fault.effect.is_none() && total.seen > total.matched {
                     small { (grouped(total.seen)) " packets passed its interfaces" }
                 }
                 @if !names.is_empty() { small { "last " (line(&names.join(", "))) } }
@@ -221,20 +225,12 @@ pub(super) fn load(record: &Record) -> Markup {
         section {
             h2 { "Load" }
             p { code { (line(&words.join(" "))) } }
-            p.muted {
-                "Ran for " (time(load.end - load.begin))
-                @match load.exit {
-                    Some(0) => { ", ended well" }
-                    Some(code) => { ", ended with code " (code) }
-                    None => { ", was ended with the run" }
-                }
-                "."
-            }
+            p.muted { (words::upper_first(&words::load_ended(record, load))) "." }
             @if !load.figures.is_empty() {
-                table.slim {
-                    tbody { @for figure in &load.figures {
-                        tr { th scope="row" { (line(&figure.name)) } td.number { (quantity(figure.value, &figure.unit)) } }
-                    } }
+                dl.figures {
+                    @for figure in &load.figures {
+                        div { dt { (line(&figure.name)) } dd { (quantity(figure.value, &figure.unit)) } }
+                    }
                 }
             }
             @if !output.is_empty() {

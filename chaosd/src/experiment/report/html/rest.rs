@@ -40,7 +40,7 @@ pub(super) fn blast(record: &Record) -> Markup {
                 @if !blast.spared.is_empty() {
                     div { h3 { "Spared" } (list(&blast.spared)) }
                 }
-                @if !record.aborts.is_empty() {
+                @if !record.aborts.is_empty() && !record.stages.is_empty() {
                     div {
                         h3 { "Conditions to abort" }
                         ul { @for abort in &record.aborts { (condition(abort)) } }

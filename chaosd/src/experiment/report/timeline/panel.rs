@@ -66,7 +66,9 @@ impl Drawing {
     fn heading(&mut self, probe: &Probe, analysis: &ProbeAnalysis) {
         let failed: usize = analysis.stages.iter().map(|stage| stage.failed).sum();
         let all: usize = analysis.stages.iter().map(|stage| stage.samples).sum();
-        let told = if failed == 0 {
+        let told = if all == 0 {
+            "never looked".to_owned()
+        } else if failed == 0 {
             "never failed".to_owned()
         } else {
             format!("{} failed", ratio(failed, all))
@@ -89,11 +91,21 @@ impl Drawing {
     }
 
     fn grid(&mut self, highest: f64, scale: Scale, unit: &str) {
+        // Seconds take less room than thousands of milliseconds.
+        let (factor, unit) = match unit {
+            "ms" if highest >= 1e3 => (1e3, "s"),
+            unit => (1.0, unit),
+        };
+        let highest = highest / factor;
         let values = multiples(nice(highest, 3), highest);
         let last = values.len().saturating_sub(1);
         for (n, value) in values.into_iter().enumerate() {
-            let y = scale.at(value);
-            let named = quantity(value, unit);
+            let y = scale.at(value * factor);
+            let named = if unit == "s" {
+                format!("{} s", number(value))
+            } else {
+                quantity(value, unit)
+            };
             let text = if n == last && width_of(&named) < self.left {
                 named
             } else {

@@ -11,14 +11,19 @@ const NAMED_KEYS: &[&str] = &["probe", "failing-for"];
 const OWN_KEYS: &[&str] = &["failing-for", "for"];
 
 impl Found {
-    pub(super) fn aborts(&mut self, node: &Node, probes: &[ProbeSpec]) -> Option<Vec<AbortSpec>> {
+    /// `probes`: of the steady state; `None`: something is wrong with them, so that nobody knows their names.
+    pub(super) fn aborts(
+        &mut self,
+        node: &Node,
+        probes: Option<&[ProbeSpec]>,
+    ) -> Option<Vec<AbortSpec>> {
         let what = "conditions, such as `- {probe: http, failing-for: 10s}`";
         let items = self.items(node, what)?;
         let read: Vec<_> = items.iter().map(|item| self.abort(item, probes)).collect();
         read.into_iter().collect()
     }
 
-    fn abort(&mut self, node: &Node, probes: &[ProbeSpec]) -> Option<AbortSpec> {
+    fn abort(&mut self, node: &Node, probes: Option<&[ProbeSpec]>) -> Option<AbortSpec> {
         if node.get("probe").is_some() {
             return self.abort_named(node, probes);
         }
@@ -69,10 +74,11 @@ impl Found {
         })
     }
 
-    fn abort_named(&mut self, node: &Node, probes: &[ProbeSpec]) -> Option<AbortSpec> {
+    fn abort_named(&mut self, node: &Node, probes: Option<&[ProbeSpec]>) -> Option<AbortSpec> {
         let fields = self.fields(node, "a condition", NAMED_KEYS)?;
         let lasting = self.lasting(fields.get("failing-for"))?;
         let node = fields.get("probe")?;
+        let probes = probes?;
         let mut valid: Vec<&str> = probes.iter().map(|probe| probe.name.as_str()).collect();
         for kind in PROBE_KINDS {
             if probes.iter().any(|probe| probe.kind.name() == *kind) && !valid.contains(kind) {

@@ -76,12 +76,7 @@ impl Found {
             None => Some(Vec::new()),
         };
         let abort_when = match (top.get("abort-when"), &steady_state) {
-            (Some(node), Some(probes)) => self.aborts(node, probes),
-            (Some(node), None) => {
-                // Its own mistakes are told; what it names is not known.
-                self.aborts(node, &[]);
-                None
-            }
+            (Some(node), probes) => self.aborts(node, probes.as_deref()),
             (None, _) => Some(Vec::new()),
         };
         let stages = match heads {
