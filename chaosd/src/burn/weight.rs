@@ -8,6 +8,10 @@ use crate::sys::process::renice;
 
 /// What it may be owed before it takes more: schedulers owe a task some tens of ms at times.
 const OWED_NS: f64 = 40e6;
+/// What it may be owed all the time: where its share is all but enough, it would be paid only now and then.
+const LASTING_NS: f64 = 5e6;
+/// That it lasts is seen after so many looks.
+const LOOKS: u32 = 10;
 /// From one step to the next, so that the first one shows before.
 const STEP_NS: u64 = 100_000_000;
 /// A step of 2 is a factor of 1.56 (kernel/sched/core.c, `sched_prio_to_weight`).
@@ -20,6 +24,8 @@ pub(super) struct Weight {
     nice: i8,
     looked_ns: u64,
     owed_ns: f64,
+    /// The least that it was owed at the last looks, which are so many.
+    least: (f64, u32),
 }
 
 impl Weight {
@@ -29,6 +35,7 @@ impl Weight {
             nice,
             looked_ns: 0,
             owed_ns: 0.0,
+            least: (f64::MAX, 0),
         }
     }
 
@@ -46,11 +53,23 @@ impl Weight {
         let falls = owed_ns < self.owed_ns;
         self.looked_ns = now_ns;
         self.owed_ns = owed_ns;
-        if owed_ns < OWED_NS || falls || self.nice == MOST {
+        let lasts = self.lasts(owed_ns);
+        let grows = owed_ns >= OWED_NS && !falls;
+        if !(grows || lasts) || self.nice == MOST {
             return None;
         }
         self.nice = (self.nice - STEP).max(MOST);
         Some(self.nice)
+    }
+
+    fn lasts(&mut self, owed_ns: f64) -> bool {
+        let (least, looks) = self.least;
+        self.least = (least.min(owed_ns), looks + 1);
+        if self.least.1 < LOOKS {
+            return false;
+        }
+        let (least, _) = std::mem::replace(&mut self.least, (f64::MAX, 0));
+        least >= LASTING_NS
     }
 }
 
@@ -86,6 +105,15 @@ mod tests {
     fn who_is_paid_back_takes_no_more() {
         assert_eq!(taken(&[250.0, 200.0, 100.0, 30.0, 0.0, 0.0]), [-2]);
         assert_eq!(taken(&[0.0, 39.0, 20.0, 39.0]), [] as [i8; 0]);
+    }
+
+    #[test]
+    fn who_is_owed_a_little_all_the_time_takes_more() {
+        assert_eq!(taken(&[20.0; 9]), [] as [i8; 0]);
+        assert_eq!(taken(&[20.0; 20]), [-2, -4]);
+        let mut once_paid = [30.0; 20];
+        (once_paid[4], once_paid[15]) = (0.0, 1.0);
+        assert_eq!(taken(&once_paid), [] as [i8; 0]);
     }
 
     #[test]
