@@ -43,6 +43,7 @@ mod hook_runtimes;
 mod hooks;
 mod interfaces;
 mod limits;
+mod limits_held;
 mod loopback;
 mod manifest;
 mod matching;

@@ -109,7 +109,7 @@ pub fn write_control(cgroup: &Path, id: u64, file: &str, text: &str) -> io::Resu
         io::Error::new(io::ErrorKind::NotFound, text)
     })?;
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    File::from(openat(directory.as_fd(), file, flags, Mode::empty())?).write_all(text.as_bytes())
+    Ok(openat(directory.as_fd(), file, flags, Mode::empty())?.into())
 }
 
 /// What would be lost if `controller` were disabled for the cgroups below this one: a value that

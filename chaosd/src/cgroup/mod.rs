@@ -9,6 +9,7 @@
 mod change;
 mod controllers;
 mod file;
+mod hold;
 pub mod limits;
 pub(crate) mod line;
 mod mount;
@@ -18,6 +19,7 @@ mod processes;
 pub use change::{Change, Settled, apply};
 pub use controllers::{Controller, ControllerError, Place, Version};
 pub use file::{read_control, uses_controller, write_control};
+pub use hold::{Hold, HoldError};
 pub use mount::unified;
 pub use processes::pids;
 
