@@ -4,7 +4,7 @@ mod list;
 mod spared;
 
 pub use list::{all, of_cgroup};
-pub use spared::{Spared, vital};
+pub use spared::{Spared, unstoppable, vital};
 
 use std::{fs, io};
 
