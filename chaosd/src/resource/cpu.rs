@@ -164,7 +164,7 @@ struct Burning {
 
 impl Acting for Burning {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
-        self.burners.act(now)
+        self.burners.act_again(now).map(|()| None)
     }
 
     fn effect(&mut self) -> (Effect, Verdict) {
@@ -174,7 +174,8 @@ impl Acting for Burning {
         let full = self.wanted * 100.0;
         let effect = Effect {
             told: format!(
-                "burned {reached:.2} % of a core of the {asked:.2} % that were asked for, {full:.2} % at full intensity"
+                "burned {reached:.2} % of a core of the {asked:.2} % that were asked for, {full:.2} % at full intensity{}",
+                self.burners.told_again()
             ),
             asked: Some(asked),
             reached: Some(reached),

@@ -223,7 +223,7 @@ impl Bound for Hoard {
             most: 0,
             oom: self.oom,
             kills_before: oom_kills(),
-            taken: false,
+            taken: None,
         }))
     }
 }
@@ -235,26 +235,32 @@ struct Holding {
     /// It may be the end of it.
     oom: bool,
     kills_before: u64,
-    /// By the OOM killer.
-    taken: bool,
+    /// Who took its process, which is not started again: the memory may be needed.
+    taken: Option<&'static str>,
 }
 
 impl Acting for Holding {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
-        if self.taken {
+        if self.taken.is_some() {
             return Ok(None);
         }
-        if self.burners.has_died() && oom_kills() > self.kills_before {
-            self.taken = true;
-            if self.oom {
+        if self.burners.has_died() {
+            let by_kernel = oom_kills() > self.kills_before;
+            let who = if by_kernel {
+                "the OOM killer"
+            } else {
+                "somebody else"
+            };
+            self.taken = Some(who);
+            if by_kernel && self.oom {
                 return Ok(None);
             }
             return Err(ActError::Refused {
                 what: "hold the memory".into(),
-                source: "the OOM killer took its process, as the first".into(),
+                source: format!("{who} took its process").into(),
             });
         }
-        self.burners.act(now)
+        self.burners.act(now).map(|()| None)
     }
 
     fn effect(&mut self) -> (Effect, Verdict) {
@@ -262,9 +268,9 @@ impl Acting for Holding {
         let asked: u64 = progress.iter().map(|p| p.bytes_asked).sum();
         let held: u64 = progress.iter().map(|p| p.bytes_resident).sum();
         self.most = self.most.max(held);
-        let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
-        if self.taken {
-            return (self.was_taken(asked), Verdict::Effective);
+        if let Some(who) = self.taken {
+            let effect = self.was_taken(asked, who);
+            return (effect, Verdict::Effective);
         }
         let guarded = if progress.iter().any(|p| p.held_back) {
             ": the rest would meet a limit"
@@ -293,13 +299,12 @@ impl Acting for Holding {
 
 impl Holding {
     #[expect(clippy::cast_precision_loss, reason = "a number for people")]
-    fn was_taken(&self, asked: u64) -> Effect {
-        let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
+    fn was_taken(&self, asked: u64, who: &str) -> Effect {
         Effect {
             told: format!(
-                "held {} of {} asked for when the OOM killer took it",
-                said(self.most),
-                said(asked)
+                "held {} of {} asked for when {who} took it",
+                Size::about(self.most),
+                Size::about(asked)
             ),
             asked: Some(asked as f64),
             reached: Some(self.most as f64),
