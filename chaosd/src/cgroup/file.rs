@@ -23,6 +23,8 @@ use nix::{
     },
 };
 
+use super::enabled;
+
 /// The files that chaosd writes.
 const WRITTEN: [&str; 16] = [
     "cpu.max",
@@ -101,6 +103,15 @@ pub fn read_control(cgroup: &Path, id: u64, file: &str) -> io::Result<Option<Str
 /// `NotFound` when the cgroup is gone or another has its name; `InvalidInput` for what is no
 /// cgroup, or a file that chaosd never writes; else what the kernel answers.
 pub fn write_control(cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
+    open_control(cgroup, id, file)?.write_all(text.as_bytes())?;
+    if file == SUBTREE_CONTROL {
+        enabled::wrote(id, text);
+    }
+    Ok(())
+}
+
+/// A control file, to be written; errors as of [`write_control`].
+pub(super) fn open_control(cgroup: &Path, id: u64, file: &str) -> io::Result<File> {
     if !WRITTEN.contains(&file) {
         return Err(invalid(format!("chaosd writes no file {file} of a cgroup")));
     }
