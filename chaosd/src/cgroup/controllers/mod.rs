@@ -13,8 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{change::Change, file::SUBTREE_CONTROL, limits::freeze, mount, pids};
-use crate::{plan::Cgroup, undo::Part};
+use super::{change::Change, enabled, file::SUBTREE_CONTROL, limits::freeze, mount, pids, tree_of};
+use crate::{mounts, plan::Cgroup, undo::Part};
 
 /// A resource controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,11 @@ impl Controller {
         if cgroup.level == 0 && matches!(self, Self::Cpu | Self::Freezer | Self::Pids) {
             return Err(ControllerError::Root(self));
         }
-        let mounts = read("/proc/self/mountinfo".into())?;
+        let mountinfo = Path::new("/proc/self/mountinfo");
+        let mounts = mounts::read(mountinfo).map_err(|source| ControllerError::Read {
+            path: mountinfo.to_owned(),
+            source,
+        })?;
         let Some(root) = mount::v1(&mounts, self.v1()) else {
             let known = read("/proc/cgroups".into()).unwrap_or_default();
             return Err(if enabled(&known, self.v1()) {
