@@ -8,6 +8,8 @@
 
 mod change;
 mod controllers;
+mod cpus;
+mod enabled;
 mod file;
 mod hold;
 pub mod limits;
@@ -18,6 +20,7 @@ mod processes;
 
 pub use change::{Change, Settled, apply};
 pub use controllers::{Controller, ControllerError, Place, Version};
+pub use cpus::{allowed as allowed_cpus, online as online_cpus};
 pub use file::{read_control, uses_controller, write_control};
 pub use hold::{Hold, HoldError};
 pub use mount::unified;
@@ -105,6 +108,12 @@ pub enum CgroupError {
     /// The process ended.
     #[error("process {0} has ended")]
     NoProcess(i32),
+}
+
+/// The root of the tree that a cgroup is in.
+fn tree_of(cgroup: &Cgroup) -> PathBuf {
+    let root = cgroup.path.ancestors().nth(cgroup.level as usize);
+    root.unwrap_or(&cgroup.path).to_owned()
 }
 
 fn hint(nearest: Option<&Path>) -> String {
