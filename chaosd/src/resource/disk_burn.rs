@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::statfs::{BTRFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
+use nix::sys::{
+    statfs::{BTRFS_SUPER_MAGIC, TMPFS_MAGIC, statfs},
+    statvfs::FsFlags,
+};
 
 use crate::{
     burn::{SPAN, Work},
@@ -53,6 +56,12 @@ impl ResourceFault for DiskBurn {
         if found.filesystem_type() == TMPFS_MAGIC {
             return Err(BindError(format!(
                 "{} is in memory (tmpfs): no disk would be busy",
+                self.path.display()
+            )));
+        }
+        if found.flags().contains(FsFlags::ST_RDONLY) {
+            return Err(BindError(format!(
+                "{} is on a file system that is mounted read-only: also what is read there has to be written first",
                 self.path.display()
             )));
         }
@@ -130,7 +139,8 @@ impl Bound for Streams {
     fn notes(&self) -> Vec<String> {
         let more = "writes more than was asked for, and reports that: with each flush btrfs writes what it knows of the file beside its blocks (direct: true does not flush)";
         let more = self.flushes_more.then(|| more.to_owned());
-        more.into_iter().collect()
+        let busy = "keeps the file system busy: it cannot be unmounted meanwhile".to_owned();
+        [busy].into_iter().chain(more).collect()
     }
 
     fn prepare(&self) -> Result<(), ActError> {
