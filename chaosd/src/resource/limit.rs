@@ -30,6 +30,8 @@ pub(super) trait Limit: Debug + Send + Sync {
 
 /// Counts what a limit did.
 pub(super) trait Watch: Send {
+    /// A moment of it. Called at least every [`crate::engine::TICK`].
+    fn look(&mut self, _holds: bool) {}
     /// Since it was made. `holds`: it is in force now; `ever`: it was.
     fn effect(&mut self, holds: bool, ever: bool) -> (Effect, Verdict);
 }
@@ -176,6 +178,7 @@ impl Acting for Limiting {
         } else if !wanted && let Some(applied) = self.applied.take() {
             ActError::of(&applied.revert())?;
         }
+        self.watch.look(self.applied.is_some());
         Ok(None)
     }
 
