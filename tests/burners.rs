@@ -1,13 +1,14 @@
 //! `cpu` and `memory`: what is burned is what was asked for, in the target's cgroup, and it is gone
 //! with the run, and with chaosd.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use support::{Daemon, Instance, Options, wait_until};
 
-use crate::limits::{LONG, place, refused, start, ticks};
+use crate::limits::{LONG, Place, place, refused, start, ticks};
 
 /// The burners of a daemon, dead ones left out.
 pub fn burners(daemon: &Daemon) -> Vec<u32> {
@@ -120,6 +121,112 @@ fn burners_die_with_the_daemon_and_rest_when_it_stands_still() -> Result<()> {
 }
 
 #[test]
+fn a_burner_that_somebody_kills_comes_again_and_that_is_told() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "cpu --load 20% --of core --cpu 0")?;
+    let [first] = burners(&daemon)[..] else {
+        anyhow::bail!("{:?}", burners(&daemon));
+    };
+    let burns = |pid: u32| wait_until(LONG, || ticks(pid) > 2);
+    ensure!(burns(first), "it burns nothing");
+    kill_burner(first)?;
+    let other = || burners(&daemon).into_iter().find(|pid| *pid != first);
+    ensure!(wait_until(LONG, || other().is_some()), "none came");
+    let second = other().unwrap_or_default();
+    ensure!(burns(second), "the other burns nothing");
+    let of = std::fs::read_to_string(format!("/proc/{second}/cgroup"))?;
+    ensure!(of.contains(place.path()), "{of}");
+    let told = run.revert()?;
+    let said = told.word("/faults/0/effect/told");
+    ensure!(said.contains("another was started"), "{told:?}");
+    ensure!(!lives(second), "it is still there");
+    Ok(())
+}
+
+/// A cpuset of v1, beside a cgroup of the same name.
+struct Cpuset(PathBuf);
+
+impl Cpuset {
+    /// Of the first CPU alone. `None`: this machine has no such hierarchy.
+    fn new(place: &Place) -> Result<Option<Self>> {
+        let root = Path::new("/sys/fs/cgroup/cpuset");
+        if !root.join("cpuset.cpus").exists() {
+            return Ok(None);
+        }
+        let cpuset = Self(root.join(place.path().trim_start_matches('/')));
+        std::fs::create_dir(&cpuset.0)?;
+        std::fs::write(cpuset.0.join("cpuset.cpus"), "0")?;
+        Ok(Some(cpuset))
+    }
+}
+
+impl Drop for Cpuset {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir(&self.0) {
+            eprintln!("a cpuset is left over: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_load_is_burned_on_the_cpus_that_the_target_has() -> Result<()> {
+    let place = place!();
+    let Some(_cpuset) = Cpuset::new(&place)? else {
+        support::skip!(Ok(()), "this machine has no cpuset hierarchy of v1");
+    };
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "cpu --load 20%")?;
+    let burners = burners(&daemon);
+    ensure!(burners.len() == 1, "{burners:?}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", burners[0]))?;
+    ensure!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+    drop(run.revert()?);
+    let words = [
+        "plan", "inject", "cpu", "--load", "20%", "--cpu", "1", "--cgroup",
+    ];
+    let refused = daemon.cli(words.into_iter().chain([place.path()]))?;
+    ensure!(refused.status == Some(2), "{refused:?}");
+    ensure!(
+        refused
+            .stderr
+            .contains("the target has no CPU 1; it has: 0"),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn memory_that_somebody_took_back_is_not_said_to_be_held() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "memory --size 16MiB")?;
+    let [burner] = burners(&daemon)[..] else {
+        anyhow::bail!("{:?}", burners(&daemon));
+    };
+    ensure!(wait_until(LONG, || resident(burner) >= 15 << 20));
+    ensure!(wait_until(LONG, || run.report().is_ok_and(|told| told
+        .word("/faults/0/effect/told")
+        .starts_with("holds 16"))));
+    kill_burner(burner)?;
+    let taken = || {
+        let said = run
+            .report()
+            .map(|told| told.word("/faults/0/effect/told").to_owned());
+        said.is_ok_and(|said| said.contains("when somebody else took it"))
+    };
+    ensure!(wait_until(LONG, taken), "{:?}", run.report()?);
+    ensure!(burners(&daemon).is_empty(), "{:?}", burners(&daemon));
+    drop(run.revert()?);
+    Ok(())
+}
+
+fn kill_burner(pid: u32) -> Result<()> {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
+    Ok(nix::sys::signal::kill(pid, Signal::SIGKILL)?)
+}
+
+#[test]
 fn burners_of_a_run_that_is_refused_are_gone() -> Result<()> {
     let place = place!();
     let daemon = Daemon::start(&Options::default())?;
@@ -144,9 +251,12 @@ fn a_load_that_cannot_be_is_refused_with_what_to_type_instead() -> Result<()> {
     for (fault, said) in [
         ("cpu: {}", "cpu needs a load"),
         ("cpu: 0%", "0% is nothing"),
-        ("cpu: {load: 50%, cpus: 8191}", "there is no CPU 8191"),
+        ("cpu: {load: 50%, cpus: 8191}", "the target has no CPU 8191"),
         ("cpu: {load: 50%, cpus: 3-1}", "is not a CPU or a range"),
-        ("cpu: {load: 50%, cores: 100000}", "more than there are"),
+        (
+            "cpu: {load: 50%, cores: 100000}",
+            "more than the target has",
+        ),
         ("cpu: {load: 50%, cores: 1, cpus: 0}", "cpus beside cores"),
         ("cpu: {load: 50%, slice: 2s}", "did you mean `1s`?"),
         ("cpu: {load: 50%, priority: 20}", "is not a nice value"),

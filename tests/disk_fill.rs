@@ -143,6 +143,40 @@ fn whatever_becomes_of_chaosd_the_room_is_given_back() -> Result<()> {
 }
 
 #[test]
+fn what_is_told_is_of_its_file_system_whatever_is_mounted_over_it() -> Result<()> {
+    let place = Mounted::tmpfs()?;
+    let path = place.path().display().to_string();
+    let daemon = Daemon::start(&Options::default())?;
+    let run = start(&daemon, &place, "--leave 1MB")?;
+    let told = || -> Result<String> { Ok(run.report()?.word("/faults/0/effect/told").to_owned()) };
+    ensure!(wait_until(LONG, || place
+        .free()
+        .is_ok_and(|free| free <= 1_000_000)));
+    let before = told()?;
+    support::run("mount", &["-t", "tmpfs", "tmpfs", &path])?;
+    let over = told();
+    support::run("umount", &[&path])?;
+    let over = over?;
+    ensure!(over == before, "{over} after {before}");
+    drop(run.revert()?);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_written_cannot_be_filled() -> Result<()> {
+    let place = Mounted::tmpfs()?;
+    let path = place.path().display().to_string();
+    support::run("mount", &["-o", "remount,ro", &path])?;
+    let instance = Instance::new()?;
+    let output = refused(
+        &instance,
+        &format!("disk-fill: {{path: {path}, size: 1MB}}"),
+    )?;
+    ensure!(output.stderr.contains("is mounted read-only"), "{output:?}");
+    Ok(())
+}
+
+#[test]
 fn what_would_harm_the_host_or_make_no_sense_is_refused() -> Result<()> {
     let instance = Instance::new()?;
     for (fault, said) in [
@@ -158,6 +192,10 @@ fn what_would_harm_the_host_or_make_no_sense_is_refused() -> Result<()> {
             "No such file",
         ),
         ("disk-fill: {path: srv, size: 1MB}", "not an absolute path"),
+        (
+            "disk-fill: {path: /proc, size: 1MB}",
+            "without room of its own",
+        ),
         (
             "disk-fill: {path: /, size: 1MB, leave: 1MB}",
             "leave beside size",

@@ -46,6 +46,7 @@ mod hooks;
 mod interfaces;
 mod limits;
 mod loads;
+mod limits_held;
 mod loopback;
 mod manifest;
 mod matching;

@@ -144,3 +144,26 @@ fn where_the_oom_killer_is_wanted_the_burner_is_the_first_to_die() -> Result<()>
     );
     Ok(())
 }
+
+#[test]
+fn a_plan_tells_where_it_stops_and_what_it_goes_by() -> Result<()> {
+    let place = place!();
+    let daemon = Daemon::start(&Options::default())?;
+    let plan = |flags: [&str; 2]| {
+        let words = ["plan", "inject", "memory", "--cgroup", place.path()];
+        daemon.cli(words.into_iter().chain(flags))
+    };
+    let much = plan(["--size", "500TB"])?;
+    ensure!(
+        much.stdout.contains("stops before a limit: at "),
+        "{much:?}"
+    );
+    let little = plan(["--size", "1MiB"])?;
+    ensure!(!little.stdout.contains("stops before"), "{little:?}");
+    let share = plan(["--percent", "1%"])?;
+    ensure!(
+        share.stdout.contains("all of the host's memory"),
+        "{share:?}"
+    );
+    Ok(())
+}

@@ -156,6 +156,32 @@ fn who_was_stopped_goes_on_at_the_end_and_who_stood_still_before_does_not() -> R
 }
 
 #[test]
+fn who_was_stopped_as_by_a_terminal_goes_on_too() -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let mut sleepers = sleepers!(1);
+    // The kernel stops nobody in this way who has no parent to let him go on (signal(7), "orphaned").
+    let mut command = sleepers.cgroup.command("sleep");
+    let child = command.arg("300").process_group(0).spawn()?;
+    let pid = child.id();
+    sleepers.inside.push(child);
+    ensure!(wait_until(LONG, || name(pid).is_some_and(|name| name == "sleep")));
+    let daemon = Daemon::start(&Options::default())?;
+    let run = inject(&daemon, &sleepers, "--signal tstp")?;
+    ensure!(
+        wait_until(LONG, || state(pid) == 'T'),
+        "{}",
+        sleepers.states()
+    );
+    drop(run.revert()?);
+    ensure!(
+        wait_until(LONG, || state(pid) == 'S'),
+        "{}",
+        sleepers.states()
+    );
+    Ok(())
+}
+
+#[test]
 fn a_pulse_stops_them_and_lets_them_go_on_in_turn() -> Result<()> {
     let sleepers = sleepers!(2);
     let daemon = Daemon::start(&Options::default())?;
@@ -239,6 +265,14 @@ fn who_is_needed_is_never_hit() -> Result<()> {
     let output = instance.cli(["inject", "process", "--match", "*", "--pid", &own])?;
     ensure!(output.status == Some(2), "{output:?}");
     ensure!(output.stderr.contains("chaosd runs below it"), "{output:?}");
+    let output = instance.cli(["inject", "process", "--match", "nobody", "--pid", &own])?;
+    ensure!(output.status == Some(2), "{output:?}");
+    ensure!(output.stderr.contains("is not named nobody"), "{output:?}");
+    if name(2).as_deref() == Some("kthreadd") {
+        let output = instance.cli(["plan", "inject", "process", "--pid", "2"])?;
+        ensure!(output.status == Some(2), "{output:?}");
+        ensure!(output.stderr.contains("thread of the kernel"), "{output:?}");
+    }
     Ok(())
 }
 

@@ -121,7 +121,7 @@ fn a_shutdown_is_announced_and_called_off_by_a_revert() -> Result<()> {
     )?;
     ensure!(terminal.says(&format!("chaosd revert {}", run.id())));
     let told = run.report()?.0.to_string();
-    ensure!(told.contains("a revert calls it off"), "{told}");
+    ensure!(told.contains("unless this run ends before"), "{told}");
     let told = run.revert()?;
     ensure!(terminal.says("called off"));
     ensure!(told.word("/faults/0/verdict") == "ineffective", "{told:?}");
@@ -166,6 +166,11 @@ fn a_host_that_does_not_allow_it_goes_on() -> Result<()> {
         ("shutdown: halt", "is not reboot or power-off"),
         ("shutdown: {notice: 5s}", "needs an action"),
         ("shutdown: {action: reboot, notice: 10ms}", "at least 1s"),
+        ("shutdown: {action: reboot, notice: 1m}", "calls it off"),
+        (
+            "{shutdown: reboot, pulse: {on: 10s, off: 1s}}",
+            "calls it off",
+        ),
         ("{shutdown: reboot, ramp: 1s}", "ramp beside shutdown"),
     ] {
         let output = refused(&instance, fault)?;

@@ -1,7 +1,10 @@
-//! The mounts of a mount namespace, as mountinfo tells of them (`proc_pid_mountinfo(5)`). Reading is the
-//! caller's: which process's view it takes is for it to say.
+//! The mounts of a mount namespace, as mountinfo tells of them (`proc_pid_mountinfo(5)`). Which process's
+//! view it takes is for the caller to say.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// A line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,12 @@ pub struct Mount {
     pub source: String,
     /// The options of the file system itself, unescaped.
     pub options: String,
+}
+
+/// The table of one view. A name may be any bytes (of a file system from elsewhere): what is no text of
+/// it is replaced, so that it is nothing of ours, and hides nobody else.
+pub fn read(mountinfo: impl AsRef<Path>) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(mountinfo)?).into_owned())
 }
 
 /// The mounts of a table. A line that is none is passed over.
@@ -67,6 +76,18 @@ fn unescape(text: &str) -> String {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_no_text_hides_no_other_mount() {
+        let directory = crate::journal::testing::TempDir::new();
+        let file = directory.path().join("mountinfo");
+        let table =
+            b"25 1 254:0 / /media/\xff rw - vfat /dev/sdb rw\n26 1 0:5 / /b rw - tmpfs t rw\n";
+        fs::write(&file, table).unwrap();
+        let table = read(&file).unwrap();
+        let kinds: Vec<String> = parse(&table).map(|mount| mount.kind).collect();
+        assert_eq!(kinds, ["vfat", "tmpfs"]);
+    }
 
     #[test]
     fn a_mount_is_read_whatever_optional_fields_it_has() {

@@ -154,10 +154,13 @@ impl Burner {
     pub fn vouch(&self, intensity: f64) -> Result<(), BurnError> {
         self.page.order(Order::new(now_ns(), intensity));
         if self.child.wake() {
-            Ok(())
-        } else {
-            Err(BurnError::Gone)
+            return Ok(());
         }
+        // It may have said why.
+        Err(match self.child.hear() {
+            Heard::Unable(what) => BurnError::Unable(what),
+            Heard::Ready | Heard::Nothing | Heard::Gone => BurnError::Gone,
+        })
     }
 
     /// What it has done so far, also when it is dead.

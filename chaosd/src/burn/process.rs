@@ -49,7 +49,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         } => match Stream::new(&directory, write, direct, block, bytes_per_second) {
             Ok(stream) => {
                 line.ready();
-                if stream.flow(&line).is_err() {
+                if let Err(error) = stream.flow(&line) {
+                    let verb = if write { "write" } else { "read" };
+                    line.unable(&format!("{verb} in {}: {error}", directory.display()));
                     return ExitCode::FAILURE;
                 }
             }

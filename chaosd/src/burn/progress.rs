@@ -42,6 +42,21 @@ impl Progress {
         self.share(self.cpu_used)
     }
 
+    /// The sums of this one and of another that was before it, of the same work; what it holds, and its
+    /// slices, are its own.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self {
+            at_work: self.at_work + before.at_work,
+            cpu_asked: self.cpu_asked + before.cpu_asked,
+            cpu_used: self.cpu_used + before.cpu_used,
+            cpu_given_up: self.cpu_given_up + before.cpu_given_up,
+            bytes_asked: self.bytes_asked + before.bytes_asked,
+            bytes_held: self.bytes_held + before.bytes_held,
+            ..self
+        }
+    }
+
     fn share(&self, time: Duration) -> f64 {
         if self.at_work.is_zero() {
             return 0.0;

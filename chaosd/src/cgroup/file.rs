@@ -23,6 +23,8 @@ use nix::{
     },
 };
 
+use super::enabled;
+
 /// The files that chaosd writes.
 const WRITTEN: [&str; 16] = [
     "cpu.max",
@@ -101,6 +103,15 @@ pub fn read_control(cgroup: &Path, id: u64, file: &str) -> io::Result<Option<Str
 /// `NotFound` when the cgroup is gone or another has its name; `InvalidInput` for what is no
 /// cgroup, or a file that chaosd never writes; else what the kernel answers.
 pub fn write_control(cgroup: &Path, id: u64, file: &str, text: &str) -> io::Result<()> {
+    open_control(cgroup, id, file)?.write_all(text.as_bytes())?;
+    if file == SUBTREE_CONTROL {
+        enabled::wrote(id, text);
+    }
+    Ok(())
+}
+
+/// A control file, to be written; errors as of [`write_control`].
+pub(super) fn open_control(cgroup: &Path, id: u64, file: &str) -> io::Result<File> {
     if !WRITTEN.contains(&file) {
         return Err(invalid(format!("chaosd writes no file {file} of a cgroup")));
     }
@@ -109,7 +120,7 @@ pub fn write_control(cgroup: &Path, id: u64, file: &str, text: &str) -> io::Resu
         io::Error::new(io::ErrorKind::NotFound, text)
     })?;
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    File::from(openat(directory.as_fd(), file, flags, Mode::empty())?).write_all(text.as_bytes())
+    Ok(openat(directory.as_fd(), file, flags, Mode::empty())?.into())
 }
 
 /// What would be lost if `controller` were disabled for the cgroups below this one: a value that

@@ -8,7 +8,10 @@
 
 mod change;
 mod controllers;
+mod cpus;
+mod enabled;
 mod file;
+mod hold;
 pub mod limits;
 pub(crate) mod line;
 mod mount;
@@ -17,7 +20,9 @@ mod processes;
 
 pub use change::{Change, Settled, apply};
 pub use controllers::{Controller, ControllerError, Place, Version};
+pub use cpus::{allowed as allowed_cpus, online as online_cpus};
 pub use file::{read_control, uses_controller, write_control};
+pub use hold::{Hold, HoldError};
 pub use mount::unified;
 pub use processes::pids;
 
@@ -103,6 +108,12 @@ pub enum CgroupError {
     /// The process ended.
     #[error("process {0} has ended")]
     NoProcess(i32),
+}
+
+/// The root of the tree that a cgroup is in.
+fn tree_of(cgroup: &Cgroup) -> PathBuf {
+    let root = cgroup.path.ancestors().nth(cgroup.level as usize);
+    root.unwrap_or(&cgroup.path).to_owned()
 }
 
 fn hint(nearest: Option<&Path>) -> String {

@@ -1,9 +1,6 @@
 //! Where the unified hierarchy is mounted.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::mounts;
 
@@ -13,7 +10,7 @@ use super::CgroupError;
 /// hybrid host, or wherever it is.
 pub fn unified() -> Result<PathBuf, CgroupError> {
     let file = Path::new("/proc/self/mountinfo");
-    let table = fs::read_to_string(file).map_err(|source| CgroupError::Read {
+    let table = mounts::read(file).map_err(|source| CgroupError::Read {
         path: file.to_owned(),
         source,
     })?;

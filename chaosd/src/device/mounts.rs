@@ -10,6 +10,8 @@ use crate::mounts::{self, Mount};
 
 use super::DeviceError;
 
+const TABLE: &str = "/proc/thread-self/mountinfo";
+
 /// The mount of an open file. The kernel tells it by id, so that mounts over mounts, bind mounts
 /// and symbolic links are no riddle. None: it is not in this namespace.
 pub(super) fn of(file: &File) -> Result<Option<Mount>, DeviceError> {
@@ -18,13 +20,14 @@ pub(super) fn of(file: &File) -> Result<Option<Mount>, DeviceError> {
     };
     let about = read(&format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
     let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    let table = read("/proc/thread-self/mountinfo")?;
+    let table =
+        mounts::read(TABLE).map_err(|source| DeviceError::read(Path::new(TABLE), source))?;
     Ok(id.and_then(|id| find(&table, id.trim())))
 }
 
 /// Where something is mounted below a directory, as this namespace names it.
 pub(super) fn below(directory: &Path) -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let table = mounts::read(TABLE).unwrap_or_default();
     points_below(&table, directory)
 }
 

@@ -4,7 +4,7 @@ mod list;
 mod spared;
 
 pub use list::{all, of_cgroup};
-pub use spared::{Spared, vital};
+pub use spared::{Spared, unstoppable, vital};
 
 use std::{fs, io, os::fd::AsFd as _};
 
@@ -21,7 +21,7 @@ pub struct Identity {
     pub pid: u32,
     /// When it started, in clock ticks since boot: field 22 of `proc_pid_stat(5)`.
     pub started: u64,
-    /// Its name, at most 15 bytes: for people.
+    /// Its name, at most 15 bytes of its own: for people, `?` for what cannot be shown.
     pub name: String,
 }
 
@@ -51,13 +51,20 @@ pub struct Stat {
 /// `PF_KTHREAD` (`include/linux/sched.h`).
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
+/// Whoever made the process chose its name, which is shown on root's terminal.
+fn printable(c: char) -> char {
+    if c.is_control() { '?' } else { c }
+}
+
 impl Stat {
     /// Reads it.
     ///
     /// # Errors
     /// `NotFound` when there is no such process.
     pub fn read(pid: u32) -> io::Result<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
+        // A name may be any bytes, and is cut off in the middle of a character where it is long.
+        let line = fs::read(format!("/proc/{pid}/stat"))?;
+        Self::parse(&String::from_utf8_lossy(&line))
             .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -71,7 +78,7 @@ impl Stat {
             who: Identity {
                 pid: pid.parse().ok()?,
                 started: fields.get(19)?.parse().ok()?,
-                name: name.to_owned(),
+                name: name.chars().map(printable).collect(),
             },
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(1)?).ok()?,
@@ -138,6 +145,12 @@ mod tests {
         assert_eq!(stat.who.name, "a) b (c");
         assert_eq!((stat.state, stat.parent, stat.session), ('S', 1, 5));
         assert!(stat.terminal && !stat.kernel && !stat.is_stopped());
+    }
+
+    #[test]
+    fn a_name_that_would_move_the_cursor_is_not_shown() {
+        let line = "7 (\u{1b}[2Ja\nb) S 1 7 5 0 7 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9\n";
+        assert_eq!(Stat::parse(line).unwrap().who.name, "?[2Ja?b");
     }
 
     #[test]

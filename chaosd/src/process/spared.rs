@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Stat;
+use crate::burn;
 
 /// Serves SSH sessions, and is in front of them (`sshd(8)`; since 9.8 in three programs).
 const SSH: [&str; 3] = ["sshd", "sshd-session", "sshd-auth"];
@@ -78,9 +79,19 @@ impl Spared {
 
 /// Who is spared now but for the kernel's threads, and why.
 pub fn vital() -> Vec<(i32, &'static str)> {
+    vital_among(|stat| !stat.kernel)
+}
+
+/// Who must not stand still, nor want for process slots: all of [`vital`] but burners, which are in a
+/// cgroup to share its fate.
+pub fn unstoppable() -> Vec<(i32, &'static str)> {
+    vital_among(|stat| !stat.kernel && stat.who.name != burn::COMM)
+}
+
+fn vital_among(is_meant: impl Fn(&Stat) -> bool) -> Vec<(i32, &'static str)> {
     let all = super::all().unwrap_or_default();
     let spared = Spared::among(&all);
-    let vital = all.iter().filter(|stat| !stat.kernel).filter_map(|stat| {
+    let vital = all.iter().filter(|stat| is_meant(stat)).filter_map(|stat| {
         let why = spared.why(stat)?;
         Some((i32::try_from(stat.who.pid).ok()?, why))
     });

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{shipped, tree::MAX_BYTES, words};
+use crate::fault::KINDS;
 
 /// Why no profile was found.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum FindError {
         /// As named.
         path: String,
     },
+    /// What `inject` takes.
+    #[error("{0} is a fault, no profile: `chaosd inject {0} ...`, `chaosd plan inject {0} ...`")]
+    Fault(String),
     /// Neither a file nor a shipped profile.
     #[error("no profile {name}: neither a file nor one that ships ({}){}", valid.join(", "), suggestion(*near))]
     Unknown {
@@ -80,6 +84,9 @@ pub fn find(name_or_path: &str) -> Result<(String, String), FindError> {
             }
             if name_or_path.contains('/') {
                 return Err(read_error(error));
+            }
+            if KINDS.contains(&name_or_path) {
+                return Err(FindError::Fault(name_or_path.to_owned()));
             }
             let valid: Vec<_> = shipped.iter().map(|s| s.name).collect();
             return Err(FindError::Unknown {

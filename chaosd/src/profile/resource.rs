@@ -60,8 +60,9 @@ pub struct Cpu {
     /// The time in which it burns once and rests once: 1 ms to 1 s (default 100 ms).
     #[serde(serialize_with = "super::units::serialize_duration")]
     pub slice: Duration,
-    /// Nice value: -20 to 19 (default 0).
-    pub priority: i8,
+    /// Nice value: -20 to 19; `None`: 0, and down from there where others leave it less than its load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i8>,
 }
 
 /// What a load is a share of.

@@ -5,11 +5,12 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crate::{
-    burn::{Burner, Progress, Work},
+    burn::{BurnError, Burner, Progress, Work},
     cgroup::{self, Controller, Version},
     plan::{Cgroup, Scope},
     sys::process::wait_readable,
@@ -27,8 +28,11 @@ const HIERARCHIES: [Controller; 5] = [
     Controller::Pids,
 ];
 
+/// Between two attempts to start burners in the place of dead ones.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Where burners of a target enter: its `cgroup.procs`, of both versions; of a host the root's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entrances(Vec<PathBuf>);
 
 impl Entrances {
@@ -112,12 +116,15 @@ impl Ordered {
     }
 
     fn start(&self) -> Result<Burners, ActError> {
-        let burners = Burner::start_all(&self.work, &self.into.0);
-        let refused = |source| ActError::Refused {
-            what: "start a burner".into(),
-            source: crate::undo::chain(&source).into(),
-        };
-        burners.map(Burners).map_err(refused)
+        let burners = Burner::start_all(&self.work, &self.into.0).map_err(|e| refused(&e))?;
+        Ok(Burners {
+            each: burners.into_iter().map(Post::new).collect(),
+            work: self.work.clone(),
+            into: self.into.clone(),
+            coming: None,
+            tried: None,
+            again: 0,
+        })
     }
 
     fn ready(&self) -> MutexGuard<'_, Option<Burners>> {
@@ -125,45 +132,137 @@ impl Ordered {
     }
 }
 
+fn refused(error: &BurnError) -> ActError {
+    ActError::Refused {
+        what: "let a process burn".into(),
+        source: crate::undo::chain(error).into(),
+    }
+}
+
 /// Burners at work.
 #[derive(Debug)]
-pub(super) struct Burners(Vec<Burner>);
+pub(super) struct Burners {
+    each: Vec<Post>,
+    /// Of each.
+    work: Vec<Work>,
+    into: Entrances,
+    /// Those that come in the place of dead ones, by their posts. The engine does not wait for them.
+    coming: Option<JoinHandle<Result<Coming, BurnError>>>,
+    /// When such were started last.
+    tried: Option<Instant>,
+    again: u32,
+}
+
+/// By the places of their posts.
+type Coming = Vec<(usize, Burner)>;
+
+/// Somebody burns there.
+#[derive(Debug)]
+struct Post {
+    burner: Burner,
+    /// What those did that died there.
+    before: Progress,
+}
+
+impl Post {
+    fn new(burner: Burner) -> Self {
+        Self {
+            burner,
+            before: Progress::default(),
+        }
+    }
+
+    fn progress(&mut self) -> Progress {
+        self.burner.progress().after(&self.before)
+    }
+}
 
 impl Burners {
-    /// Says how much is wanted.
-    pub fn act(&self, now: Now) -> Result<Option<Duration>, ActError> {
-        for burner in &self.0 {
-            burner
-                .vouch(now.intensity)
-                .map_err(|source| ActError::Refused {
-                    what: "speak to a burner".into(),
-                    source: source.into(),
-                })?;
+    /// Says how much is wanted. One that has died is an error.
+    pub fn act(&self, now: Now) -> Result<(), ActError> {
+        for post in &self.each {
+            let vouched = post.burner.vouch(now.intensity);
+            vouched.map_err(|error| refused(&error))?;
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// Says how much is wanted, and starts others in the place of those that have died: with their
+    /// cgroup, when its service starts anew; or by the OOM killer, as the first. An error is why one
+    /// could not go on, or no other could be started: it is tried again.
+    pub fn act_again(&mut self, now: Now) -> Result<(), ActError> {
+        let mut failed = self.welcome().err();
+        let mut dead = Vec::new();
+        for (place, post) in self.each.iter().enumerate() {
+            match post.burner.vouch(now.intensity) {
+                Ok(()) => {}
+                Err(BurnError::Gone) => dead.push(place),
+                Err(error) => {
+                    dead.push(place);
+                    failed = Some(error);
+                }
+            }
+        }
+        let patient = self.tried.is_some_and(|tried| tried.elapsed() < AGAIN);
+        if !dead.is_empty() && self.coming.is_none() && !patient {
+            self.tried = Some(Instant::now());
+            let work: Vec<Work> = dead.iter().map(|place| self.work[*place].clone()).collect();
+            let into = self.into.clone();
+            let start = move || {
+                let burners = Burner::start_all(&work, &into.0)?;
+                Ok(dead.into_iter().zip(burners).collect())
+            };
+            let thread = thread::Builder::new().name("chaosd-burners".into());
+            let coming = thread.spawn(start).map_err(BurnError::Start);
+            self.coming = Some(coming.map_err(|error| refused(&error))?);
+        }
+        failed.map_or(Ok(()), |error| Err(refused(&error)))
+    }
+
+    /// Puts those in their places that have come up.
+    fn welcome(&mut self) -> Result<(), BurnError> {
+        let Some(coming) = self.coming.take_if(|coming| coming.is_finished()) else {
+            return Ok(());
+        };
+        // One that panicked has started nobody.
+        for (place, burner) in coming.join().unwrap_or(Err(BurnError::Gone))? {
+            let post = &mut self.each[place];
+            post.before = post.progress();
+            post.burner = burner;
+            self.again += 1;
+        }
+        Ok(())
     }
 
     /// True when one has died that nobody ended.
     pub fn has_died(&self) -> bool {
-        let died = |burner: &Burner| wait_readable(burner.pidfd(), Duration::ZERO);
-        self.0.iter().any(died)
+        let died = |post: &Post| wait_readable(post.burner.pidfd(), Duration::ZERO);
+        self.each.iter().any(died)
     }
 
-    /// What each has done.
+    /// What was done at each post.
     pub fn progress(&mut self) -> Vec<Progress> {
-        self.0.iter_mut().map(Burner::progress).collect()
+        self.each.iter_mut().map(Post::progress).collect()
     }
 
     /// Their process ids.
     pub fn pids(&self) -> Vec<u32> {
-        self.0.iter().map(Burner::pid).collect()
+        self.each.iter().map(|post| post.burner.pid()).collect()
+    }
+
+    /// For what is told of them: how many had to be replaced.
+    pub fn told_again(&self) -> String {
+        match self.again {
+            0 => String::new(),
+            1 => "; a process of it died, and another was started".into(),
+            more => format!("; {more} processes of it died, and others were started"),
+        }
     }
 
     /// They are killed, and have changed nothing that would have to be put back.
     pub fn end(self) -> RevertReport {
         // All of them die at a time.
-        self.0.iter().for_each(Burner::kill);
-        drop(self.0);
+        self.each.iter().for_each(|post| post.burner.kill());
         RevertReport::default()
     }
 }

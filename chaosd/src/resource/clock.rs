@@ -327,11 +327,11 @@ impl Acting for Skewing {
         let disturbed = self.set.as_ref().is_some_and(|set| set.disturbed);
         let told = match &self.set {
             Some(set) if disturbed => format!(
-                "somebody has set the clock, which is {} off now",
+                "found that somebody has set the clock, which is {} off now",
                 found(set).map_or_else(String::new, told)
             ),
-            Some(set) => format!("the clock is {} off", told(set.added)),
-            None => "the clock is as it was".into(),
+            Some(set) => format!("has the clock {} off", told(set.added)),
+            None => "leaves the clock as it was".into(),
         };
         #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
         let seconds = |us: i64| us as f64 / 1e6;

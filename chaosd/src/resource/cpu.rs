@@ -6,7 +6,7 @@ use nix::{sched::sched_getaffinity, unistd::Pid};
 
 use crate::{
     burn::Work,
-    cgroup::limits::cpu,
+    cgroup::{self, limits::cpu},
     plan::Scope,
     profile::{Cpu, LoadOf},
     report::Verdict,
@@ -28,7 +28,7 @@ impl ResourceFault for Cpu {
     }
 
     fn bind(&self, scope: &Scope, _: u64) -> Result<Arc<dyn Bound>, BindError> {
-        let online = online()?;
+        let online = usable(scope)?;
         let cpus = self.chosen(&online)?;
         let quota = match (&scope.cgroup, self.of) {
             (Some(cgroup), LoadOf::Quota) => {
@@ -49,17 +49,19 @@ impl ResourceFault for Cpu {
         #[expect(clippy::cast_precision_loss, reason = "some thousand cores")]
         let each = wanted / cpus.len() as f64;
         if each > 1.0 {
+            let listed: Vec<String> = cpus.iter().map(ToString::to_string).collect();
             return Err(BindError(format!(
-                "{} of {cores} cores is more than {} burners can take: name more cores",
+                "{} of the target's {cores} cores are {wanted:.2}, more than CPU {} has: name more of them, or say of: core (--of core) for {} of each",
                 self.load,
-                cpus.len()
+                listed.join(", "),
+                self.load,
             )));
         }
         let work = |cpu: &u32| Work::Cpu {
             cpu: *cpu,
             slice: self.slice,
             load: each,
-            nice: self.priority,
+            nice: self.priority.unwrap_or(0),
             insist: self.insists(),
         };
         Ok(Arc::new(Load {
@@ -75,7 +77,7 @@ impl ResourceFault for Cpu {
 impl Cpu {
     /// A weight that somebody chose is left to him.
     fn insists(&self) -> bool {
-        self.priority == 0
+        self.priority.is_none()
     }
 
     fn chosen(&self, online: &[u32]) -> Result<Vec<u32>, BindError> {
@@ -85,7 +87,7 @@ impl Cpu {
         };
         if let Some(absent) = self.cpus.iter().find(|cpu| !online.contains(cpu)) {
             return Err(BindError(format!(
-                "there is no CPU {absent}; there are: {}",
+                "the target has no CPU {absent}; it has: {}",
                 listed()
             )));
         }
@@ -97,7 +99,7 @@ impl Cpu {
             .map_or(online.len(), |cores| cores.get() as usize);
         if count > online.len() {
             return Err(BindError(format!(
-                "{count} cores are more than there are: {}",
+                "{count} cores are more than the target has: {}",
                 online.len()
             )));
         }
@@ -105,13 +107,23 @@ impl Cpu {
     }
 }
 
-/// The CPUs that this process may use.
-fn online() -> Result<Vec<u32>, BindError> {
+/// The CPUs that this process may use and the target too.
+fn usable(scope: &Scope) -> Result<Vec<u32>, BindError> {
     let failed = |e| BindError(format!("failed to find the CPUs: {e}"));
     let set = sched_getaffinity(Pid::from_raw(0)).map_err(failed)?;
     let has = |cpu: &usize| set.is_set(*cpu).unwrap_or(false);
-    let all = (0..nix::sched::CpuSet::count()).filter(has);
-    Ok(all.filter_map(|cpu| u32::try_from(cpu).ok()).collect())
+    let ours = (0..nix::sched::CpuSet::count()).filter(has);
+    let mut cpus: Vec<u32> = ours.filter_map(|cpu| u32::try_from(cpu).ok()).collect();
+    if let Some((allowed, file)) = scope.cgroup.as_ref().and_then(cgroup::allowed_cpus) {
+        cpus.retain(|cpu| allowed.contains(cpu));
+        if cpus.is_empty() {
+            return Err(BindError(format!(
+                "chaosd may use none of the CPUs that the target has by {}: let it run on those too",
+                file.display()
+            )));
+        }
+    }
+    Ok(cpus)
 }
 
 #[derive(Debug)]
@@ -164,7 +176,7 @@ struct Burning {
 
 impl Acting for Burning {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
-        self.burners.act(now)
+        self.burners.act_again(now).map(|()| None)
     }
 
     fn effect(&mut self) -> (Effect, Verdict) {
@@ -174,7 +186,8 @@ impl Acting for Burning {
         let full = self.wanted * 100.0;
         let effect = Effect {
             told: format!(
-                "burned {reached:.2} % of a core of the {asked:.2} % that were asked for, {full:.2} % at full intensity"
+                "burned {reached:.2} % of a core of the {asked:.2} % that were asked for, {full:.2} % at full intensity{}",
+                self.burners.told_again()
             ),
             asked: Some(asked),
             reached: Some(reached),

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use crate::{
     cgroup::{
-        Change, Controller,
+        self, Change, Controller,
         limits::{LimitError, cpu},
     },
     plan::{Cgroup, Scope},
@@ -29,9 +29,19 @@ impl ResourceFault for CpuQuota {
                     .into(),
             ));
         };
+        let share = self.limit.millionths();
+        if let Some(cores) = cgroup::online_cpus().map(|cpus| cpus.len() as u64)
+            && share >= cores * cpu::CORE
+        {
+            return Err(BindError(format!(
+                "{} would hold nobody, for this host has {cores} cores: give less than {}%",
+                self.limit,
+                cores * 100
+            )));
+        }
         limit::bind(Quota {
             cgroup: cgroup.clone(),
-            share: self.limit.millionths(),
+            share,
         })
     }
 }

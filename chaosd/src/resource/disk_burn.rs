@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::statfs::{BTRFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
+use nix::sys::{
+    statfs::{BTRFS_SUPER_MAGIC, TMPFS_MAGIC, statfs},
+    statvfs::FsFlags,
+};
 
 use crate::{
     burn::{SPAN, Work},
@@ -53,6 +56,12 @@ impl ResourceFault for DiskBurn {
         if found.filesystem_type() == TMPFS_MAGIC {
             return Err(BindError(format!(
                 "{} is in memory (tmpfs): no disk would be busy",
+                self.path.display()
+            )));
+        }
+        if found.flags().contains(FsFlags::ST_RDONLY) {
+            return Err(BindError(format!(
+                "{} is on a file system that is mounted read-only: also what is read there has to be written first",
                 self.path.display()
             )));
         }
@@ -130,7 +139,8 @@ impl Bound for Streams {
     fn notes(&self) -> Vec<String> {
         let more = "writes more than was asked for, and reports that: with each flush btrfs writes what it knows of the file beside its blocks (direct: true does not flush)";
         let more = self.flushes_more.then(|| more.to_owned());
-        more.into_iter().collect()
+        let busy = "keeps the file system busy: it cannot be unmounted meanwhile".to_owned();
+        [busy].into_iter().chain(more).collect()
     }
 
     fn prepare(&self) -> Result<(), ActError> {
@@ -154,25 +164,53 @@ fn is_write(work: &Work) -> bool {
     matches!(work, Work::Io { write: true, .. })
 }
 
-/// What the kernel says of one process's I/O (`proc_pid_io(5)`): bytes that reached a disk.
+/// What the kernel says of one process's I/O (`proc_pid_io(5)`): bytes that reached a disk, read and
+/// written.
 struct Account {
-    path: PathBuf,
-    /// Before it began: what is read had to be written.
+    pid: u32,
+    /// Before it began: what is read had to be written. `None`: this kernel keeps no accounts.
     before: Option<(u64, u64)>,
+    /// When it was looked at last.
+    now: (u64, u64),
+    /// Of those that were in its place, and died.
+    others: (u64, u64),
 }
 
 impl Account {
     fn of(pid: u32) -> Self {
-        let mut account = Self {
-            path: format!("/proc/{pid}/io").into(),
-            before: None,
-        };
-        account.before = account.read();
-        account
+        let before = Self::read(pid);
+        Self {
+            pid,
+            before,
+            now: before.unwrap_or_default(),
+            others: (0, 0),
+        }
     }
 
-    fn read(&self) -> Option<(u64, u64)> {
-        let text = fs::read_to_string(&self.path).ok()?;
+    /// Looks again; `pid` is who is in its place now.
+    fn look(&mut self, pid: u32) {
+        if pid != self.pid {
+            let others = self.since();
+            *self = Self {
+                others,
+                ..Self::of(pid)
+            };
+        } else if let Some(now) = Self::read(pid) {
+            self.now = now;
+        }
+    }
+
+    fn since(&self) -> (u64, u64) {
+        let before = self.before.unwrap_or(self.now);
+        let of = |now: u64, before: u64, others: u64| now.saturating_sub(before) + others;
+        (
+            of(self.now.0, before.0, self.others.0),
+            of(self.now.1, before.1, self.others.1),
+        )
+    }
+
+    fn read(pid: u32) -> Option<(u64, u64)> {
+        let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
         let of = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().parse::<u64>().ok()
@@ -180,14 +218,11 @@ impl Account {
         of("read_bytes:").zip(of("write_bytes:"))
     }
 
-    /// Since it began; `None`: this kernel keeps no accounts.
+    /// Since it began.
     fn bytes(&self, write: bool) -> Option<u64> {
-        let (now, before) = (self.read()?, self.before?);
-        Some(if write {
-            now.1.saturating_sub(before.1)
-        } else {
-            now.0.saturating_sub(before.0)
-        })
+        self.before?;
+        let (read, written) = self.since();
+        Some(if write { written } else { read })
     }
 }
 
@@ -200,17 +235,28 @@ struct Busy {
     since: Option<Instant>,
 }
 
+impl Busy {
+    fn look(&mut self) {
+        for (account, pid) in self.accounts.iter_mut().zip(self.burners.pids()) {
+            account.look(pid);
+        }
+    }
+}
+
 impl Acting for Busy {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
         if now.intensity > 0.0 {
             self.since.get_or_insert_with(Instant::now);
         }
-        self.burners.act(now)
+        // Also of one that is about to die: what is in its account goes with it.
+        self.look();
+        self.burners.act_again(now).map(|()| None)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "numbers for people")]
     fn effect(&mut self) -> (Effect, Verdict) {
         let (mut told, mut asked, mut reached) = (Vec::new(), 0.0, 0.0);
+        self.look();
         let progress = self.burners.progress();
         for ((progress, account), write) in progress.iter().zip(&self.accounts).zip(&self.writes) {
             let seconds = progress.at_work.as_secs_f64();
@@ -236,7 +282,7 @@ impl Acting for Busy {
         let effect = Effect {
             told: match &told[..] {
                 [] => "has done nothing yet".into(),
-                told => told.join("; "),
+                told => told.join("; ") + &self.burners.told_again(),
             },
             asked: self.since.map(|_| asked),
             reached: self.since.map(|_| reached),

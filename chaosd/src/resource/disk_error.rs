@@ -119,7 +119,7 @@ impl Errors {
             cgroup,
             process,
         };
-        FileErrors::attach(&self.kernel, &rule).map_err(refused)
+        FileErrors::attach(&self.kernel, &rule).map_err(|error| refused(&error))
     }
 
     fn ready(&self) -> MutexGuard<'_, Option<FileErrors>> {
@@ -216,10 +216,10 @@ impl Bound for Errors {
     }
 }
 
-fn refused(source: files::FilesError) -> ActError {
+fn refused(error: &files::FilesError) -> ActError {
     ActError::Refused {
         what: "let calls on files fail".into(),
-        source: source.into(),
+        source: crate::undo::chain(error).into(),
     }
 }
 
@@ -252,7 +252,9 @@ impl Failing {
         let sessions = (all.iter())
             .filter(|stat| self.of == Of::Host && spared.is_login(stat))
             .map(|stat| stat.session);
-        self.programs.spare(processes, sessions).map_err(refused)
+        self.programs
+            .spare(processes, sessions)
+            .map_err(|error| refused(&error))
     }
 }
 

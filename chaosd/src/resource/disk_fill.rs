@@ -20,8 +20,8 @@ use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, fallocate},
     sys::{
-        statfs::{TMPFS_MAGIC, statfs},
-        statvfs::statvfs,
+        statfs::{TMPFS_MAGIC, fstatfs},
+        statvfs::{FsFlags, fstatvfs},
     },
 };
 
@@ -68,7 +68,20 @@ impl ResourceFault for DiskFill {
                 self.path.display()
             )));
         }
-        let here = room(&directory).map_err(failed)?;
+        let opened = File::open(&directory).map_err(failed)?;
+        let here = room(&opened).map_err(failed)?;
+        if here.read_only {
+            return Err(BindError(format!(
+                "{} is on a file system that is mounted read-only: nothing can be put there",
+                self.path.display()
+            )));
+        }
+        if here.size == 0 {
+            return Err(BindError(format!(
+                "{} is on a file system without room of its own, such as /proc: name a directory on the one that is to be full",
+                self.path.display()
+            )));
+        }
         let (bytes, leaves) = match self.fill {
             Fill::Size(size) => (size.bytes(), here.free.saturating_sub(size.bytes())),
             Fill::Leave(size) => (here.free.saturating_sub(size.bytes()), size.bytes()),
@@ -77,15 +90,15 @@ impl ResourceFault for DiskFill {
             return Err(BindError(format!(
                 "{} has {} free: there is nothing to take",
                 self.path.display(),
-                said(here.free)
+                Size::about(here.free)
             )));
         }
         if bytes > here.free {
             return Err(BindError(format!(
                 "{} has {} free, which is less than {}: use leave to fill it",
                 self.path.display(),
-                said(here.free),
-                said(bytes)
+                Size::about(here.free),
+                Size::about(bytes)
             )));
         }
         let holds_run = device(Path::new("/run")).is_ok_and(|dev| dev == metadata.dev());
@@ -93,8 +106,8 @@ impl ResourceFault for DiskFill {
             return Err(BindError(format!(
                 "{} is on the file system of /run, where chaosd keeps what it has to undo, and {} would be left of it: leave {} or more",
                 self.path.display(),
-                said(leaves),
-                said(RESERVE)
+                Size::about(leaves),
+                Size::about(RESERVE)
             )));
         }
         let is_root = device(Path::new("/")).is_ok_and(|dev| dev == metadata.dev());
@@ -102,11 +115,11 @@ impl ResourceFault for DiskFill {
             return Err(BindError(format!(
                 "{} is on the host's root file system, and {} would be left of it: leave {} or more, or say force: true (--force)",
                 self.path.display(),
-                said(leaves),
-                said(RESERVE)
+                Size::about(leaves),
+                Size::about(RESERVE)
             )));
         }
-        let kind = statfs(&directory).map_err(|errno| failed(errno.into()))?;
+        let kind = fstatfs(&opened).map_err(|errno| failed(errno.into()))?;
         Ok(Arc::new(Filler {
             in_memory: kind.filesystem_type() == TMPFS_MAGIC,
             file: FileOf {
@@ -117,6 +130,7 @@ impl ResourceFault for DiskFill {
             },
             bytes,
             free: here.free,
+            of_root: here.of_root,
         }))
     }
 }
@@ -125,25 +139,24 @@ fn device(path: &Path) -> io::Result<u64> {
     Ok(fs::metadata(path)?.dev())
 }
 
-fn said(bytes: u64) -> Size {
-    // In whole MiB where it is that much, for people.
-    let whole = if bytes >= 1 << 20 {
-        bytes >> 20 << 20
-    } else {
-        bytes
-    };
-    Size::new(whole).unwrap_or(Size::MOST)
-}
-
-/// What a file system has left for everybody.
+/// What a file system has left.
 struct Room {
+    /// For everybody.
     free: u64,
+    /// Beyond that for root alone, as ext4 keeps 5 %.
+    of_root: u64,
+    size: u64,
+    read_only: bool,
 }
 
-fn room(path: &Path) -> io::Result<Room> {
-    let stat = statvfs(path)?;
+fn room(file: &File) -> io::Result<Room> {
+    let stat = fstatvfs(file)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     Ok(Room {
-        free: stat.blocks_available() * stat.fragment_size(),
+        free: bytes(stat.blocks_available()),
+        of_root: bytes(stat.blocks_free().saturating_sub(stat.blocks_available())),
+        size: bytes(stat.blocks()),
+        read_only: stat.flags().contains(FsFlags::ST_RDONLY),
     })
 }
 
@@ -153,6 +166,8 @@ struct Filler {
     file: FileOf,
     bytes: u64,
     free: u64,
+    /// See [`Room`].
+    of_root: u64,
     /// It is a tmpfs.
     in_memory: bool,
 }
@@ -161,9 +176,9 @@ impl Bound for Filler {
     fn mechanism(&self) -> String {
         format!(
             "a file of {} without a name in {}, by fallocate; {} are free now",
-            said(self.bytes),
+            Size::about(self.bytes),
             self.file.directory.display(),
-            said(self.free)
+            Size::about(self.free)
         )
     }
 
@@ -172,10 +187,22 @@ impl Bound for Filler {
     }
 
     fn notes(&self) -> Vec<String> {
-        let in_memory = self.in_memory.then(|| {
-            "takes memory, for that is where this file system is, in chaosd's cgroup".into()
-        });
-        in_memory.into_iter().collect()
+        let mut notes = vec![
+            "hits everybody who writes there, the target or not, and keeps the file system busy: it cannot be unmounted meanwhile"
+                .to_owned(),
+        ];
+        if self.in_memory {
+            notes.push(
+                "takes memory, for that is where this file system is, in chaosd's cgroup".into(),
+            );
+        }
+        if self.of_root > 0 {
+            notes.push(format!(
+                "is not felt by root at once: the file system keeps another {} for it, and leave counts what everybody has",
+                Size::about(self.of_root)
+            ));
+        }
+        notes
     }
 
     fn claims(&self) -> Vec<String> {
@@ -371,10 +398,19 @@ impl Acting for Filling {
 
     fn effect(&mut self) -> (Effect, Verdict) {
         let taken = self.made.as_ref().map_or(0, |made| made.taken);
-        let free = room(&self.file.directory).map_or(0, |room| room.free);
+        // By its file where there is one: something else may be mounted there by now.
+        let free = match &self.made {
+            Some(made) => room(&made.file),
+            None => File::open(&self.file.directory).and_then(|directory| room(&directory)),
+        };
+        let free = free.map_or(0, |room| room.free);
         #[expect(clippy::cast_precision_loss, reason = "numbers for people")]
         let effect = Effect {
-            told: format!("holds {}, {} are free", said(taken), said(free)),
+            told: format!(
+                "holds {}, {} are free",
+                Size::about(taken),
+                Size::about(free)
+            ),
             asked: Some(self.bytes as f64),
             reached: Some(taken as f64),
             unit: "bytes".into(),

@@ -5,6 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 use crate::{
     cgroup,
     latency::{self, Counts, LatencyError, Listener, Whom, Work},
+    mounts,
     plan::Scope,
     process::Stat,
     profile::DiskLatency,
@@ -30,7 +31,7 @@ impl ResourceFault for DiskLatency {
         // What the kernel calls a file knows no symbolic links.
         let path = fs::canonicalize(&self.path)
             .map_err(|e| BindError(format!("failed to find {}: {e}", self.path.display())))?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo")
+        let mounts = mounts::read("/proc/self/mountinfo")
             .map_err(|e| BindError(format!("failed to list the mounts: {e}")))?;
         Ok(Arc::new(Waits {
             overlays: latency::overlays(&mounts, &path),

@@ -42,7 +42,7 @@ struct Freezer {
 
 impl Limit for Freezer {
     fn changes(&self) -> Result<Vec<Change>, LimitError> {
-        freeze::prepare(&self.cgroup, &process::vital())
+        freeze::prepare(&self.cgroup, &process::unstoppable())
     }
 
     fn mechanism(&self) -> String {

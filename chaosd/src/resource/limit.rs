@@ -6,7 +6,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use crate::{
-    cgroup::{self, Change, limits::LimitError},
+    cgroup::{self, Change, Hold, HoldError, limits::LimitError},
     report::Verdict,
     txn::Applied,
     undo::{Part, RevertReport},
@@ -30,6 +30,8 @@ pub(super) trait Limit: Debug + Send + Sync {
 
 /// Counts what a limit did.
 pub(super) trait Watch: Send {
+    /// A moment of it. Called at least every [`crate::engine::TICK`].
+    fn look(&mut self, _holds: bool) {}
     /// Since it was made. `holds`: it is in force now; `ever`: it was.
     fn effect(&mut self, holds: bool, ever: bool) -> (Effect, Verdict);
 }
@@ -101,13 +103,16 @@ impl Bound for Limited {
     }
 
     fn arm(&self, host: Host) -> Result<Box<dyn Acting>, ActError> {
-        Ok(Box::new(Limiting {
+        let mut limiting = Limiting {
             watch: self.limit.watch(),
             limit: Arc::clone(&self.limit),
             host,
             applied: None,
+            holds: Vec::new(),
             ever: false,
-        }))
+        };
+        limiting.hold(&self.changes)?;
+        Ok(Box::new(limiting))
     }
 }
 
@@ -117,10 +122,27 @@ struct Limiting {
     host: Host,
     /// In force.
     applied: Option<Applied>,
+    /// Also while it rests.
+    holds: Vec<Hold>,
     ever: bool,
 }
 
 impl Limiting {
+    /// Nobody else is to change these meanwhile.
+    fn hold(&mut self, changes: &[Change]) -> Result<(), ActError> {
+        for control in changes.iter().map(|change| &change.control) {
+            if self.holds.iter().any(|hold| hold.is_of(control)) {
+                continue;
+            }
+            let hold = Hold::take(control).map_err(|source: HoldError| ActError::Refused {
+                what: "hold a limit".into(),
+                source: crate::undo::chain(&source).into(),
+            })?;
+            self.holds.extend(hold);
+        }
+        Ok(())
+    }
+
     fn set(&mut self) -> Result<(), ActError> {
         let changes = || {
             self.limit.changes().map_err(|source| ActError::Refused {
@@ -138,6 +160,7 @@ impl Limiting {
             // What the controller counts is there only now.
             limits = changes()?;
         }
+        self.hold(&limits)?;
         for change in &limits {
             cgroup::apply(&mut txn, change)?;
         }
@@ -155,6 +178,7 @@ impl Acting for Limiting {
         } else if !wanted && let Some(applied) = self.applied.take() {
             ActError::of(&applied.revert())?;
         }
+        self.watch.look(self.applied.is_some());
         Ok(None)
     }
 

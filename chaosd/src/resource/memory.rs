@@ -58,14 +58,33 @@ impl ResourceFault for Memory {
             Much::Leave(size) => most.saturating_sub(used).saturating_sub(size.bytes()),
         };
         if bytes == 0 {
+            let leave = match self.much {
+                Much::Leave(size) => format!(", and {size} are to be left"),
+                Much::Size(_) | Much::Percent(_) => String::new(),
+            };
             return Err(BindError(format!(
-                "there is nothing to take: {} of {} are in use",
-                Size::new(used).unwrap_or(Size::MOST),
-                Size::new(most).unwrap_or(Size::MOST)
+                "there is nothing to take: {} of {} are in use{leave}",
+                Size::about(used),
+                Size::about(most)
             )));
+        }
+        let mut notes = Vec::new();
+        let goes_by_limit = self.of == MemoryOf::Limit && !matches!(self.much, Much::Size(_));
+        if goes_by_limit && scope.cgroup.is_some() && lowest.is_none() {
+            notes.push(format!(
+                "goes by all of the host's memory ({}), for nothing limits the target's",
+                Size::about(host.total)
+            ));
         }
         let mut guards = Vec::new();
         if !self.oom {
+            let room = room(&limits, &host);
+            if room < bytes {
+                notes.push(format!(
+                    "stops before a limit: at {}, or later where the page cache gives way",
+                    Size::about(room)
+                ));
+            }
             guards.extend(limits.into_iter().map(|limit| limit.guard));
             guards.push(Guard::Host { keep_percent: KEEP });
         }
@@ -80,6 +99,7 @@ impl ResourceFault for Memory {
             bytes,
             oom: self.oom,
             takes_all,
+            notes,
         }))
     }
 }
@@ -99,6 +119,14 @@ struct Limit {
     most: u64,
     used: u64,
     guard: Guard,
+}
+
+/// What the guards leave, as things stand.
+fn room(limits: &[Limit], host: &Meminfo) -> u64 {
+    let keeps = |most: u64, used: u64| share(most, 100.0 - KEEP).saturating_sub(used);
+    let of_host = keeps(host.total, host.total.saturating_sub(host.available));
+    let rooms = limits.iter().map(|limit| keeps(limit.most, limit.used));
+    rooms.min().unwrap_or(u64::MAX).min(of_host)
 }
 
 /// From the target up to the root, those that limit.
@@ -181,13 +209,15 @@ struct Hoard {
     oom: bool,
     /// See [`kills_all`].
     takes_all: Option<PathBuf>,
+    /// Of what was found, as sentences without subject.
+    notes: Vec<String>,
 }
 
 impl Bound for Hoard {
     fn mechanism(&self) -> String {
         format!(
             "a process that holds {}, in {}",
-            Size::new(self.bytes).unwrap_or(Size::MOST),
+            Size::about(self.bytes),
             self.burners.entrances()
         )
     }
@@ -198,7 +228,7 @@ impl Bound for Hoard {
 
     fn notes(&self) -> Vec<String> {
         if !self.oom {
-            return Vec::new();
+            return self.notes.clone();
         }
         let first = "goes on until the OOM killer comes: its own process is the first to die, and is not started again";
         let all = self.takes_all.as_ref().map(|directory| {
@@ -207,10 +237,8 @@ impl Bound for Hoard {
                 directory.display()
             )
         });
-        [Some(first.to_owned()), all]
-            .into_iter()
-            .flatten()
-            .collect()
+        let all = [Some(first.to_owned()), all].into_iter().flatten();
+        self.notes.iter().cloned().chain(all).collect()
     }
 
     fn prepare(&self) -> Result<(), ActError> {
@@ -223,7 +251,7 @@ impl Bound for Hoard {
             most: 0,
             oom: self.oom,
             kills_before: oom_kills(),
-            taken: false,
+            taken: None,
         }))
     }
 }
@@ -235,26 +263,32 @@ struct Holding {
     /// It may be the end of it.
     oom: bool,
     kills_before: u64,
-    /// By the OOM killer.
-    taken: bool,
+    /// Who took its process, which is not started again: the memory may be needed.
+    taken: Option<&'static str>,
 }
 
 impl Acting for Holding {
     fn act(&mut self, now: Now) -> Result<Option<Duration>, ActError> {
-        if self.taken {
+        if self.taken.is_some() {
             return Ok(None);
         }
-        if self.burners.has_died() && oom_kills() > self.kills_before {
-            self.taken = true;
-            if self.oom {
+        if self.burners.has_died() {
+            let by_kernel = oom_kills() > self.kills_before;
+            let who = if by_kernel {
+                "the OOM killer"
+            } else {
+                "somebody else"
+            };
+            self.taken = Some(who);
+            if by_kernel && self.oom {
                 return Ok(None);
             }
             return Err(ActError::Refused {
                 what: "hold the memory".into(),
-                source: "the OOM killer took its process, as the first".into(),
+                source: format!("{who} took its process").into(),
             });
         }
-        self.burners.act(now)
+        self.burners.act(now).map(|()| None)
     }
 
     fn effect(&mut self) -> (Effect, Verdict) {
@@ -262,9 +296,9 @@ impl Acting for Holding {
         let asked: u64 = progress.iter().map(|p| p.bytes_asked).sum();
         let held: u64 = progress.iter().map(|p| p.bytes_resident).sum();
         self.most = self.most.max(held);
-        let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
-        if self.taken {
-            return (self.was_taken(asked), Verdict::Effective);
+        if let Some(who) = self.taken {
+            let effect = self.was_taken(asked, who);
+            return (effect, Verdict::Effective);
         }
         let guarded = if progress.iter().any(|p| p.held_back) {
             ": the rest would meet a limit"
@@ -273,7 +307,11 @@ impl Acting for Holding {
         };
         #[expect(clippy::cast_precision_loss, reason = "a number for people")]
         let effect = Effect {
-            told: format!("holds {} of {} asked for{guarded}", said(held), said(asked)),
+            told: format!(
+                "holds {} of {} asked for{guarded}",
+                Size::about(held),
+                Size::about(asked)
+            ),
             asked: Some(asked as f64),
             reached: Some(held as f64),
             unit: "bytes".into(),
@@ -293,13 +331,12 @@ impl Acting for Holding {
 
 impl Holding {
     #[expect(clippy::cast_precision_loss, reason = "a number for people")]
-    fn was_taken(&self, asked: u64) -> Effect {
-        let said = |bytes: u64| Size::new(bytes).unwrap_or(Size::MOST);
+    fn was_taken(&self, asked: u64, who: &str) -> Effect {
         Effect {
             told: format!(
-                "held {} of {} asked for when the OOM killer took it",
-                said(self.most),
-                said(asked)
+                "held {} of {} asked for when {who} took it",
+                Size::about(self.most),
+                Size::about(asked)
             ),
             asked: Some(asked as f64),
             reached: Some(self.most as f64),

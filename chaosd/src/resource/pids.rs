@@ -52,7 +52,7 @@ struct Slots {
 
 impl Limit for Slots {
     fn changes(&self) -> Result<Vec<Change>, LimitError> {
-        pids::prepare(&self.cgroup, self.leave, &process::vital())
+        pids::prepare(&self.cgroup, self.leave, &process::unstoppable())
     }
 
     fn mechanism(&self) -> String {

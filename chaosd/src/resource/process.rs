@@ -25,10 +25,12 @@ const SHOWN: usize = 3;
 
 impl ResourceFault for Process {
     fn what(&self) -> String {
-        let which = match &self.which {
-            Which::All {} => "every process".to_owned(),
-            Which::Match(pattern) => format!("processes named {pattern}"),
-            Which::Pid(pid) => format!("process {pid}"),
+        let which = match (&self.which, self.count) {
+            (Which::All {}, None) => "every process of the target".to_owned(),
+            (Which::All {}, Some(_)) => "the target's processes".to_owned(),
+            (Which::Match(pattern), None) => format!("processes named {pattern}"),
+            (Which::Match(pattern), Some(_)) => format!("the processes named {pattern}"),
+            (Which::Pid(pid), _) => format!("process {pid}"),
         };
         let count = self
             .count
@@ -62,6 +64,13 @@ impl ResourceFault for Process {
         if let (Which::Pid(pid), [], []) = (&self.which, &hit[..], &spared[..]) {
             return Err(BindError(format!(
                 "process {pid} is not there, or not of this target; `pgrep -a NAME` lists those that run"
+            )));
+        }
+        if let (Among::Process(pid), Which::Match(pattern), [], []) =
+            (&found.among, &self.which, &hit[..], &spared[..])
+        {
+            return Err(BindError(format!(
+                "the target, process {pid}, is not named {pattern}: leave match out, or target what it is in (--cgroup)"
             )));
         }
         if let ([], [(stat, why), ..]) = (&hit[..], &spared[..]) {
@@ -114,11 +123,16 @@ impl Finder {
             match spared.why(&stat) {
                 None => hit.push(stat),
                 // A pattern of a whole host meets many a thread of the kernel's.
-                Some(_) if stat.kernel && !matches!(self.asked.which, Which::Pid(_)) => {}
+                Some(_) if stat.kernel && !self.names_one() => {}
                 Some(why) => not.push((stat, why)),
             }
         }
         Ok((hit, not))
+    }
+
+    /// Somebody has chosen that very process.
+    fn names_one(&self) -> bool {
+        matches!(self.asked.which, Which::Pid(_)) || matches!(self.among, Among::Process(_))
     }
 
     fn is_meant(&self, stat: &Stat) -> bool {
@@ -155,7 +169,7 @@ impl Bound for Signals {
     }
 
     fn undo(&self) -> String {
-        if self.finder.asked.signal == Signal::SIGSTOP {
+        if stops(self.finder.asked.signal) {
             "SIGCONT to those that it stopped".into()
         } else {
             "none: a signal cannot be taken back".into()
@@ -214,11 +228,16 @@ struct Signalling {
     hit: BTreeSet<(u32, u64)>,
 }
 
-impl Signalling {
-    fn stops(&self) -> bool {
-        self.finder.asked.signal == Signal::SIGSTOP
-    }
+/// Signals by which a process stands still, until SIGCONT (signal(7)); one that catches the last three
+/// takes no harm from that.
+fn stops(signal: Signal) -> bool {
+    matches!(
+        signal,
+        Signal::SIGSTOP | Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU
+    )
+}
 
+impl Signalling {
     fn send(&mut self) -> Result<(), ActError> {
         let (mut hit, _) = self.finder.look().map_err(|why| ActError::Refused {
             what: "look for processes".into(),
@@ -229,7 +248,7 @@ impl Signalling {
         if let Some(count) = self.finder.asked.count {
             self.draw(&mut hit, count.get() as usize);
         }
-        if self.stops() {
+        if stops(self.finder.asked.signal) {
             return self.stop(hit);
         }
         for stat in hit {
@@ -252,7 +271,7 @@ impl Signalling {
             // One that ends meanwhile is no failure.
             let stopped = txn.step(
                 Undo::Stopped(Stopped(who.clone())),
-                || Ok(who.signal(Signal::SIGSTOP).unwrap_or(false)),
+                || Ok(who.signal(self.finder.asked.signal).unwrap_or(false)),
                 |_| Ok(()),
             )?;
             if stopped {

@@ -225,17 +225,17 @@ impl Acting for Switching {
     fn effect(&mut self) -> (Effect, Verdict) {
         let verb = self.asked.verb();
         let told = match (self.failure(), self.under_way, self.due) {
-            (Some(why), ..) => format!("the host goes on: {why}"),
-            (None, true, _) => format!("the host {verb} now"),
+            (Some(why), ..) => format!("could not stop the host, which goes on: {why}"),
+            (None, true, _) => format!("{verb} the host now"),
             (None, false, Some(_)) => {
                 let left = Duration::from_secs(self.left.as_secs() + 1);
                 let left = humantime::format_duration(left);
-                format!("the host {verb} in {left}; a revert calls it off")
+                format!("{verb} the host in {left}, unless this run ends before")
             }
             (None, false, None) if self.late => {
-                "the host goes on, for chaosd stood still when it was to stop".into()
+                "lets the host go on, for chaosd stood still when it was to stop".into()
             }
-            (None, false, None) => "the host goes on".into(),
+            (None, false, None) => "lets the host go on".into(),
         };
         let effect = Effect {
             told,

@@ -117,7 +117,7 @@ fn named() -> impl Iterator<Item = PathBuf> {
 /// Any other place where it is bind-mounted.
 fn mounted(ino: u64) -> io::Result<Vec<PathBuf>> {
     let root = format!("net:[{ino}]");
-    let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
+    let table = mounts::read("/proc/thread-self/mountinfo")?;
     Ok(mounts::parse(&table)
         .filter(|mount| mount.root == Path::new(&root))
         .map(|mount| mount.point)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Reverted, System};
 use crate::process::Identity;
 
-/// Let a process go on that we stopped by SIGSTOP.
+/// Let a process go on that we stopped by a signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Stopped(pub Identity);

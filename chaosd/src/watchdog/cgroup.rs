@@ -26,7 +26,7 @@ impl Refuge {
             return Ok(None);
         }
         let root =
-            unified(&fs::read_to_string("/proc/self/mountinfo")?).ok_or(io::ErrorKind::NotFound)?;
+            unified(&mounts::read("/proc/self/mountinfo")?).ok_or(io::ErrorKind::NotFound)?;
         let name = format!("chaosd-watchdog-{number}-{}.scope", process::id());
         let refuge = Self {
             path: root.join(name),

@@ -75,7 +75,7 @@ pub enum FilesError {
     NotAsked(String),
     /// It cannot be told.
     #[error(
-        "failed to read {MODULES}, which tells whether the kernel asks BPF programs about files: {0}; it takes a kernel with CONFIG_BPF_LSM=y, booted with bpf in its list lsm=..., and securityfs (mount -t securityfs securityfs /sys/kernel/security)"
+        "failed to read {MODULES}, which tells whether the kernel asks BPF programs about files; it takes a kernel with CONFIG_BPF_LSM=y, booted with bpf in its list lsm=..., and securityfs (mount -t securityfs securityfs /sys/kernel/security)"
     )]
     Modules(#[source] io::Error),
     /// Programs know processes by other numbers.
@@ -87,16 +87,16 @@ pub enum FilesError {
     #[error(transparent)]
     Types(#[from] TypesError),
     /// The kernel's types are not there.
-    #[error("failed to read the kernel's types: {0}")]
+    #[error("failed to read the kernel's types")]
     Btf(#[from] BtfError),
     /// The object was refused.
-    #[error("failed to load the programs: {0}")]
+    #[error("failed to load the programs")]
     Load(#[source] Box<aya::EbpfError>),
     /// The object lacks a part.
     #[error("the object file has no {0}")]
     Missing(&'static str),
     /// A program was refused.
-    #[error("failed to attach program {name}: {}", crate::undo::chain(.source))]
+    #[error("failed to attach program {name}")]
     Program {
         /// Which.
         name: &'static str,
@@ -104,10 +104,10 @@ pub enum FilesError {
         source: ProgramError,
     },
     /// A map was refused.
-    #[error("failed to use map {0}: {1}")]
+    #[error("failed to use map {0}")]
     Map(&'static str, #[source] io::Error),
     /// The place cannot be looked at.
-    #[error("failed to ask for the attributes of the path: {0}")]
+    #[error("failed to ask for the attributes of the path")]
     Place(#[source] io::Error),
     /// The kernel lists BPF and does not call.
     #[error("the kernel did not call an attached program: no error would come of this fault")]

@@ -9,11 +9,12 @@ pub use error::ControllerError;
 
 use std::{
     fmt, fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use super::{change::Change, file::SUBTREE_CONTROL, limits::freeze, mount, pids};
-use crate::{plan::Cgroup, undo::Part};
+use super::{change::Change, enabled, file::SUBTREE_CONTROL, limits::freeze, mount, pids, tree_of};
+use crate::{mounts, plan::Cgroup, undo::Part};
 
 /// A resource controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,9 @@ pub struct Place {
     pub directory: PathBuf,
     /// The root of that hierarchy.
     pub root: PathBuf,
-    /// Enables the controller from the top down (v2). Empty: it is enabled. To be applied before
-    /// the files are there; undone in reverse like any transaction.
+    /// Enables the controller from the top down (v2), also where this process has done so already.
+    /// Empty: it is enabled. To be applied before the files are there; undone in reverse like any
+    /// transaction.
     pub enable: Vec<Change>,
 }
 
@@ -116,7 +118,11 @@ impl Controller {
         if cgroup.level == 0 && matches!(self, Self::Cpu | Self::Freezer | Self::Pids) {
             return Err(ControllerError::Root(self));
         }
-        let mounts = read("/proc/self/mountinfo".into())?;
+        let mountinfo = Path::new("/proc/self/mountinfo");
+        let mounts = mounts::read(mountinfo).map_err(|source| ControllerError::Read {
+            path: mountinfo.to_owned(),
+            source,
+        })?;
         let Some(root) = mount::v1(&mounts, self.v1()) else {
             let known = read("/proc/cgroups".into()).unwrap_or_default();
             return Err(if enabled(&known, self.v1()) {
@@ -192,8 +198,16 @@ impl Controller {
         }
         let mut missing = Vec::new();
         for parent in cgroup.path.ancestors().skip(1).take(cgroup.level as usize) {
-            if lists(&read(parent.join(SUBTREE_CONTROL))?, self.v2()) {
-                continue;
+            let is_on = lists(&read(parent.join(SUBTREE_CONTROL))?, self.v2());
+            let failed = |source| ControllerError::Read {
+                path: parent.to_owned(),
+                source,
+            };
+            if is_on {
+                let id = fs::metadata(parent).map_err(failed)?.ino();
+                if !enabled::by_us(id, self.v2()) {
+                    continue;
+                }
             }
             // The root may have both (Documentation/admin-guide/cgroup-v2.rst, "No Internal
             // Process Constraint").
@@ -210,11 +224,7 @@ impl Controller {
             }
             let controller = self.v2().to_owned();
             let part = Part::Enabled { controller };
-            let change = Change::new(parent, SUBTREE_CONTROL, part);
-            missing.push(change.map_err(|source| ControllerError::Read {
-                path: parent.to_owned(),
-                source,
-            })?);
+            missing.push(Change::new(parent, SUBTREE_CONTROL, part).map_err(failed)?);
         }
         missing.reverse();
         Ok(missing)
@@ -230,12 +240,6 @@ impl fmt::Display for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.v2())
     }
-}
-
-/// The root of the tree that a cgroup is in.
-fn tree_of(cgroup: &Cgroup) -> PathBuf {
-    let root = cgroup.path.ancestors().nth(cgroup.level as usize);
-    root.unwrap_or(&cgroup.path).to_owned()
 }
 
 fn read(path: PathBuf) -> Result<String, ControllerError> {

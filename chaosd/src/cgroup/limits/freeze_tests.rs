@@ -69,7 +69,7 @@ fn a_v1_freezer_stops_a_program_too() {
 fn whoever_must_thaw_it_may_not_be_in_it() {
     let mut target = Target::new("freeze-vital", Controller::Freezer);
     let pid = i32::try_from(target.spin()).unwrap();
-    let error = prepare(&target.cgroup, &[(pid, "the watchdog")]).unwrap_err();
-    let who = format!("holds the watchdog ({pid}), which must not stop");
+    let error = prepare(&target.cgroup, &[(pid, "it is the watchdog")]).unwrap_err();
+    let who = format!("holds process {pid}, and it is the watchdog: name a cgroup without it");
     assert!(error.to_string().contains(&who), "{error}");
 }

@@ -70,12 +70,14 @@ pub enum LimitError {
     #[error("{} is frozen already", .0.display())]
     AlreadyFrozen(PathBuf),
     /// Freezing it would stop somebody who must go on.
-    #[error("{} holds {who}, which must not stop: name a cgroup without it", path.display())]
+    #[error("{} holds process {pid}, and {why}: name a cgroup without it", path.display())]
     Vital {
         /// The cgroup.
         path: PathBuf,
         /// Who is in it.
-        who: String,
+        pid: i32,
+        /// Why that must go on, as a sentence.
+        why: String,
     },
 }
 
@@ -131,11 +133,15 @@ fn change(
 fn check_vital(directory: &Path, spared: &[(i32, &str)]) -> Result<(), LimitError> {
     let members = processes::below(directory).map_err(ControllerError::from)?;
     let this = i32::try_from(std::process::id()).unwrap_or_default();
-    let vital = [(1, "the init process"), (this, "chaosd itself")];
+    let vital = [
+        (1, "it is the first process: without it the machine stops"),
+        (this, "it is chaosd itself, which has to end the fault"),
+    ];
     match (vital.iter().chain(spared)).find(|(pid, _)| members.contains(pid)) {
-        Some((pid, who)) => Err(LimitError::Vital {
+        Some((pid, why)) => Err(LimitError::Vital {
             path: directory.to_owned(),
-            who: format!("{who} ({pid})"),
+            pid: *pid,
+            why: (*why).to_owned(),
         }),
         None => Ok(()),
     }

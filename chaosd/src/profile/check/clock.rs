@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use humantime::format_duration;
+
 use crate::profile::{
     Clock, PowerAction, Shutdown, TimeService,
-    problem::Found,
+    problem::{Found, Place},
     tree::{Key, Node, Value},
 };
 
@@ -88,6 +90,19 @@ impl Found {
             action: action?,
             notice,
         })
+    }
+
+    /// Refuses one that would be called off before its moment: it acts for so long at a time.
+    pub(super) fn comes(&mut self, shutdown: &Shutdown, acts: Duration, at: &Place) {
+        if shutdown.notice < acts {
+            return;
+        }
+        let what = format!(
+            "a notice of {}, and the fault is over after {}, which calls it off: give a shorter notice, or a longer for",
+            format_duration(shutdown.notice),
+            format_duration(acts)
+        );
+        self.say(at, what);
     }
 
     fn power_action(&mut self, node: &Node) -> Option<PowerAction> {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::profile::{
-    FaultSpec, Kind, Match, Mean,
+    FaultSpec, Kind, Match, Mean, Resource,
     problem::{Found, Mistake, quote},
     tree::{Key, Node},
     words,
@@ -68,6 +68,11 @@ impl Found {
             self.say(&node.at, what);
         }
         let timeline = self.timeline(&find, run_for);
+        if let (Some(Kind::Resource(Resource::Shutdown(shutdown))), Some(timeline), Some(run_for)) =
+            (&kind, &timeline, run_for)
+        {
+            self.comes(shutdown, timeline.acts_within(run_for), &node.at);
+        }
         let unprotected = match find("unprotected") {
             Some(node) => self.boolean(node),
             None => Some(false),

@@ -71,7 +71,7 @@ impl Found {
         let [read_iops, write_iops] =
             ["read-iops", "write-iops"].map(|name| match fields.get(name) {
                 Some(node) => self
-                    .integer(node, "operations per second, from 2", LEAST_IOPS)
+                    .integer(node, "operations per second, 2 to 4294967294", LEAST_IOPS)
                     .map(Some),
                 None => Some(None),
             });
@@ -85,6 +85,23 @@ impl Found {
     }
 
     fn disk_path(&mut self, key: &Key, fields: &Fields<'_>) -> Option<PathBuf> {
+        if let Some(node) = fields.get("device")
+            && let Value::Text(name) = &node.value
+            && !name.contains('/')
+        {
+            let what = format!("{} is not the path of a device", quote(name));
+            // Numbers, as lsblk(8) writes them, have names only where udev runs.
+            let directory = if name.contains(':') {
+                "/dev/block"
+            } else {
+                "/dev"
+            };
+            self.add(
+                &node.at,
+                Mistake::new(what).instead(format!("{directory}/{name}")),
+            );
+            return None;
+        }
         let given = [fields.get("path"), fields.get("device")];
         let node = match given {
             [Some(node), None] | [None, Some(node)] => node,
@@ -105,10 +122,14 @@ impl Found {
     /// `5MB/s`, or `5MB` under a key that says per second.
     pub(super) fn bytes_per_second(&mut self, node: &Node) -> Option<Size> {
         let text = self.text(node)?.to_owned();
-        let size = text.trim().trim_end_matches("/s").parse::<Size>();
+        let text = text.trim();
+        let size = text.strip_suffix("/s").unwrap_or(text).parse::<Size>();
         let size = self.keep(&node.at, size)?;
         if size.bytes() < LEAST_BPS {
-            let what = format!("{} per second is no rate", quote(&text));
+            let what = format!(
+                "{} is too slow: a disk takes 2 bytes per second or more",
+                quote(text)
+            );
             self.add(&node.at, Mistake::new(what).instead("1KB/s"));
             return None;
         }

@@ -24,7 +24,7 @@ impl Found {
             cores: None,
             cpus: Vec::new(),
             slice: DEFAULT_SLICE,
-            priority: 0,
+            priority: None,
         };
         if let Value::Text(_) = node.value {
             cpu.load = self.some_share(node)?;
@@ -63,8 +63,8 @@ impl Found {
             None => Some(DEFAULT_SLICE),
         };
         let priority = match fields.get("priority") {
-            Some(node) => self.nice(node),
-            None => Some(0),
+            Some(node) => self.nice(node).map(Some),
+            None => Some(None),
         };
         Some(Cpu {
             load: load?,

@@ -64,7 +64,8 @@ impl Found {
         let every = match fields.get("every") {
             Some(node) => self.some_time(node).and_then(|every| {
                 if every < SHORTEST_EVERY {
-                    let what = format!("every {}", humantime::format_duration(every));
+                    let every = humantime::format_duration(every);
+                    let what = format!("every {every} is too often: at most every 100ms");
                     self.add(&node.at, Mistake::new(what).instead("100ms"));
                     return None;
                 }

@@ -10,6 +10,15 @@ use crate::profile::{
     tree::Node,
 };
 
+impl Timeline {
+    /// How long it acts at a time, in a run of this length.
+    pub(super) fn acts_within(&self, run_for: Duration) -> Duration {
+        let left = run_for.saturating_sub(self.after);
+        let span = self.lasts.unwrap_or(left);
+        self.pulse.map_or(span, |pulse| span.min(pulse.on))
+    }
+}
+
 impl Found {
     /// `run_for` is `None` when it is not known for a mistake in it.
     pub(super) fn timeline<'t>(

@@ -170,7 +170,7 @@ pub(super) struct CpuFlags {
     /// Time in which it burns once and rests once, 1ms to 1s (default: 100ms)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     slice: Option<String>,
-    /// Nice value, -20 to 19 (default: 0)
+    /// Nice value, -20 to 19 (default: 0, and less where others leave it less than its load)
     #[arg(long, value_name = "NICE", allow_hyphen_values = true)]
     priority: Option<String>,
     #[command(flatten)]

@@ -37,7 +37,7 @@ const OF_MACHINE: &[&str] = &[
     "disk-burn: {path: /srv, read: 20MB/s}",
     "disk-burn: {path: /srv, read: 1MiB/s, write: 5MB/s, block: 4KiB, direct: false}\nramp: 1s",
     "shutdown: reboot",
-    "shutdown: {action: power-off, notice: 2m}",
+    "shutdown: {action: power-off, notice: 20s}",
     "clock: {offset: 1h 30m, drift: -2s/h, time-service: stop}",
     "cpu: {load: 12.5%, of: core, cpus: [0-2, 5], slice: 1ms, priority: -5}\nramp: 1s",
     "cpu: {load: 100%, cores: 3}",

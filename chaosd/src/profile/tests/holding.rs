@@ -214,7 +214,7 @@ fn mistakes_of_reorder_duplicate_and_bandwidth_say_what_to_type() {
         bandwidth: {rate: 1mbit, queue: 64} => 3:35: `64` is neither a size nor a duration, such as 64KB or 50ms
         bandwidth: {rate: 1mbit, queue: 11m} => 3:35: 11m is longer than 10m, the most that a packet is held; did you mean `10m`?
         bandwidth: {rate: 1kbit, queue: 1MB} => 3:35: 1 MB at 1 kbit/s takes 2h 13m 20s, longer than 10m
-        bandwidth: {rate: 1mbit, burst: 5ms} => 3:35: `5ms` is not a size: `ms` is not a unit of sizes (B, KB, MB, GB, KiB, MiB, GiB)
+        bandwidth: {rate: 1mbit, burst: 5ms} => 3:35: `5ms` is not a size: `ms` is not a unit of sizes (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB)
         bandwidth: {rate: 1mbit, per: peer} => 3:33: `peer` is not who shares the link: fault (all matched packets) or flow (each has its own)
         bandwidth: {rate: 1mbit, limit: 5} => 3:28: unknown key `limit` in bandwidth; did you mean `queue`?
     ");
