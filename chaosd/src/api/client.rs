@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
@@ -108,14 +109,14 @@ impl Client {
             .await
     }
 
-    /// Arms a run.
+    /// Arms a run. Waits for as long as the daemon is at it.
     pub async fn start(&self, request: &RunRequest) -> Result<RunReport, ClientError> {
-        self.ask(Method::POST, "/v1/runs", Some(request)).await
+        self.at_length("/v1/runs", request).await
     }
 
-    /// What a run would do; changes nothing.
+    /// What a run would do; changes nothing. Waits for as long as the daemon is at it.
     pub async fn plan(&self, request: &RunRequest) -> Result<serde_json::Value, ClientError> {
-        self.ask(Method::POST, "/v1/plan", Some(request)).await
+        self.at_length("/v1/plan", request).await
     }
 
     /// One run.
@@ -160,6 +161,22 @@ impl Client {
     pub async fn end_container(&self, id: &str) -> Result<Vec<RunReport>, ClientError> {
         self.ask(Method::DELETE, &of_container(id), None::<&()>)
             .await
+    }
+
+    /// What asks container runtimes takes as long as those are given, which the daemon alone knows. One that
+    /// is wedged does not answer a greeting either.
+    async fn at_length<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &RunRequest,
+    ) -> Result<T, ClientError> {
+        let mut answer = pin!(self.send(Method::POST, path, Some(request)));
+        loop {
+            match timeout(ANSWER_WITHIN, answer.as_mut()).await {
+                Ok(answer) => return answer,
+                Err(_) => drop(self.status().await?),
+            }
+        }
     }
 
     async fn ask<T: DeserializeOwned>(
