@@ -8,12 +8,10 @@ use std::{
 };
 
 use axum::{
-    body::{Bytes, to_bytes},
+    body::Bytes,
     http::{Method, Request, StatusCode, header},
 };
 use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
@@ -22,7 +20,10 @@ use super::{
     error::{ErrorBody, ErrorKind},
     request::RunRequest,
 };
-use crate::report::{Ended, RunReport, Status};
+use crate::{
+    http::{escaped, exchange},
+    report::{Ended, RunReport, Status},
+};
 
 /// A daemon that does not answer a plain request by then is wedged.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -224,27 +225,9 @@ impl Client {
             .body(Full::new(Bytes::from(bytes)))
             .map_err(|e| self.broken(e))?;
         let stream = self.connect().await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (status, bytes) = exchange(stream, request, MAX_ANSWER_BYTES)
             .await
             .map_err(|e| self.broken(e))?;
-        // The connection must be driven while the answer is read; it goes with this future.
-        let answer = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|e| self.broken(e))?;
-            let status = response.status();
-            let body = axum::body::Body::new(response.into_body());
-            let bytes = to_bytes(body, MAX_ANSWER_BYTES)
-                .await
-                .map_err(|e| self.broken(e))?;
-            Ok((status, bytes))
-        };
-        let (status, bytes) = tokio::select! {
-            biased;
-            answer = answer => answer?,
-            Err(error) = connection => return Err(self.broken(error)),
-        };
         self.read(status, &bytes)
     }
 
@@ -291,18 +274,5 @@ impl Client {
 
 /// What names a container may hold anything but a slash (RFC 3986 §2.1).
 fn of_container(id: &str) -> String {
-    let mut path = String::from("/v1/containers/");
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            path.push('%');
-            path.extend([byte >> 4, byte & 15].map(hexadecimal));
-        }
-    }
-    path
-}
-
-fn hexadecimal(digit: u8) -> char {
-    char::from_digit(digit.into(), 16).unwrap_or('0')
+    format!("/v1/containers/{}", escaped(id))
 }
