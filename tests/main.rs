@@ -52,6 +52,7 @@ mod netem;
 mod partition;
 mod pids;
 mod pods;
+mod pods_podman;
 mod process;
 mod profiles;
 mod profiles_dns;
