@@ -22,9 +22,12 @@ const WATCHED: Duration = Duration::from_secs(10);
 
 #[test]
 fn with_no_fault_neither_daemon_nor_watchdog_wakes_and_both_are_small() -> Result<()> {
-    let daemon = Daemon::start(&Options::default())?;
+    let daemon = Daemon::start(&Options {
+        args: vec!["--spares".to_owned(), chaosd::engine::SPARES.to_string()],
+        ..Options::default()
+    })?;
     let watchdog = daemon.watchdog()?;
-    // Programs are loaded ahead in the first second or so, and a thread of it ends.
+    // Programs are loaded ahead in the first seconds, and the threads of it end.
     ensure!(
         wait_until(LONG, || is_quiet(daemon.pid())),
         "the daemon does not come to rest"

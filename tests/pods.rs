@@ -148,8 +148,8 @@ fn one_container_of_a_podman_pod_is_hit_and_neither_its_sibling_nor_another_pod(
             engine.start_container(name, Network::Pod(pod))?;
         }
     }
-    // By what crun writes down of it: podman's service takes longer to answer than a request may, where a
-    // processor is computed. By that, and by name, `containers` has it.
+    // By what crun writes down of it: podman's service takes half a minute to answer where a processor is
+    // computed. By that, and by name, `containers` and `pods_podman` have it.
     let [app, proxy, store] = ["app", "proxy", "store"].map(|name| engine.identity(name));
     let ((id, app), (_, proxy), (_, store)) = (app?, proxy?, store?);
     let daemon = Daemon::start(&options("CONTAINER_HOST", &engine.socket()))?;

@@ -13,7 +13,7 @@ const WITHIN: Duration = Duration::from_mins(1);
 
 fn pod(name: &str) -> Asked {
     Asked::Pod {
-        namespace: "shop".to_owned(),
+        namespace: Some("shop".to_owned()),
         name: name.to_owned(),
     }
 }

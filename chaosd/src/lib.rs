@@ -29,6 +29,8 @@ pub mod fault;
 pub mod hook;
 /// What this kernel can do.
 pub mod host;
+/// One request over HTTP.
+mod http;
 /// The state directory and its locks: who is alive on this machine.
 pub mod instance;
 /// The write-ahead log of undos.

@@ -3,11 +3,12 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
 use axum::{
-    body::{Bytes, to_bytes},
+    body::Bytes,
     http::{Method, Request, StatusCode, header},
 };
 use http_body_util::{BodyExt, Full};
@@ -21,7 +22,10 @@ use super::{
     error::{ErrorBody, ErrorKind},
     request::RunRequest,
 };
-use crate::report::{Ended, RunReport, Status};
+use crate::{
+    http::{escaped, exchange},
+    report::{Ended, RunReport, Status},
+};
 
 /// A daemon that does not answer a plain request by then is wedged.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -109,16 +113,21 @@ impl Client {
     }
 
     /// Arms a run. One that is to last while we are connected ends when this process does, or its runtime.
+    /// Waits for as long as the daemon is at it.
     pub async fn start(&self, request: &RunRequest) -> Result<RunReport, ClientError> {
         if request.while_connected {
-            return self.soon(ANSWER_WITHIN, self.start_tied(request)).await;
+            return self.at_length(self.start_tied(request)).await;
         }
-        self.ask(Method::POST, "/v1/runs", Some(request)).await
+        let path = "/v1/runs";
+        self.at_length(self.send(Method::POST, path, Some(request)))
+            .await
     }
 
-    /// What a run would do; changes nothing.
+    /// What a run would do; changes nothing. Waits for as long as the daemon is at it.
     pub async fn plan(&self, request: &RunRequest) -> Result<serde_json::Value, ClientError> {
-        self.ask(Method::POST, "/v1/plan", Some(request)).await
+        let path = "/v1/plan";
+        self.at_length(self.send(Method::POST, path, Some(request)))
+            .await
     }
 
     /// One run.
@@ -165,6 +174,21 @@ impl Client {
             .await
     }
 
+    /// What asks container runtimes takes as long as those are given, which the daemon alone knows. One that
+    /// is wedged does not answer a greeting either.
+    async fn at_length<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let mut answer = pin!(answer);
+        loop {
+            match timeout(ANSWER_WITHIN, answer.as_mut()).await {
+                Ok(answer) => return answer,
+                Err(_) => drop(self.status().await?),
+            }
+        }
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -181,15 +205,8 @@ impl Client {
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T, ClientError> {
-        self.soon(limit, self.send(method, path, body)).await
-    }
-
-    async fn soon<T>(
-        &self,
-        limit: Duration,
-        answer: impl Future<Output = Result<T, ClientError>>,
-    ) -> Result<T, ClientError> {
-        timeout(limit, answer).await.unwrap_or_else(|_| {
+        let answer = timeout(limit, self.send(method, path, body)).await;
+        answer.unwrap_or_else(|_| {
             Err(ClientError::Silent {
                 socket: self.socket.clone(),
                 seconds: limit.as_secs(),
@@ -233,27 +250,9 @@ impl Client {
     ) -> Result<T, ClientError> {
         let request = self.request(method, path, body)?;
         let stream = self.connect().await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (status, bytes) = exchange(stream, request, MAX_ANSWER_BYTES)
             .await
             .map_err(|e| self.broken(e))?;
-        // The connection must be driven while the answer is read; it goes with this future.
-        let answer = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|e| self.broken(e))?;
-            let status = response.status();
-            let body = axum::body::Body::new(response.into_body());
-            let bytes = to_bytes(body, MAX_ANSWER_BYTES)
-                .await
-                .map_err(|e| self.broken(e))?;
-            Ok((status, bytes))
-        };
-        let (status, bytes) = tokio::select! {
-            biased;
-            answer = answer => answer?,
-            Err(error) = connection => return Err(self.broken(error)),
-        };
         self.read(status, &bytes)
     }
 
@@ -320,18 +319,5 @@ impl Client {
 
 /// What names a container may hold anything but a slash (RFC 3986 §2.1).
 fn of_container(id: &str) -> String {
-    let mut path = String::from("/v1/containers/");
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            path.push('%');
-            path.extend([byte >> 4, byte & 15].map(hexadecimal));
-        }
-    }
-    path
-}
-
-fn hexadecimal(digit: u8) -> char {
-    char::from_digit(digit.into(), 16).unwrap_or('0')
+    format!("/v1/containers/{}", escaped(id))
 }

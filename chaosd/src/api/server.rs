@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{StatusCode, Uri},
+    http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -36,7 +36,7 @@ pub(super) const HEADER_WITHIN: Duration = Duration::from_secs(10);
 const HEADER_WITHIN_IN_A_CROWD: Duration = Duration::from_secs(1);
 /// More connections than clients of good will have open.
 const CROWD: usize = 32;
-/// A request that does not wait for a run's end is answered by then.
+/// A request that may not [take its time](takes_its_time) is answered by then.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Requests under way when the daemon ends have this long.
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -137,7 +137,7 @@ async fn answer(
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    let waits = waits(request.uri());
+    let takes_its_time = takes_its_time(request.method(), request.uri());
     let (method, path) = (request.method(), request.uri().path());
     if method.is_safe() {
         tracing::debug!(%peer, "{method} {path}");
@@ -145,7 +145,7 @@ async fn answer(
         tracing::info!(%peer, "{method} {path}");
     }
     let response = router.oneshot(request.map(Body::new));
-    if waits {
+    if takes_its_time {
         return response.await;
     }
     match timeout(ANSWER_WITHIN, response).await {
@@ -159,10 +159,13 @@ async fn answer(
     }
 }
 
-/// A long poll lasts as long as its run, which has an end.
-fn waits(uri: &Uri) -> bool {
-    uri.query()
-        .is_some_and(|query| query.split('&').any(|pair| pair == "wait=true"))
+/// A long poll lasts as long as its run, which has an end. What makes a plan may ask container runtimes, each
+/// of which is given as much time for an answer as the daemon's environment says. Either ends when whoever
+/// asked is gone.
+fn takes_its_time(method: &Method, uri: &Uri) -> bool {
+    let waits = |query: &str| query.split('&').any(|pair| pair == "wait=true");
+    let plans = method == Method::POST && matches!(uri.path(), "/v1/runs" | "/v1/plan");
+    plans || uri.query().is_some_and(waits)
 }
 
 #[cfg(test)]
@@ -170,10 +173,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_request_that_asks_to_wait_may_wait() {
-        let waiting = |uri: &'static str| waits(&Uri::from_static(uri));
-        assert!(waiting("/v1/runs/r-00000000?wait=true"));
-        assert!(!waiting("/v1/runs/r-00000000?wait=false"));
-        assert!(!waiting("/v1/runs"));
+    fn only_a_plan_and_a_request_that_asks_to_wait_may_take_their_time() {
+        let may = |method, uri: &'static str| takes_its_time(&method, &Uri::from_static(uri));
+        assert!(may(Method::GET, "/v1/runs/r-00000000?wait=true"));
+        assert!(!may(Method::GET, "/v1/runs/r-00000000?wait=false"));
+        assert!(may(Method::POST, "/v1/runs") && may(Method::POST, "/v1/plan"));
+        assert!(!may(Method::GET, "/v1/runs") && !may(Method::DELETE, "/v1/runs"));
+        assert!(!may(Method::POST, "/v1/containers/shop"));
     }
 }

@@ -243,7 +243,7 @@ async fn here(
         spare(&mut heading, &plan);
     }
     // From stage to stage, programs stay where they are.
-    let (side, engine) = Side::here(global, LINGER, true)?;
+    let (side, engine) = Side::here(global, LINGER, 1)?;
     let mut record = run(
         experiment,
         Stages { side, requests },

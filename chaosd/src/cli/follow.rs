@@ -131,7 +131,7 @@ async fn here(
     }
     // A missing target is told before anything is started.
     asked.plan(Limits::default())?;
-    let (side, engine) = Side::here(global, Duration::ZERO, false)?;
+    let (side, engine) = Side::here(global, Duration::ZERO, 0)?;
     let over = follow(&side, asked, how, signals).await;
     // Whatever happened, nothing is left in force.
     let problems = engine.stop();

@@ -19,11 +19,11 @@ pub(super) enum Side {
 
 impl Side {
     /// Side `Here`, and its engine, whose end is the caller's to see to. What dead instances left is
-    /// reverted first. `linger`, `warm`: see [`Options`].
+    /// reverted first. `linger`, `spares`: see [`Options`].
     pub(super) fn here(
         global: &Global,
         linger: Duration,
-        warm: bool,
+        spares: u32,
     ) -> Result<(Self, Engine), CliError> {
         let state = global.state();
         let left = revert_abandoned(&state, &machine());
@@ -32,7 +32,7 @@ impl Side {
             instance: Instance::claim(&state, Kind::Run)?,
             system: Arc::new(machine()),
             linger,
-            warm,
+            spares,
             mechanism: global.mechanism(),
         })?;
         let service = Service {

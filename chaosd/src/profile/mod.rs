@@ -40,7 +40,7 @@ pub use model::{
     Corrupt, CorruptMode, Direction, Drop, FaultSpec, GilbertElliott, Kind, Loss, Match, Peer,
     Profile, Protocol, Pulse, Reset, ResetEnd, Target, Timeline, Whom,
 };
-pub use named::{Asked, Choice, Labels, Named, Part};
+pub use named::{Asked, Choice, Labels, Named, Part, full_name};
 pub use netem::{
     Correlated, FourStates, Gemodel, Interval, Netem, NetemDelay, NetemLoss, NetemRate,
     NetemReorder, Slot,

@@ -37,9 +37,10 @@ pub enum Asked {
     },
     /// One pod.
     Pod {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
+        /// Its namespace; `None`: in any, or of podman, whose pods have none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        /// Its name, or the beginning of its id.
         name: String,
     },
     /// Every ready pod with all of these labels. Only pods: containers are asked for as such.
@@ -88,6 +89,14 @@ pub enum Part {
     Percent(Percent),
 }
 
+/// `shop/web-0`, and `web` where there is no namespace.
+pub fn full_name(namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
 impl Asked {
     /// True when several may answer, who are told apart by nothing that was asked.
     pub fn is_open(&self) -> bool {
@@ -114,7 +123,9 @@ impl fmt::Display for Asked {
         match self {
             Self::Container(name) => write!(f, "container {name}"),
             Self::Containers { labels } => write!(f, "containers with {}", written(labels)),
-            Self::Pod { namespace, name } => write!(f, "pod {namespace}/{name}"),
+            Self::Pod { namespace, name } => {
+                write!(f, "pod {}", full_name(namespace.as_deref(), name))
+            }
             Self::Pods { namespace, labels } => {
                 write!(f, "pods with {}", written(labels))?;
                 match namespace {

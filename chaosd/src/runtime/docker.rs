@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     time::Duration,
 };
@@ -29,6 +29,9 @@ use super::{
 /// An answer that says that there is no such container, or that several fit: the API's own refusals of a
 /// name (404, 409, 400), and podman's (500).
 const NAME_REFUSED: [u16; 4] = [400, 404, 409, 500];
+
+/// What podman's service calls itself.
+const PODMAN: &str = "podman";
 
 /// Events that leave a container what and where it is, by how they begin: commands in it, checks of its
 /// health, who looks at it.
@@ -81,7 +84,7 @@ impl Docker {
         let is_podman = components.iter().any(|part| part.name.contains("Podman"));
         Ok(Self {
             client,
-            name: if is_podman { "podman" } else { "docker" }.to_owned(),
+            name: if is_podman { PODMAN } else { "docker" }.to_owned(),
             socket: socket.path.clone(),
             within,
         })
@@ -89,6 +92,36 @@ impl Docker {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn is_podman(&self) -> bool {
+        self.name == PODMAN
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// How long it has for an answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.within
+    }
+
+    pub(super) fn silent(&self) -> RuntimeError {
+        RuntimeError::Silent {
+            runtime: self.name.clone(),
+            socket: self.socket.clone(),
+            after: self.within,
+        }
+    }
+
+    /// With its own words, or its client's.
+    pub(super) fn failed(&self, message: &impl ToString) -> RuntimeError {
+        RuntimeError::Ask {
+            runtime: self.name.clone(),
+            socket: self.socket.clone(),
+            message: message.to_string(),
+        }
     }
 
     /// The same, with another patience.
@@ -106,23 +139,13 @@ impl Docker {
 
     async fn ask<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Refused> {
         match tokio::time::timeout(self.within, answer).await {
-            Err(_) | Ok(Err(Error::RequestTimeoutError)) => {
-                Err(Refused::Failed(RuntimeError::Silent {
-                    runtime: self.name.clone(),
-                    socket: self.socket.clone(),
-                    after: self.within,
-                }))
-            }
+            Err(_) | Ok(Err(Error::RequestTimeoutError)) => Err(Refused::Failed(self.silent())),
             Ok(Err(Error::DockerResponseServerError { status_code, .. }))
                 if NAME_REFUSED.contains(&status_code) =>
             {
                 Err(Refused::Name)
             }
-            Ok(Err(error)) => Err(Refused::Failed(RuntimeError::Ask {
-                runtime: self.name.clone(),
-                socket: self.socket.clone(),
-                message: error.to_string(),
-            })),
+            Ok(Err(error)) => Err(Refused::Failed(self.failed(&error))),
             Ok(Ok(answer)) => Ok(answer),
         }
     }
@@ -212,11 +235,7 @@ impl Docker {
         match self.ask(self.client.list_containers(Some(options))).await {
             Ok(list) => Ok(list),
             Err(Refused::Failed(error)) => Err(error),
-            Err(Refused::Name) => Err(RuntimeError::Ask {
-                runtime: self.name.clone(),
-                socket: self.socket.clone(),
-                message: "it refused to list its containers".to_owned(),
-            }),
+            Err(Refused::Name) => Err(self.failed(&"it refused to list its containers")),
         }
     }
 

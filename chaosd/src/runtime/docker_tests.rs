@@ -2,106 +2,40 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    os::unix::net::{UnixListener, UnixStream},
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::super::{Asked, Places, RuntimeError, RuntimeKind, Runtimes};
+use super::super::{Asked, Places, RuntimeError, RuntimeKind, Runtimes, fake::Fake};
 
 const WITHIN: Duration = Duration::from_secs(5);
 const DB: &str = "3f2a4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778a";
 const WEB: &str = "3f2b4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778b";
 
-/// Answers as Docker 20.10 did; ends with the test's process.
-struct Fake {
-    path: PathBuf,
-}
-
-impl Fake {
-    /// Which container `shop-db` is the first process of.
-    fn start(name: &str, pid: u32) -> Self {
-        let file = format!("chaosd-docker-{}-{name}.sock", std::process::id());
-        let path = std::env::temp_dir().join(file);
-        let listener = UnixListener::bind(&path).unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                thread::spawn(move || answer(stream, pid));
+/// Answers as Docker 20.10 did. `pid` is the first process of `shop-db`.
+fn start(name: &str, pid: u32) -> Fake {
+    Fake::start(RuntimeKind::Docker, name, move |address| {
+        let path = address.split('?').next().unwrap_or_default();
+        // `/v1.41/...`
+        let path = path.trim_start_matches(|c: char| c != 'c' && c != 'v' && c != 'j');
+        let path = path.rsplit("v1.41/").next().unwrap_or_default();
+        match path.trim_start_matches('/') {
+            "version" => ("200 OK", VERSION.to_owned()),
+            "containers/shop-db/json" | "containers/3f2a/json" => {
+                ("200 OK", inspect("running", pid))
             }
-        });
-        Self { path }
-    }
-
-    /// Takes connections and says nothing.
-    fn mute(name: &str) -> Self {
-        let file = format!("chaosd-docker-{}-{name}.sock", std::process::id());
-        let path = std::env::temp_dir().join(file);
-        let listener = UnixListener::bind(&path).unwrap();
-        thread::spawn(move || {
-            let kept: Vec<_> = listener.incoming().flatten().collect();
-            drop(kept);
-        });
-        Self { path }
-    }
-
-    fn places(&self) -> Places {
-        Places {
-            sockets: vec![(RuntimeKind::Docker, self.path.clone())],
-            ..Places::default()
+            "containers/shop-old/json" => ("200 OK", inspect("exited", 0)),
+            "containers/3f2/json" => ("400 Bad Request", MULTIPLE.to_owned()),
+            "containers/json" => ("200 OK", list()),
+            path if path.ends_with("version") => ("200 OK", VERSION.to_owned()),
+            _ => (
+                "404 Not Found",
+                r#"{"message":"No such container"}"#.to_owned(),
+            ),
         }
-    }
-
-    fn find(&self, name: &str) -> Result<Vec<super::Member>, RuntimeError> {
-        Runtimes::new(self.places()).find(&Asked::Container(name.to_owned()), None, WITHIN)
-    }
+    })
 }
 
-impl Drop for Fake {
-    fn drop(&mut self) {
-        fs::remove_file(&self.path).unwrap();
-    }
-}
-
-fn answer(mut stream: UnixStream, pid: u32) {
-    let mut request = Vec::new();
-    let mut chunk = [0; 4096];
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read(&mut chunk) {
-            Ok(n) if n > 0 => request.extend(&chunk[..n]),
-            _ => return,
-        }
-    }
-    let request = String::from_utf8(request).unwrap();
-    let path = request.split(' ').nth(1).unwrap();
-    let path = path.split('?').next().unwrap();
-    // `/v1.41/...`
-    let path = path.trim_start_matches(|c: char| c != 'c' && c != 'v' && c != 'j');
-    let (status, body) = match path
-        .rsplit("v1.41/")
-        .next()
-        .unwrap()
-        .trim_start_matches('/')
-    {
-        "version" => ("200 OK", VERSION.to_owned()),
-        "containers/shop-db/json" | "containers/3f2a/json" => ("200 OK", inspect("running", pid)),
-        "containers/shop-old/json" => ("200 OK", inspect("exited", 0)),
-        "containers/3f2/json" => ("400 Bad Request", MULTIPLE.to_owned()),
-        "containers/json" => ("200 OK", list()),
-        _ if path.ends_with("version") => ("200 OK", VERSION.to_owned()),
-        _ => (
-            "404 Not Found",
-            r#"{"message":"No such container"}"#.to_owned(),
-        ),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).ok();
+fn find(fake: &Fake, name: &str) -> Result<Vec<super::Member>, RuntimeError> {
+    Runtimes::new(fake.places()).find(&Asked::Container(name.to_owned()), None, WITHIN)
 }
 
 const VERSION: &str = r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"20.10.24+dfsg1",
@@ -136,9 +70,9 @@ fn list() -> String {
 
 #[test]
 fn a_container_is_found_by_its_name_and_by_a_prefix_of_its_id() {
-    let fake = Fake::start("found", std::process::id());
+    let fake = start("found", std::process::id());
     for name in ["shop-db", "3f2a"] {
-        let found = fake.find(name).unwrap();
+        let found = find(&fake, name).unwrap();
         let [member] = &found[..] else {
             panic!("{found:?}")
         };
@@ -156,8 +90,8 @@ fn a_container_is_found_by_its_name_and_by_a_prefix_of_its_id() {
 
 #[test]
 fn a_typo_is_answered_with_the_nearest_names() {
-    let fake = Fake::start("typo", std::process::id());
-    let error = fake.find("shop-bd").unwrap_err().to_string();
+    let fake = start("typo", std::process::id());
+    let error = find(&fake, "shop-bd").unwrap_err().to_string();
     assert_eq!(
         error,
         "there is no container shop-bd; the nearest are shop-db, shop-web"
@@ -166,8 +100,8 @@ fn a_typo_is_answered_with_the_nearest_names() {
 
 #[test]
 fn a_prefix_that_fits_several_lists_them() {
-    let fake = Fake::start("several", std::process::id());
-    let error = fake.find("3f2").unwrap_err().to_string();
+    let fake = start("several", std::process::id());
+    let error = find(&fake, "3f2").unwrap_err().to_string();
     assert_eq!(
         error,
         "3f2 may be any of 2: container shop-db (docker 3f2a4b5c6d7e), container shop-web (docker \
@@ -177,8 +111,8 @@ fn a_prefix_that_fits_several_lists_them() {
 
 #[test]
 fn a_container_that_ended_is_told_to_be_started() {
-    let fake = Fake::start("ended", std::process::id());
-    let error = fake.find("shop-old").unwrap_err();
+    let fake = start("ended", std::process::id());
+    let error = find(&fake, "shop-old").unwrap_err();
     assert!(error.is_stopped());
     assert_eq!(
         error.to_string(),
@@ -188,9 +122,9 @@ fn a_container_that_ended_is_told_to_be_started() {
 
 #[test]
 fn what_is_no_name_never_becomes_a_part_of_an_address() {
-    let fake = Fake::start("address", std::process::id());
+    let fake = start("address", std::process::id());
     for name in ["../images", "shop-db/json?x=", "", "a b", "-x"] {
-        let error = fake.find(name).unwrap_err();
+        let error = find(&fake, name).unwrap_err();
         assert!(matches!(error, RuntimeError::NoContainer { .. }), "{error}");
     }
 }
@@ -198,8 +132,8 @@ fn what_is_no_name_never_becomes_a_part_of_an_address() {
 #[test]
 fn a_runtime_that_says_nothing_costs_its_time_and_no_more() {
     let (mute, fake) = (
-        Fake::mute("mute"),
-        Fake::start("beside", std::process::id()),
+        Fake::mute(RuntimeKind::Docker, "mute"),
+        start("beside", std::process::id()),
     );
     let mut places = fake.places();
     places
@@ -234,7 +168,7 @@ fn a_runtime_that_says_nothing_costs_its_time_and_no_more() {
 
 #[test]
 fn a_runtime_is_picked_by_its_name_or_its_socket() {
-    let fake = Fake::start("picked", std::process::id());
+    let fake = start("picked", std::process::id());
     let runtimes = Runtimes::new(fake.places());
     let asked = Asked::Container("shop-db".to_owned());
     for only in ["docker", fake.path.to_str().unwrap()] {
@@ -273,7 +207,7 @@ fn where_no_runtime_is_the_places_are_named() {
 
 #[test]
 fn a_socket_that_is_not_there_is_no_runtime_and_those_that_are_get_named() {
-    let fake = Fake::start("elsewhere", std::process::id());
+    let fake = start("elsewhere", std::process::id());
     let runtimes = Runtimes::new(fake.places());
     let asked = Asked::Container("shop-db".to_owned());
     for only in ["/nonexistent/containerd.sock", "containerd", "podman"] {
@@ -288,7 +222,7 @@ fn a_socket_that_is_not_there_is_no_runtime_and_those_that_are_get_named() {
         );
     }
     let pod = Asked::Pod {
-        namespace: "shop".to_owned(),
+        namespace: Some("shop".to_owned()),
         name: "web-0".to_owned(),
     };
     let error = runtimes.find(&pod, Some("docker"), WITHIN).unwrap_err();

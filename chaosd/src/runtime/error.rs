@@ -34,7 +34,7 @@ pub enum RuntimeError {
     /// No runtime has a pod of that name.
     #[error("there is no pod {name}{}{}", hint(nearest), doubts(silent))]
     NoPod {
-        /// Namespace and name.
+        /// Its name, with its namespace if one was given.
         name: String,
         /// Names that are alike.
         nearest: Vec<String>,
@@ -46,6 +46,17 @@ pub enum RuntimeError {
     NotReady {
         /// Which.
         label: String,
+    },
+    /// A pod whose containers do not share a network.
+    #[error(
+        "the containers of {label} have a network each: name one of them: --container {}",
+        containers.join(", ")
+    )]
+    NoCommonNetwork {
+        /// Which.
+        label: String,
+        /// Those that run.
+        containers: Vec<String>,
     },
     /// Nothing has these labels.
     #[error("there are no {asked}{}", doubts(silent))]

@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 
 use super::{
-    Places, RuntimeError, RuntimeKind,
+    Member, Places, RuntimeError, RuntimeKind,
     choose::{Found, Heard},
     cri::Cri,
     docker::Docker,
@@ -67,6 +67,36 @@ impl Api {
         match self {
             Self::Docker(docker) => Box::pin(docker.labelled(labels)).await,
             Self::Cri(cri) => cri.labelled(labels).await,
+        }
+    }
+
+    /// Docker itself has none.
+    pub(super) fn knows_pods(&self) -> bool {
+        match self {
+            Self::Docker(docker) => docker.is_podman(),
+            Self::Cri(_) => true,
+        }
+    }
+
+    pub(super) async fn pod(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Heard, RuntimeError> {
+        match self {
+            Self::Docker(podman) => podman.pod(namespace, name).await,
+            Self::Cri(cri) => cri.pod(namespace, name).await,
+        }
+    }
+
+    pub(super) async fn pods(
+        &self,
+        namespace: Option<&str>,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Vec<Member>, RuntimeError> {
+        match self {
+            Self::Docker(podman) => podman.pods(namespace, labels).await,
+            Self::Cri(cri) => cri.pods(namespace, labels).await,
         }
     }
 }

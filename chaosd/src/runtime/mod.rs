@@ -6,8 +6,8 @@
 //! and is opened by whoever uses it; a cgroup that it names belongs to the target alone, unless that is a
 //! process; and no runtime keeps a caller waiting for longer than it was given.
 //!
-//! In reading order: `places` (where runtimes are), `oci`, `docker`, `cri`, `systemd` and `process` (one
-//! file or folder per kind of runtime), `placing` (from a process to its container's cgroup), `choose`
+//! In reading order: `places` (where runtimes are), `oci`, `docker`, `podman`, `cri`, `systemd` and
+//! `process` (one file or folder per kind of runtime), `placing` (from a process to its container's cgroup), `choose`
 //! (which of those that a runtime knows is meant), `born` (one that its runtime is making), `hub` (the connections), `resolve` (whom to ask, and
 //! whom to believe), `worker` (the thread that asks), `watch`.
 
@@ -18,9 +18,12 @@ mod choose;
 mod cri;
 mod docker;
 mod error;
+#[cfg(test)]
+mod fake;
 mod hub;
 mod oci;
 mod placing;
+mod podman;
 mod process;
 mod resolve;
 mod systemd;

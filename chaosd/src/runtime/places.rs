@@ -130,7 +130,8 @@ impl Places {
     /// Those at which pods are known.
     pub(super) fn looked_for_pods(&self) -> Vec<PathBuf> {
         let sockets = self.sockets.iter();
-        let sockets = sockets.filter(|(kind, _)| *kind == RuntimeKind::Cri);
+        let pods = [RuntimeKind::Cri, RuntimeKind::Podman];
+        let sockets = sockets.filter(|(kind, _)| pods.contains(kind));
         sockets.map(|(_, path)| path.clone()).collect()
     }
 }

@@ -11,6 +11,9 @@ use crate::cgroup::{self, CgroupError};
 
 use super::Member;
 
+/// What a person has to know of a pod without a cgroup.
+pub(super) const BY_ITS_NETWORK: &str = "it has no cgroup of its own in the unified hierarchy, so it is told apart by its network namespace alone";
+
 /// Fills in what /proc tells of the container `id` whose first process is `pid`. `false`: that process has
 /// ended.
 pub(super) fn place(member: &mut Member, pid: i32, id: &str) -> Result<bool, CgroupError> {
@@ -28,6 +31,19 @@ pub(super) fn place(member: &mut Member, pid: i32, id: &str) -> Result<bool, Cgr
     }
     network(member, pid);
     Ok(true)
+}
+
+/// The cgroups of these containers, each with its first process.
+pub(super) fn cgroups_of_each(known: &[(i32, String)]) -> Result<Vec<PathBuf>, CgroupError> {
+    let mut found = Vec::new();
+    for (pid, id) in known {
+        let mut one = Member::default();
+        place(&mut one, *pid, id)?;
+        found.extend(one.cgroups);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
 }
 
 /// Fills in the process and its network namespace.
@@ -64,9 +80,9 @@ pub(super) fn unified_line(pid: i32) -> Option<String> {
     Some(path.unwrap_or("/").to_owned())
 }
 
-/// The cgroup of the container `id`, whose process is in `line`: there or below, for podman puts the
-/// process into a child of the scope, and a container with systemd inside has a whole tree.
-fn container_dir(line: &str, id: &str) -> Option<PathBuf> {
+/// The cgroup of the container or pod `id`, of which a process is in `line`: there or below, for podman puts
+/// the process into a child of the scope, and a container with systemd inside has a whole tree.
+pub(super) fn container_dir(line: &str, id: &str) -> Option<PathBuf> {
     let mut dir = PathBuf::new();
     for part in Path::new(line).iter().skip(1) {
         dir.push(part);

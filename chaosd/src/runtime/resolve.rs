@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
 
-use crate::alike::nearest;
+use crate::{alike::nearest, profile::full_name};
 
 use super::{
     Asked, Member, RuntimeError,
     choose::{Found, Heard},
-    cri::Cri,
     hub::{Api, Hub, Picked},
     oci, process,
 };
@@ -27,33 +26,14 @@ impl Hub {
                 self.containers(asked, labels, &picked, only, within).await
             }
             Asked::Pod { namespace, name } => {
-                let (cris, silent) = self.cris(&picked, only, within).await?;
-                let (mut near, mut answered, mut trouble) = (Vec::new(), false, silent);
-                for cri in cris {
-                    match cri.pod(namespace, name).await {
-                        Ok(Ok(member)) => return Ok(vec![member]),
-                        Ok(Err(nearest)) => {
-                            answered = true;
-                            near.extend(nearest);
-                        }
-                        Err(error @ RuntimeError::NotReady { .. }) => return Err(error),
-                        Err(error) => trouble.push(error),
-                    }
-                }
-                if !answered && trouble.len() == 1 {
-                    return Err(trouble.swap_remove(0));
-                }
-                Err(RuntimeError::NoPod {
-                    name: format!("{namespace}/{name}"),
-                    nearest: near,
-                    silent: words(&trouble),
-                })
+                let namespace = namespace.as_deref();
+                self.pod(namespace, name, &picked, only, within).await
             }
             Asked::Pods { namespace, labels } => {
-                let (cris, mut trouble) = self.cris(&picked, only, within).await?;
-                let asking = cris
+                let (apis, mut trouble) = self.pod_apis(&picked, only, within).await?;
+                let asking = apis
                     .iter()
-                    .map(|cri| cri.pods(namespace.as_deref(), labels));
+                    .map(|api| api.pods(namespace.as_deref(), labels));
                 let mut found = Vec::new();
                 for answer in join_all(asking).await {
                     match answer {
@@ -88,31 +68,46 @@ impl Hub {
         only: Option<&str>,
         within: Duration,
     ) -> Answer {
-        let (apis, mut trouble) = self.container_apis(picked, only, within).await?;
+        let (apis, trouble) = self.container_apis(picked, only, within).await?;
         let answers = join_all(apis.iter().map(|api| api.container(name))).await;
-        let (mut found, mut several, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        for answer in answers {
-            match answer {
-                Ok(Heard::One(one)) => found.push(*one),
-                Ok(Heard::Several(candidates)) => several.extend(candidates),
-                Ok(Heard::Nobody(known)) => names.extend(known),
-                Err(error) => trouble.push(error),
-            }
-        }
+        let mut told = Told::new(answers, trouble);
         let (looks, kind) = oci_of(picked);
         if looks {
             let roots = self.places.oci_roots();
-            let known: Vec<String> = found.iter().map(|one| one.id.clone()).collect();
+            let known: Vec<String> = told.found.iter().map(|one| one.id.clone()).collect();
             let more = oci::containers(&roots, name, kind);
             // A higher runtime's word for the same container is the better one. Where it says that several
             // fit, it has named them all.
-            found.extend(
+            let alone = told.several.is_empty();
+            told.found.extend(
                 more.into_iter()
-                    .filter(|one| several.is_empty() && !known.contains(&one.id)),
+                    .filter(|one| alone && !known.contains(&one.id)),
             );
-            names.extend(oci::names(&roots, kind));
+            told.names.extend(oci::names(&roots, kind));
         }
-        decide(name, found, several, &names, trouble)
+        told.decide(name, |names, silent| RuntimeError::NoContainer {
+            name: name.to_owned(),
+            nearest: nearest(name, names.iter().map(String::as_str)),
+            silent,
+        })
+    }
+
+    async fn pod(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        picked: &Picked,
+        only: Option<&str>,
+        within: Duration,
+    ) -> Answer {
+        let (apis, trouble) = self.pod_apis(picked, only, within).await?;
+        let answers = join_all(apis.iter().map(|api| api.pod(namespace, name))).await;
+        let typed = full_name(namespace, name);
+        Told::new(answers, trouble).decide(&typed, |names, silent| RuntimeError::NoPod {
+            nearest: nearest_pods(namespace, name, names),
+            name: typed.clone(),
+            silent,
+        })
     }
 
     async fn containers(
@@ -173,38 +168,42 @@ impl Hub {
         }
     }
 
-    async fn cris(
+    /// Those that know pods, and why others do not say.
+    async fn pod_apis(
         &self,
         picked: &Picked,
         only: Option<&str>,
         within: Duration,
-    ) -> Result<(Vec<Cri>, Vec<RuntimeError>), RuntimeError> {
+    ) -> Result<(Vec<Api>, Vec<RuntimeError>), RuntimeError> {
+        let unable = || unable(only, "a pod", &["podman", "containerd", "cri-o"]);
         if matches!(picked, Picked::Oci(_) | Picked::Systemd) {
-            return Err(unable(only, "a pod", &["containerd", "cri-o"]));
+            return Err(unable());
         }
-        let (apis, trouble) = self.apis(picked, within).await?;
+        let (mut apis, trouble) = self.apis(picked, within).await?;
         let others = apis.len();
-        let cris: Vec<Cri> = apis
-            .into_iter()
-            .filter_map(|api| match api {
-                Api::Cri(cri) => Some(cri),
-                Api::Docker(_) => None,
-            })
-            .collect();
-        if !cris.is_empty() {
-            return Ok((cris, trouble));
+        apis.retain(Api::knows_pods);
+        if !apis.is_empty() {
+            return Ok((apis, trouble));
         }
         match trouble.into_iter().next() {
             Some(error) => Err(error),
-            None if only.is_some() && others > 0 => {
-                Err(unable(only, "a pod", &["containerd", "cri-o"]))
-            }
+            None if only.is_some() && others > 0 => Err(unable()),
             None => Err(RuntimeError::NoRuntime {
                 what: "runtime that knows pods",
                 looked: self.places.looked_for_pods(),
             }),
         }
     }
+}
+
+/// What runtimes answered about a name.
+struct Told {
+    found: Vec<Found>,
+    /// In words that tell them apart.
+    several: Vec<String>,
+    /// That are known to those who have nobody of that name.
+    names: Vec<String>,
+    trouble: Vec<RuntimeError>,
 }
 
 fn words(trouble: &[RuntimeError]) -> Vec<String> {
@@ -238,46 +237,77 @@ fn unable(only: Option<&str>, what: &'static str, able: &[&'static str]) -> Runt
     }
 }
 
-/// Which of those found is meant: one by its name before one by its id, one that runs before one that does
-/// not.
-fn decide(
-    name: &str,
-    found: Vec<Found>,
-    several: Vec<String>,
-    names: &[String],
-    mut trouble: Vec<RuntimeError>,
-) -> Answer {
-    let by_name = found.iter().any(|one| one.named);
-    let found: Vec<Found> = found
-        .into_iter()
-        .filter(|one| one.named || !by_name)
-        .collect();
-    let (running, not): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.member.is_ok());
-    let mut members: Vec<Member> = running
-        .into_iter()
-        .filter_map(|one| one.member.ok())
-        .collect();
-    if members.len() == 1 && (by_name || several.is_empty()) {
-        return Ok(members);
+/// The names that were perhaps meant. One may have been typed without a namespace that it has, or with one
+/// though it has none.
+fn nearest_pods(namespace: Option<&str>, typed: &str, names: &[String]) -> Vec<String> {
+    let own = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+    if namespace.is_some() {
+        let mut near = nearest(
+            &full_name(namespace, typed),
+            names.iter().map(String::as_str),
+        );
+        let bare = names.iter().find(|name| *name == typed);
+        near.extend(bare.cloned());
+        return near;
     }
-    let mut candidates = several;
-    candidates.extend(members.drain(..).map(|member| member.label));
-    if !candidates.is_empty() {
-        return Err(RuntimeError::Ambiguous {
-            name: name.to_owned(),
-            candidates,
-        });
+    let owns: Vec<String> = names.iter().map(|name| own(name)).collect();
+    let near = nearest(typed, owns.iter().map(String::as_str));
+    let whole = |near: &String| names.iter().find(|name| own(name) == *near).cloned();
+    near.iter().filter_map(whole).collect()
+}
+
+impl Told {
+    fn new(answers: Vec<Result<Heard, RuntimeError>>, trouble: Vec<RuntimeError>) -> Self {
+        let mut told = Self {
+            found: Vec::new(),
+            several: Vec::new(),
+            names: Vec::new(),
+            trouble,
+        };
+        for answer in answers {
+            match answer {
+                Ok(Heard::One(one)) => told.found.push(*one),
+                Ok(Heard::Several(candidates)) => told.several.extend(candidates),
+                Ok(Heard::Nobody(known)) => told.names.extend(known),
+                Err(error) => told.trouble.push(error),
+            }
+        }
+        told
     }
-    if let Some(error) = not.into_iter().find_map(|one| one.member.err()) {
-        return Err(error);
+
+    /// Which of those found is meant: one by its name before one by its id, one that runs before one that
+    /// does not. `nobody` says that there is none, with the names that there are and why others do not say.
+    fn decide(
+        mut self,
+        name: &str,
+        nobody: impl FnOnce(&[String], Vec<String>) -> RuntimeError,
+    ) -> Answer {
+        let by_name = self.found.iter().any(|one| one.named);
+        let meant = self.found.into_iter();
+        let meant = meant.filter(|one| one.named || !by_name);
+        let (running, not): (Vec<_>, Vec<_>) = meant.partition(|one| one.member.is_ok());
+        let mut members: Vec<Member> = running
+            .into_iter()
+            .filter_map(|one| one.member.ok())
+            .collect();
+        if members.len() == 1 && (by_name || self.several.is_empty()) {
+            return Ok(members);
+        }
+        let mut candidates = self.several;
+        candidates.extend(members.drain(..).map(|member| member.label));
+        if !candidates.is_empty() {
+            return Err(RuntimeError::Ambiguous {
+                name: name.to_owned(),
+                candidates,
+            });
+        }
+        if let Some(error) = not.into_iter().find_map(|one| one.member.err()) {
+            return Err(error);
+        }
+        // Nobody who answered knows any.
+        if self.names.is_empty() && self.trouble.len() == 1 {
+            return Err(self.trouble.swap_remove(0));
+        }
+        Err(nobody(&self.names, words(&self.trouble)))
     }
-    // Nobody who answered knows any container.
-    if names.is_empty() && trouble.len() == 1 {
-        return Err(trouble.swap_remove(0));
-    }
-    Err(RuntimeError::NoContainer {
-        name: name.to_owned(),
-        nearest: nearest(name, names.iter().map(String::as_str)),
-        silent: words(&trouble),
-    })
 }

@@ -131,7 +131,7 @@ mod tests {
     fn faults_on_packets_reach_as_far_as_what_is_the_target_s_own() {
         let container = Asked::Container("shop".into());
         let pod = Asked::Pod {
-            namespace: "shop".into(),
+            namespace: Some("shop".into()),
             name: "web-0".into(),
         };
         let unit = Asked::Unit(crate::profile::Pattern::new("shop.service"));

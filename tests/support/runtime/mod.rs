@@ -193,7 +193,7 @@ impl Engine {
         self.run(&[&options[..], &security, &SLEEP].concat())
     }
 
-    /// Makes a pod of podman's, which holds a namespace for containers to come.
+    /// Makes a pod of podman's, with its name as the label `app`, which holds a namespace for containers to come.
     pub fn make_pod(&self, name: &str) -> Result<()> {
         self.pods
             .lock()
@@ -201,7 +201,15 @@ impl Engine {
             .push(name.to_owned());
         // With cgroupfs podman 4.3 makes no cgroup for a pod.
         let parent = ["pod", "create", "--share-parent=false", "--name", name];
-        self.run(&[&parent[..], &["--infra-image", image::NAME]].concat())
+        let label = format!("app={name}");
+        let rest = ["--label", &label, "--infra-image", image::NAME];
+        self.run(&[&parent[..], &rest].concat())
+    }
+
+    /// Ends all processes of a pod and starts it again, with a namespace that is made anew.
+    pub fn restart_pod(&self, name: &str) -> Result<()> {
+        self.run(&["pod", "kill", name])?;
+        self.run(&["pod", "start", name])
     }
 
     /// The whole id of a container, and its first process.

@@ -15,6 +15,17 @@ use crate::{
     target::TargetError,
 };
 
+/// The name of a profile whose target's runtime is slow.
+pub(super) const SLOW: &str = "slow";
+/// How slow.
+pub(super) const TAKES: Duration = Duration::from_mins(10);
+
+async fn asks_runtimes(request: &RunRequest) {
+    if request.name() == SLOW {
+        tokio::time::sleep(TAKES).await;
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Fake(Mutex<Vec<RunReport>>);
 
@@ -92,12 +103,18 @@ impl Fake {
 }
 
 impl Runs for Fake {
-    fn plan(&self, _: RunRequest) -> Answer<'_, Result<Plans, Refusal>> {
-        Box::pin(async { Err(Refusal::Host(Missing(Vec::new()))) })
+    fn plan(&self, request: RunRequest) -> Answer<'_, Result<Plans, Refusal>> {
+        Box::pin(async move {
+            asks_runtimes(&request).await;
+            Err(Refusal::Host(Missing(Vec::new())))
+        })
     }
 
     fn start(&self, request: RunRequest) -> Answer<'_, Result<RunReport, Refusal>> {
-        Box::pin(async move { self.arm(&request) })
+        Box::pin(async move {
+            asks_runtimes(&request).await;
+            self.arm(&request)
+        })
     }
 
     fn reports(&self) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {

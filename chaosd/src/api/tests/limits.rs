@@ -2,11 +2,19 @@
 
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
-use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::UnixStream,
+    time::{Instant, timeout},
+};
 
-use super::{Server, ask, exchange, read, request, split};
+use super::{
+    Server, ask, exchange,
+    fake::{SLOW, TAKES},
+    read, request, split,
+};
 use crate::api::{
-    Client, ClientError, Socket, SocketError,
+    Client, ClientError, RunRequest, Socket, SocketError,
     body::MAX_BODY_BYTES,
     server::{HEADER_WITHIN, MAX_CONNECTIONS},
 };
@@ -110,6 +118,54 @@ async fn a_client_that_does_not_read_is_dropped() {
     server.stop().await;
 }
 
+fn slow() -> RunRequest {
+    RunRequest {
+        profile: "version: 1\nfaults: [{drop: {rate: 10%}}]".into(),
+        name: Some(SLOW.to_owned()),
+        ..RunRequest::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_waits_for_as_long_as_runtimes_are_given() {
+    let server = Server::start("slow");
+    let client = server.client();
+    let since = Instant::now();
+    let planned = client.plan(&slow()).await.unwrap_err();
+    assert!(
+        planned.to_string().contains("this host cannot"),
+        "{planned}"
+    );
+    client.start(&slow()).await.unwrap();
+    assert!(since.elapsed() >= 2 * TAKES);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_is_wedged_is_not_waited_for() {
+    let directory = std::env::temp_dir().join(format!("chaosd-api-mute-{}", std::process::id()));
+    let path = directory.join("chaosd.sock");
+    // Connections get as far as its backlog.
+    let (_socket, _listener) = Socket::bind(&path, None).unwrap();
+    let given_up = timeout(LONG, Client::new(&path).start(&slow())).await;
+    assert!(
+        matches!(given_up, Ok(Err(ClientError::Silent { .. }))),
+        "{given_up:?}"
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_any_more_is_not_armed() {
+    let server = Server::start("left");
+    let client = server.client();
+    let left = timeout(TAKES / 2, client.start(&slow())).await;
+    assert!(left.is_err(), "{left:?}");
+    tokio::time::sleep(TAKES).await;
+    assert!(client.status().await.unwrap().runs.is_empty());
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_thousand_connections_do_not_stop_the_daemon() {
     let server = Server::start("thousand");
@@ -139,7 +195,7 @@ async fn silent_connections_in_every_slot_give_way() {
     for _ in 0..MAX_CONNECTIONS {
         silent.push(UnixStream::connect(server.path()).await.unwrap());
     }
-    let since = tokio::time::Instant::now();
+    let since = Instant::now();
     let answer = ask(&server, "GET /v1/runs", "").await;
     assert_eq!(answer.0, 200);
     assert!(since.elapsed() <= HEADER_WITHIN + Duration::from_secs(1));

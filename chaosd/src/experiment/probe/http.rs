@@ -1,13 +1,15 @@
 //! A GET over HTTP/1.1, on a connection of its own: what a new client would see.
 
 use axum::http::{Method, Request, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{body::Bytes, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tokio::net::TcpStream;
 
 use super::{Look, Seen};
-use crate::profile::{Pattern, Url};
+use crate::{
+    http::exchange,
+    profile::{Pattern, Url},
+};
 
 /// More of an answer is not read; less than that is kept.
 const MOST_BYTES: usize = 4 << 20;
@@ -35,9 +37,6 @@ pub(super) async fn look(url: &Url, good: &[u16], body: Option<&Pattern>) -> Loo
 pub(super) async fn get(url: &Url, path: &str) -> Result<(u16, Bytes), String> {
     let stream = TcpStream::connect((url.host.as_str(), url.port)).await;
     let stream = stream.map_err(|error| told(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| told(&error))?;
     let host = if url.host.contains(':') {
         format!("[{}]:{}", url.host, url.port)
     } else {
@@ -49,29 +48,12 @@ pub(super) async fn get(url: &Url, path: &str) -> Result<(u16, Bytes), String> {
         .header(header::HOST, host)
         .header(header::USER_AGENT, "chaosd")
         .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
+        .body(Full::default())
         .map_err(|error| told(&error))?;
-    let answer = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| told(&error))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MOST_BYTES);
-        let bytes = body.collect().await.map_err(|error| error.to_string())?;
-        Ok((status, bytes.to_bytes()))
-    };
-    // The connection must be driven while the answer is read; it goes with this future.
-    tokio::pin!(answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        driven = connection => match driven {
-            Err(error) => Err(told(&error)),
-            // All has been read: what came of it is there.
-            Ok(()) => answer.await,
-        },
-    }
+    exchange(stream, request, MOST_BYTES)
+        .await
+        .map(|(status, body)| (status.as_u16(), body))
+        .map_err(|error| told(&*error))
 }
 
 /// An error with its deepest cause, which is what people know.

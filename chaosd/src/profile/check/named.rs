@@ -73,29 +73,21 @@ impl Found {
     fn pod(&mut self, node: &Node) -> Option<Asked> {
         if let Value::Text(_) = node.value {
             let text = self.one_name(node, "pod")?;
-            return match text.split_once('/') {
-                Some((namespace, name))
-                    if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-                {
-                    Some(Asked::Pod {
-                        namespace: namespace.to_owned(),
-                        name: name.to_owned(),
-                    })
-                }
-                _ => {
-                    let name = text
-                        .trim_matches('/')
-                        .rsplit('/')
-                        .next()
-                        .unwrap_or_default();
-                    let what = format!("{} is not NAMESPACE/NAME of a pod", quote(&text));
-                    self.add(
-                        &node.at,
-                        Mistake::new(what).instead(format!("default/{name}")),
-                    );
-                    None
-                }
+            let (namespace, name) = match text.split_once('/') {
+                Some((namespace, name)) => (Some(namespace), name),
+                None => (None, text.as_str()),
             };
+            if namespace == Some("") || name.is_empty() || name.contains('/') {
+                let name = text.trim_matches('/').rsplit('/').next();
+                let what = format!("{} is not NAME or NAMESPACE/NAME of a pod", quote(&text));
+                let mistake = Mistake::new(what).instead(name.unwrap_or_default());
+                self.add(&node.at, mistake);
+                return None;
+            }
+            return Some(Asked::Pod {
+                namespace: namespace.map(ToOwned::to_owned),
+                name: name.to_owned(),
+            });
         }
         let fields = self.fields(node, "pod", POD_KEYS)?;
         let namespace = match fields.get("namespace") {
@@ -104,7 +96,7 @@ impl Found {
         };
         match (fields.get("name"), fields.entry("labels")) {
             (Some(name), None) => Some(Asked::Pod {
-                namespace: namespace.unwrap_or_else(|| "default".to_owned()),
+                namespace,
                 name: self.one_name(name, "pod")?,
             }),
             (None, Some((_, labels))) => Some(Asked::Pods {

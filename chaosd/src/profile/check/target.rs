@@ -36,7 +36,7 @@ impl Found {
                     None if text.starts_with('/') => mistake.instead(format!("{{cgroup: {text}}}")),
                     None => Mistake::new(format!(
                         "{}: write host, {{cgroup: PATH}}, {{pid: N}}, {{netns: NAME}}, {{container: NAME}}, \
-                         {{pod: NAMESPACE/NAME}}, {{unit: NAME}} or {{process: NAME}}",
+                         {{pod: NAME}}, {{unit: NAME}} or {{process: NAME}}",
                         mistake.what
                     )),
                 },

@@ -46,13 +46,8 @@ pub struct TargetFlags {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub container_label: Vec<String>,
-    /// Hit a pod
-    #[arg(
-        long,
-        value_name = "NAMESPACE/NAME",
-        help_heading = "Target",
-        group = "target"
-    )]
+    /// Hit a pod: NAMESPACE/NAME, or its name alone, as podman has it
+    #[arg(long, value_name = "NAME", help_heading = "Target", group = "target")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// Hit the pods with this label (repeatable: with all of them)

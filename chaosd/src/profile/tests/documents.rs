@@ -118,6 +118,8 @@ fn a_document_reads_back_to_an_equal_profile() {
             "b",
         ),
         ("{pod: shop/web-0}", "c"),
+        ("{pod: web}", "c"),
+        ("{pod: {name: web}}", "c"),
         (
             "{pod: {namespace: shop, labels: {app: web}}, count: 2}",
             "d",

@@ -71,7 +71,7 @@ fn a_wrong_target_says_what_to_type() {
         hsot => 3:9: `hsot` is not a target; did you mean `host`?
         cgroup => 3:9: `cgroup` is not a target; did you mean `{cgroup: ...}`?
         /shop => 3:9: `/shop` is not a target; did you mean `{cgroup: /shop}`?
-        xyzzy => 3:9: `xyzzy` is not a target: write host, {cgroup: PATH}, {pid: N}, {netns: NAME}, {container: NAME}, {pod: NAMESPACE/NAME}, {unit: NAME} or {process: NAME}
+        xyzzy => 3:9: `xyzzy` is not a target: write host, {cgroup: PATH}, {pid: N}, {netns: NAME}, {container: NAME}, {pod: NAME}, {unit: NAME} or {process: NAME}
         {cgruop: /x} => 3:10: unknown key `cgruop` in target; did you mean `cgroup`?
         {pid: 0} => 3:15: `0` is not a process id (from 1)
         {pid: 99999999999} => 3:15: `99999999999` is not a process id (from 1)
@@ -96,8 +96,8 @@ fn a_wrong_name_says_what_to_type() {
         {container: {label: {b: c}}} => 3:22: unknown key `label` in container; did you mean `labels`?
         {container: {labels: {}}} => 3:30: no labels: everything would be hit; name one
         {container: {labels: app}} => 3:30: `app` is not a label; did you mean `app=VALUE`?
-        {pod: web-0} => 3:15: `web-0` is not NAMESPACE/NAME of a pod; did you mean `default/web-0`?
-        {pod: a/b/c} => 3:15: `a/b/c` is not NAMESPACE/NAME of a pod; did you mean `default/c`?
+        {pod: /web-0} => 3:15: `/web-0` is not NAME or NAMESPACE/NAME of a pod; did you mean `web-0`?
+        {pod: a/b/c} => 3:15: `a/b/c` is not NAME or NAMESPACE/NAME of a pod; did you mean `c`?
         {pod: {namespace: shop}} => 3:15: a pod by its name, or by labels
         {unit: shop} => 3:16: `shop` does not say what kind of unit it is; did you mean `shop.service`?
         {process: {}} => 3:19: a process by its name, or by a part of its args

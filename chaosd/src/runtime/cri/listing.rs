@@ -42,6 +42,14 @@ impl Pod {
     pub(super) fn has(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.iter().all(|(k, v)| self.labels.get(k) == Some(v))
     }
+
+    pub(super) fn listed(&self) -> Listed {
+        Listed {
+            id: self.sandbox.clone(),
+            names: vec![self.name.clone()],
+            runs: self.ready,
+        }
+    }
 }
 
 /// A container of a pod.

@@ -23,11 +23,11 @@ use std::{
 use futures_util::future::{join, join_all};
 use tonic::{Code, Response, Status, transport::Channel, transport::Endpoint};
 
-use crate::{alike::nearest, cgroup};
+use crate::cgroup;
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Heard, choose, short},
+    choose::{Choice, Found, Heard, Listed, choose, short},
     places::Socket,
     placing,
     watch::Ended,
@@ -206,25 +206,31 @@ impl Cri {
         Ok(join_all(found).await)
     }
 
-    /// The pod of a name, or the names of those that there are.
+    /// The pod of a name; without a namespace in any of them.
     pub(super) async fn pod(
         &self,
-        namespace: &str,
+        namespace: Option<&str>,
         name: &str,
-    ) -> Result<Result<Member, Vec<String>>, RuntimeError> {
+    ) -> Result<Heard, RuntimeError> {
         let (pods, containers) = self.list().await?;
-        let named = |pod: &&Pod| pod.namespace == namespace && pod.name == name;
-        match pods.iter().find(named) {
-            Some(pod) => Ok(Ok(self.pod_member(pod, &containers).await?)),
-            None => Ok(Err(nearest(
-                &format!("{namespace}/{name}"),
-                pods.iter()
-                    .map(Pod::full_name)
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .map(String::as_str),
-            ))),
-        }
+        let fits = |pod: &&Pod| namespace.is_none_or(|wanted| pod.namespace == wanted);
+        let known: Vec<Listed> = pods.iter().filter(fits).map(Pod::listed).collect();
+        let of = |one: &Listed| pods.iter().find(|pod| pod.sandbox == one.id);
+        Ok(match choose(name, &known) {
+            Choice::One(one) => match of(one) {
+                Some(pod) => Heard::One(Box::new(Found {
+                    id: pod.sandbox.clone(),
+                    named: pod.name == name,
+                    member: self.pod_member(pod, &containers).await,
+                })),
+                None => Heard::Nobody(Vec::new()),
+            },
+            Choice::Several(several) => {
+                let several = several.into_iter().filter_map(of);
+                Heard::Several(several.map(|pod| self.pod_label(pod)).collect())
+            }
+            Choice::None => Heard::Nobody(pods.iter().map(Pod::full_name).collect()),
+        })
     }
 
     /// Every ready pod with these labels. One that ends meanwhile is left out.
@@ -257,6 +263,10 @@ impl Cri {
             self.name,
             short(&one.id)
         )
+    }
+
+    fn pod_label(&self, pod: &Pod) -> String {
+        format!("pod {} ({})", pod.full_name(), self.name)
     }
 
     async fn info_of_container(&self, id: &str) -> Result<Option<Info>, RuntimeError> {
@@ -304,7 +314,7 @@ impl Cri {
     }
 
     async fn pod_member(&self, pod: &Pod, all: &[InPod]) -> Result<Member, RuntimeError> {
-        let label = format!("pod {} ({})", pod.full_name(), self.name);
+        let label = self.pod_label(pod);
         if !pod.ready {
             return Err(RuntimeError::NotReady { label });
         }
@@ -354,14 +364,10 @@ impl Cri {
         }
         member.cgroups = match dir {
             Some(dir) => vec![dir],
-            None => cgroups_of_each(&known)?,
+            None => placing::cgroups_of_each(&known)?,
         };
         if member.cgroups.is_empty() {
-            member.notes.push(
-                "it has no cgroup of its own in the unified hierarchy, so it is told apart by its \
-                 network namespace alone"
-                    .to_owned(),
-            );
+            member.notes.push(placing::BY_ITS_NETWORK.to_owned());
         }
         if member.netns.is_none() {
             member.netns = info.netns;
@@ -414,19 +420,6 @@ fn pod_dir(line: &str, uid: &str) -> Option<PathBuf> {
         }
     }
     None
-}
-
-/// Where a pod has none: those of its sandbox and of its containers.
-fn cgroups_of_each(known: &[(i32, String)]) -> Result<Vec<PathBuf>, RuntimeError> {
-    let mut found = Vec::new();
-    for (pid, id) in known {
-        let mut one = Member::default();
-        placing::place(&mut one, *pid, id)?;
-        found.extend(one.cgroups);
-    }
-    found.sort();
-    found.dedup();
-    Ok(found)
 }
 
 #[cfg(test)]
