@@ -122,7 +122,7 @@ impl Report {
             }
         }
         for problem in &problems {
-            out::tell(out::paint(out::BAD, problem));
+            out::error(problem);
         }
         Ok(if problems.is_empty() {
             Exit::Done

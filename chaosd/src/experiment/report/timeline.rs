@@ -101,7 +101,7 @@ impl Drawing {
         }
     }
 
-    /// A row of bands, and their name in the first that has room for it, or else where there is none.
+    /// A row of bands, and their name: in the first that has room for it, or else beside them.
     fn row(&mut self, class: &str, bands: &[(f64, f64)], name: &str, titles: &[String]) {
         let ends: Vec<(f64, f64)> = bands
             .iter()
@@ -122,14 +122,15 @@ impl Drawing {
         };
         let fits = width_of(name) + 10.0;
         let inside = ends.iter().find(|(x0, x1)| fits <= x1 - x0);
-        let (class, at) = match inside {
-            Some((x0, _)) if class == "band" => ("on-hot", x0 + 6.0),
-            Some((x0, _)) => ("", x0 + 6.0),
-            None if last + fits <= self.right => ("", last + 5.0),
-            None if first - fits >= self.left => ("end", first - 5.0),
-            None => ("over", first + 6.0),
+        let (before, behind) = (first - self.left - 5.0, self.right - first - 12.0);
+        let (class, at, room) = match inside {
+            Some((x0, x1)) if class == "band" => ("on-hot", x0 + 6.0, x1 - x0),
+            Some((x0, x1)) => ("", x0 + 6.0, x1 - x0),
+            None if last + fits <= self.right => ("", last + 5.0, fits),
+            None if fits <= before || before > behind => ("end", first - 5.0, before),
+            None => ("over", first + 6.0, behind),
         };
-        let name = fitted(name, self.right - self.left - 12.0);
+        let name = fitted(name, room);
         self.parts.push(html! {
             text class=(class) x=(px(at)) y=(px(self.y + 15.0)) { (name) }
         });
