@@ -97,7 +97,10 @@ fn what_was_in_force_when_a_daemon_died_is_kept_by_the_next() -> Result<()> {
     let detached = daemon.cli(words)?;
     ensure!(detached.status == Some(0), "{detached:?}");
     let id = detached.stdout.trim().to_owned();
-    let noted = daemon.runs_dir().join("in-force").join(format!("{id}.json"));
+    let noted = daemon
+        .runs_dir()
+        .join("in-force")
+        .join(format!("{id}.json"));
     ensure!(wait_until(LONG, || noted.is_file()), "{}", daemon.log());
     ensure!(kept(&daemon)?.is_empty(), "it is not over");
     daemon.restart(Signal::SIGKILL, &Options::default())?;

@@ -101,7 +101,10 @@ fn keep_lost(store: &Store, left: &RevertReport) {
         Ok(kept) => {
             for run in kept {
                 let page = run.page();
-                tracing::warn!("a run was in force when its daemon died: {}", page.display());
+                tracing::warn!(
+                    "a run was in force when its daemon died: {}",
+                    page.display()
+                );
             }
         }
         Err(error) => tracing::warn!("a run is not kept: {}", out::chain(&error)),

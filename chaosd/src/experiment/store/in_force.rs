@@ -20,7 +20,8 @@ use crate::{
 
 /// Where notes are: no name of a run.
 const DIRECTORY: &str = "in-force";
-const UNKNOWN: &str = "its daemon died while it was in force: what it did is told as it was known shortly before";
+const UNKNOWN: &str =
+    "its daemon died while it was in force: what it did is told as it was known shortly before";
 
 /// What is known of a run.
 #[derive(Serialize, Deserialize)]
@@ -127,7 +128,10 @@ mod tests {
         assert!(kept.len() == 1 && !place.exists());
         let record = store.find("latest").unwrap();
         let run = record.stages[0].run.as_ref().unwrap();
-        assert_eq!((run.phase, run.ended), (Phase::Failed, Some(Ended::DaemonLost)));
+        assert_eq!(
+            (run.phase, run.ended),
+            (Phase::Failed, Some(Ended::DaemonLost))
+        );
         assert_eq!(record.problems, ["a limit"]);
         // What somebody has kept is not kept again, and what is over has no note.
         fs::write(&place, serde_json::to_vec(&note).unwrap()).unwrap();
