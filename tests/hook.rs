@@ -202,6 +202,48 @@ fn one_that_dies_without_a_word_leaves_nothing() -> Result<()> {
 }
 
 #[test]
+fn containers_that_start_at_once_are_each_hit_and_free_again_when_chaosd_dies() -> Result<()> {
+    // More than programs are loaded for ahead: while the daemon dies, others are being loaded.
+    let scene = scene!("hook-burst");
+    let mut others = Vec::new();
+    for id in ["hook-burst-1", "hook-burst-2", "hook-burst-3"] {
+        let lab = Lab::new(id)?;
+        let container = Container::start(id, lab.target())?.context("no cgroup")?;
+        others.push((lab, container));
+    }
+    let containers = others.iter().map(|(_, container)| container);
+    let states = containers
+        .chain([&scene.container])
+        .map(|container| container.state("creating", &scene.wants()));
+    let states: Vec<Value> = states.collect();
+    let said = std::thread::scope(|scope| {
+        let hooks = states
+            .iter()
+            .map(|state| scope.spawn(|| told(&scene.daemon, state)));
+        let hooks: Vec<_> = hooks.collect();
+        let said = hooks.into_iter().map(|hook| {
+            let said = hook.join();
+            said.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        said.collect::<Result<Vec<Output>>>()
+    })?;
+    for said in said {
+        ensure!(said.status == Some(0) && said.stderr.is_empty(), "{said:?}");
+    }
+    let labs = || others.iter().map(|(lab, _)| lab).chain([&scene.lab]);
+    for lab in labs() {
+        ensure!(answered(lab)? == 0, "a fault has no effect");
+    }
+    kill(scene.daemon.watchdog()?, Signal::SIGKILL)?;
+    scene.daemon.kill(Signal::SIGKILL)?;
+    for lab in labs() {
+        let free = || answered(lab).is_ok_and(|answered| answered == PINGS);
+        ensure!(wait_until(LONG, free), "a fault outlives chaosd");
+    }
+    Ok(())
+}
+
+#[test]
 fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
     let scene = scene!("hook-shared");
     let Some(beside) = Container::start("beside", scene.lab.target())? else {

@@ -76,40 +76,54 @@ impl Drop for StandIn {
 }
 
 fn stand_ins(rounds: usize, table: &mut Table) -> Result<()> {
-    let daemon = Daemon::start(&Options::default())?;
+    let daemon = Daemon::start(&as_shipped())?;
     let profile = daemon.file("drop.yaml", PROFILE)?.display().to_string();
     let wish = json!({ "chaosd.profile": profile, "chaosd.required": "true" });
-    let mut times = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    let rows = [
+        ("the hook, asked for nothing", ADDS_FOR_NOTHING),
+        ("armed", ADDS),
+        ("armed, at once after another", ADDS),
+        ("armed, as the third at once", ADDS),
+        ("armed, as the fourth at once", ADDS),
+        ("armed, as the fifth at once", ADDS),
+        ("ended", ADDS),
+    ];
+    let mut times = rows.map(|_| Vec::new());
     for round in 0..rounds {
         // A namespace each, as containers have.
-        let two = [StandIn::new()?, StandIn::new()?];
+        let five: Vec<StandIn> = (0..5).map(|_| StandIn::new()).collect::<Result<_>>()?;
         std::thread::sleep(WARMS_UP);
         let state = |n: usize, status: &str, annotations: &Value| {
             let pid = if status == "stopped" {
                 0
             } else {
-                two[n].process.id()
+                five[n].process.id()
             };
             let id = format!("stand-in-{round}-{n}");
             json!({ "id": id, "pid": pid, "status": status, "annotations": annotations })
         };
+        let [idle, armed @ .., ended] = &mut times;
         let nothing = json!({ "app": "shop" });
-        times[0].push(hook(&daemon, &state(0, "creating", &nothing))?);
-        times[1].push(hook(&daemon, &state(0, "creating", &wish))?);
-        times[2].push(hook(&daemon, &state(1, "creating", &wish))?);
-        times[3].push(hook(&daemon, &state(0, "stopped", &wish))?);
-        hook(&daemon, &state(1, "stopped", &wish))?;
+        idle.push(hook(&daemon, &state(0, "creating", &nothing))?);
+        for (n, times) in armed.iter_mut().enumerate() {
+            times.push(hook(&daemon, &state(n, "creating", &wish))?);
+        }
+        for n in 0..five.len() {
+            ended.push(hook(&daemon, &state(n, "stopped", &wish))?);
+        }
     }
-    let rows = [
-        ("the hook, asked for nothing", ADDS_FOR_NOTHING),
-        ("armed", ADDS),
-        ("armed, at once after another", ADDS),
-        ("ended", ADDS),
-    ];
     for ((what, limits), times) in rows.into_iter().zip(times) {
         table.push(Times::new(what, times, limits));
     }
     Ok(())
+}
+
+/// With as many programs loaded ahead as by default.
+fn as_shipped() -> Options<'static> {
+    Options {
+        args: vec!["--spares".to_owned(), chaosd::engine::SPARES.to_string()],
+        ..Options::default()
+    }
 }
 
 /// How long it takes, as a runtime sees it.

@@ -70,7 +70,7 @@ pub fn unarmed() -> Result<Plane> {
         ino: meta.ino(),
         fd: Arc::new(file.into()),
     };
-    let mut plane = Plane::open(0, netns, Spare::load()?);
+    let mut plane = Plane::open(0, netns, Spare::load()?)?;
     plane.attach(&Interface {
         index: 1,
         name: "lo".into(),

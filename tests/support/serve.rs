@@ -45,12 +45,16 @@ impl Daemon {
         let mut command = instance.command()?;
         let log =
             File::create(instance.file("daemon.log", "")?).context("failed to open the log")?;
+        // What nobody takes would be loaded beside what a test measures.
+        let spares = ["--spares".to_owned(), "1".to_owned()];
+        let spares = spares.iter().filter(|_| !options.args.contains(&spares[0]));
         command
             .arg("serve")
             .arg("--state-dir")
             .arg(instance.state_dir())
             .arg("--socket")
             .arg(instance.socket())
+            .args(spares)
             .args(&options.args)
             .envs(options.env.iter().map(|(name, value)| (name, value)))
             .stdout(log.try_clone().context("failed to share the log")?)

@@ -5,6 +5,7 @@
 //! writing memory. Links are never pinned: they die with the process. On a kernel without tcx the
 //! engine hangs filters in their place (`Mechanism`).
 
+mod descriptors;
 mod fence;
 pub mod files;
 mod matcher;
@@ -17,6 +18,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use descriptors::allow_many;
 pub use fence::fence;
 pub use matcher::{Matcher, PeerSet, Steering};
 pub use mechanism::Mechanism;

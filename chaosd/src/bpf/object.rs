@@ -3,13 +3,15 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    panic::resume_unwind,
     sync::{LazyLock, Mutex, PoisonError},
+    thread,
 };
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray},
-    programs::{CgroupSkb, ProgramError, SchedClassifier},
+    programs::{CgroupSkb, Program, ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
 use chaosd_ebpf::{ANSWER, DECIDE, DNS, FAULTS, NETEM, SEND};
@@ -19,7 +21,7 @@ use crate::sys::{
     map::{Mapped, Plain},
 };
 
-use super::{fence, plane::PlaneError};
+use super::{descriptors::first_to_close, fence, plane::PlaneError};
 
 /// The object file, built by `cargo xtask build`.
 static PLANE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plane.o"));
@@ -77,7 +79,19 @@ impl std::fmt::Debug for Object {
     }
 }
 
-impl Object {
+/// Programs, before anything of their maps is mapped: that would count as memory of ours.
+pub(super) struct Loaded {
+    pub ebpf: Ebpf,
+    stages: OwnedFd,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Loaded")
+    }
+}
+
+impl Loaded {
     /// Loads every program; attaches none.
     pub fn load() -> Result<Self, PlaneError> {
         let mut ebpf = LOADER
@@ -85,21 +99,15 @@ impl Object {
             .unwrap_or_else(PoisonError::into_inner)
             .load(PLANE)
             .map_err(|e| PlaneError::Load(Box::new(e)))?;
-        for name in [
-            "egress", "ingress", "detour", "faults", "decide", "netem", "send", "release", "dns",
-            "answer",
-        ] {
-            classifier(&mut ebpf, name)?
-                .load()
-                .map_err(|source| PlaneError::Program { name, source })?;
-        }
-        cgroup_ingress(&mut ebpf)?
-            .load()
-            .map_err(|source| PlaneError::Program {
-                name: "cgroup_ingress",
-                source,
-            })?;
+        load_all(&mut ebpf)?;
         let stages = stages(&mut ebpf)?;
+        Ok(Self { ebpf, stages })
+    }
+}
+
+impl Object {
+    /// Opens the maps of loaded programs.
+    pub fn open(Loaded { mut ebpf, stages }: Loaded) -> Result<Self, PlaneError> {
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let (control, control_id) = {
             let data = array(&mut ebpf, "CONTROL")?;
@@ -167,18 +175,39 @@ impl Object {
     }
 }
 
-/// Descriptors that must close first when the process dies start here: a dying process closes its
-/// files in the reverse order of their numbers (`close_files` queues each on the task's work,
-/// a stack).
-const FIRST_TO_CLOSE: i32 = 900;
+/// Hands every program to the verifier, side by side: two of them take most of the time.
+fn load_all(ebpf: &mut Ebpf) -> Result<(), PlaneError> {
+    let load = |program: &mut Program| match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    thread::scope(|scope| {
+        let loading: Vec<_> = ebpf
+            .programs_mut()
+            .filter_map(|(name, program)| {
+                let started = thread::Builder::new().spawn_scoped(scope, move || load(program));
+                Some((name.to_owned(), started.ok()?))
+            })
+            .collect();
+        loading.into_iter().try_for_each(|(name, thread)| {
+            let loaded = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            loaded.map_err(|source| refused(&name, source))
+        })
+    })?;
+    // Those for which no thread could be started.
+    let left = ebpf.programs_mut();
+    let mut left = left.filter(|(_, program)| program.fd().is_err());
+    left.try_for_each(|(name, program)| load(program).map_err(|source| refused(name, source)))
+}
 
 /// Puts the programs behind their gate.
 fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
-    let name = "STAGES";
-    let wrong = |e| PlaneError::Map(name, io::Error::other(e));
-    let mut map = take(ebpf, name)?;
+    const MAP: &str = "STAGES";
+    let wrong = |e| PlaneError::Map(MAP, io::Error::other(e));
+    let mut map = take(ebpf, MAP)?;
     let mut stages = ProgramArray::try_from(&mut map).map_err(wrong)?;
-    for (stage, program) in [
+    for (stage, name) in [
         (FAULTS, "faults"),
         (DECIDE, "decide"),
         (SEND, "send"),
@@ -186,21 +215,18 @@ fn stages(ebpf: &mut Ebpf) -> Result<OwnedFd, PlaneError> {
         (ANSWER, "answer"),
         (NETEM, "netem"),
     ] {
-        let refused = |source| PlaneError::Program {
-            name: program,
-            source,
-        };
-        let program = classifier(ebpf, program)?.fd().map_err(refused)?;
+        let program = classifier(ebpf, name)?.fd();
+        let program = program.map_err(|source| refused(name, source))?;
         stages.set(stage, program, 0).map_err(wrong)?;
     }
     let Map::ProgramArray(data) = &map else {
-        return Err(PlaneError::Missing(name));
+        return Err(PlaneError::Missing(MAP));
     };
     let fd = data.fd().as_fd();
     // Under a low limit of open files any number has to do: the links go one by one then.
-    pod::renumber(fd, FIRST_TO_CLOSE)
+    pod::renumber(fd, first_to_close())
         .or_else(|_| fd.try_clone_to_owned())
-        .map_err(|e| PlaneError::Map(name, e))
+        .map_err(|e| PlaneError::Map(MAP, e))
 }
 
 pub(super) fn classifier<'a>(
@@ -210,7 +236,7 @@ pub(super) fn classifier<'a>(
     ebpf.program_mut(name)
         .ok_or(PlaneError::Missing(name))?
         .try_into()
-        .map_err(|source: ProgramError| PlaneError::Program { name, source })
+        .map_err(|source: ProgramError| refused(name, source))
 }
 
 pub(super) fn cgroup_ingress(ebpf: &mut Ebpf) -> Result<&mut CgroupSkb, PlaneError> {
@@ -218,7 +244,14 @@ pub(super) fn cgroup_ingress(ebpf: &mut Ebpf) -> Result<&mut CgroupSkb, PlaneErr
     ebpf.program_mut(name)
         .ok_or(PlaneError::Missing(name))?
         .try_into()
-        .map_err(|source: ProgramError| PlaneError::Program { name, source })
+        .map_err(|source: ProgramError| refused(name, source))
+}
+
+fn refused(program: &str, source: ProgramError) -> PlaneError {
+    PlaneError::Program {
+        name: program.to_owned(),
+        source,
+    }
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, PlaneError> {

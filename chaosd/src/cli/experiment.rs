@@ -233,7 +233,7 @@ async fn here(
         system: Arc::new(machine()),
         // From stage to stage, programs stay where they are.
         linger: Duration::from_secs(30),
-        warm: true,
+        spares: 1,
         mechanism: global.mechanism(),
     })?;
     let side = Side::Here(Service {

@@ -145,7 +145,7 @@ async fn here(
         instance,
         system: Arc::new(machine()),
         linger: Duration::ZERO,
-        warm: false,
+        spares: 0,
         mechanism: global.mechanism(),
     })?;
     let side = Side::Here(Service {

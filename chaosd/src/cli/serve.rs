@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     api::{self, Containers, Runs, Service, Socket},
-    engine::{Engine, Options},
+    bpf,
+    engine::{Engine, Options, SPARES},
     instance::{DaemonLock, Instance, Kind, revert_abandoned},
     plan::Limits,
     profile::units::Percent,
@@ -33,6 +34,10 @@ pub(super) struct Serve {
     /// in milliseconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     linger: Duration,
+    /// Keep so many sets of programs loaded: that many containers may start at once, or network namespaces
+    /// be hit, and none waits for the verifier. Each takes 7 MiB of the kernel's memory
+    #[arg(long, value_name = "NUMBER", default_value_t = SPARES, value_parser = clap::value_parser!(u32).range(..=64))]
+    spares: u32,
 }
 
 impl Serve {
@@ -54,11 +59,14 @@ impl Serve {
             let signals = Signals::catch()?;
             let (socket, listener) = Socket::bind(&global.socket(), self.group.as_deref())?;
             let instance = Instance::claim(&state, Kind::Daemon)?;
+            if let Err(error) = bpf::allow_many() {
+                tracing::warn!("the limit of open files stays as it is: {error}");
+            }
             let engine = Engine::start(Options {
                 instance,
                 system: Arc::new(machine()),
                 linger: self.linger,
-                warm: true,
+                spares: self.spares,
                 mechanism: global.mechanism(),
             })?;
             let service = Arc::new(Service {

@@ -1,6 +1,6 @@
 //! How a run begins: what it needs is made ready, watched, and then one store arms it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::{
     bpf::{LEASE_NS, Plane, PlaneError},
@@ -17,10 +17,6 @@ use super::{
     run::{Run, Span},
     worker::Worker,
 };
-
-/// For so long after a run was armed, no programs are loaded for the next plane: the verifier's work
-/// is not to weigh on what has just begun.
-const QUIET: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub(super) fn arm(&mut self, plan: Plan) -> Result<RunReport, EngineError> {
@@ -57,7 +53,6 @@ impl Worker {
             }
         };
         self.settle();
-        self.load_ahead = self.warm.then(|| Instant::now() + QUIET);
         result
     }
 

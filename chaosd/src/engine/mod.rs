@@ -21,6 +21,7 @@ mod pairs;
 mod planes;
 mod queue;
 mod run;
+mod spares;
 mod worker;
 
 use std::{
@@ -45,6 +46,7 @@ use crate::{
 
 use follow::Follower;
 use groups::Seated;
+pub use spares::SPARES;
 
 /// How often the engine renews leases and looks around while something is armed.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -58,8 +60,8 @@ pub struct Options {
     /// How long programs stay attached (and inert) after the last fault, so that the next one arms
     /// in milliseconds.
     pub linger: Duration,
-    /// Loads programs ahead of the first fault.
-    pub warm: bool,
+    /// So many sets of programs are loaded ahead of the faults that take them, one for each network namespace.
+    pub spares: u32,
     /// How programs come onto interfaces.
     pub mechanism: Mechanism,
 }

@@ -26,6 +26,7 @@ use super::{
     Command, loopback,
     pairs::{Maker, Pairs},
     queue::{LOOK, Left, Queue},
+    spares::Spares,
 };
 
 /// Why a namespace could not be put under fault. What was done is undone.
@@ -80,8 +81,7 @@ pub(super) struct NetemOf {
 /// All planes.
 pub(super) struct Planes {
     held: Vec<Held>,
-    /// Programs loaded ahead, or being loaded.
-    spare: Option<mpsc::Receiver<Result<Spare, PlaneError>>>,
+    pub(super) spares: Spares,
     system: Arc<dyn System>,
     instance: u32,
     mechanism: Mechanism,
@@ -97,10 +97,11 @@ impl Planes {
         mechanism: Mechanism,
         commands: mpsc::Sender<Command>,
         watchdog: Watchdog,
+        spares: Spares,
     ) -> Self {
         Self {
             held: Vec::new(),
-            spare: None,
+            spares,
             system,
             instance,
             mechanism,
@@ -137,39 +138,15 @@ impl Planes {
         self.held.push_mut(held)
     }
 
-    /// Loads programs in a thread of their own, for the next plane, unless some are there.
-    pub fn load_ahead(&mut self) {
-        if self.spare.is_some() {
-            return;
-        }
-        let (done, spare) = mpsc::sync_channel(1);
-        let load = move || {
-            let spare = Spare::load();
-            crate::sys::process::give_back_memory();
-            done.send(spare).ok();
-        };
-        match std::thread::Builder::new()
-            .name("loader".into())
-            .spawn(load)
-        {
-            Ok(_) => self.spare = Some(spare),
-            Err(e) => tracing::warn!("programs are not loaded ahead: {e}"),
-        }
-    }
-
-    /// Programs that are loaded, or being loaded, which is sooner done than begun anew. It may take the
-    /// verifier a second on a busy machine, in which others have to be vouched for.
+    /// Programs for a plane. It may take the verifier a second on a busy machine, in which others have to be
+    /// vouched for.
     fn loaded(&mut self) -> Result<Spare, PlaneError> {
-        self.load_ahead();
-        let Some(loading) = self.spare.take() else {
-            return Spare::load();
-        };
+        let set = self.spares.take();
         loop {
-            match loading.recv_timeout(LOOK) {
-                Ok(Ok(spare)) => return Ok(spare),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.vouch(),
-                Ok(Err(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => return Spare::load(),
+            if let Some(loaded) = set.within(LOOK) {
+                return loaded;
             }
+            self.vouch();
         }
     }
 
@@ -220,7 +197,7 @@ impl Planes {
         }
         let (number, claim) = self.claim(netns)?;
         let spare = self.loaded()?;
-        let plane = Plane::open(number, netns.clone(), spare).by(self.mechanism);
+        let plane = Plane::open(number, netns.clone(), spare)?.by(self.mechanism);
         let journal = instance.journal(&format!("plane-{number}"))?;
         let mut txn = Txn::begin(journal, Arc::clone(&self.system));
         // The map exists and is harmless: what the record is for is the watchdog, which can disarm

@@ -28,6 +28,7 @@ use super::{
     planes::Planes,
     queue::LOOK,
     run::Run,
+    spares::Spares,
 };
 
 pub(super) struct Worker {
@@ -45,10 +46,6 @@ pub(super) struct Worker {
     watchdog_pid: Arc<AtomicU32>,
     commands: Sender<Command>,
     linger: Duration,
-    /// Keeps programs loaded ahead, also after a plane has taken them.
-    pub(super) warm: bool,
-    /// When to load them, if they are not there.
-    pub(super) load_ahead: Option<Instant>,
     next_tick: Instant,
 }
 
@@ -60,16 +57,15 @@ impl Worker {
     ) -> Result<Self, StartError> {
         let watchdog = Watchdog::start(&options.instance).map_err(StartError::Watchdog)?;
         watchdog_pid.store(watchdog.pid(), Ordering::Relaxed);
-        let mut planes = Planes::new(
+        let spares = Spares::new(options.spares);
+        let planes = Planes::new(
             options.instance.number(),
             options.system,
             options.mechanism,
             commands.clone(),
             watchdog,
+            spares,
         );
-        if options.warm {
-            planes.load_ahead();
-        }
         Ok(Self {
             planes,
             runs: Vec::new(),
@@ -82,8 +78,6 @@ impl Worker {
             watchdog_pid,
             commands,
             linger: options.linger,
-            warm: options.warm,
-            load_ahead: None,
             next_tick: Instant::now(),
         })
     }
@@ -132,9 +126,7 @@ impl Worker {
             .min();
         let acts = self.runs.iter().filter_map(Run::acts_in).min();
         let look = self.is_leaving().then_some(LOOK);
-        let load = self
-            .load_ahead
-            .map(|at| at.saturating_duration_since(Instant::now()));
+        let load = self.planes.spares.look_in();
         [
             tick,
             deadline,
@@ -314,10 +306,7 @@ impl Worker {
         self.look_at_leaving();
         self.look_at_groups();
         self.close_planes();
-        if self.load_ahead.is_some_and(|at| at <= Instant::now()) {
-            self.load_ahead = None;
-            self.planes.load_ahead();
-        }
+        self.planes.spares.look();
     }
 
     pub(super) fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {

@@ -26,7 +26,7 @@ use crate::{
 use crate::bpf::{
     Mechanism,
     matcher::{Matcher, PeerSet},
-    object::Object,
+    object::{Loaded, Object},
     tables::Tables,
 };
 
@@ -58,7 +58,7 @@ pub enum PlaneError {
     #[error("failed to load program {name}: {source}")]
     Program {
         /// Which.
-        name: &'static str,
+        name: String,
         /// The verifier's answer.
         source: ProgramError,
     },
@@ -106,12 +106,12 @@ fn map_error(name: &'static str) -> impl FnOnce(MapError) -> PlaneError {
 
 /// Loaded programs without a plane: loading takes the verifier longer than everything else.
 #[derive(Debug)]
-pub struct Spare(Object);
+pub struct Spare(Loaded);
 
 impl Spare {
     /// Loads every program; attaches none.
     pub fn load() -> Result<Self, PlaneError> {
-        Object::load().map(Self)
+        Loaded::load().map(Self)
     }
 }
 
@@ -138,9 +138,10 @@ pub struct Plane {
 
 impl Plane {
     /// A plane that is attached nowhere. `number` tells planes of one machine apart (0 to 4095).
-    pub fn open(number: u32, netns: Netns, Spare(mut object): Spare) -> Self {
+    pub fn open(number: u32, netns: Netns, Spare(loaded): Spare) -> Result<Self, PlaneError> {
+        let mut object = Object::open(loaded)?;
         object.control.update(0, |c| c.plane = number);
-        Self {
+        Ok(Self {
             number,
             netns,
             attached: BTreeMap::new(),
@@ -155,7 +156,7 @@ impl Plane {
             runs: [false; MAX_RUNS as usize],
             next_run: 0,
             lease_ns: 0,
-        }
+        })
     }
 
     /// The same plane, attached otherwise than this kernel would choose.
@@ -397,7 +398,10 @@ impl Plane {
     }
 
     fn program_at(&self, hook: Hook, name: &'static str) -> Result<Program<'_>, PlaneError> {
-        let wrong = |source| PlaneError::Program { name, source };
+        let wrong = |source| PlaneError::Program {
+            name: name.to_owned(),
+            source,
+        };
         let program = self.object.ebpf.program(name);
         let program: &SchedClassifier = program
             .ok_or(PlaneError::Missing(name))?

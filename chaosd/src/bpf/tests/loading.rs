@@ -2,7 +2,7 @@
 
 use aya::programs::{Program, ProgramError, ProgramInfo};
 
-use crate::bpf::object::Object;
+use crate::bpf::object::Loaded;
 
 /// Instructions that the verifier may follow in all programs together, each counted as often as it is:
 /// 74,000 on Linux 6.18, at some 2 us.
@@ -10,8 +10,8 @@ const MOST: u64 = 130_000;
 
 #[test]
 fn the_verifier_is_soon_done_with_the_programs() {
-    let object = Object::load().unwrap();
-    let costs: Vec<_> = object
+    let loaded = Loaded::load().unwrap();
+    let costs: Vec<_> = loaded
         .ebpf
         .programs()
         .map(|(name, program)| {

@@ -87,7 +87,7 @@ impl Bench {
             ino: meta.ino(),
             fd: Arc::new(file.into()),
         };
-        let mut plane = Plane::open(7, netns, Spare::load().unwrap());
+        let mut plane = Plane::open(7, netns, Spare::load().unwrap()).unwrap();
         let lo = Interface {
             index: 1,
             name: "lo".into(),

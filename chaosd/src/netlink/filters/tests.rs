@@ -41,7 +41,7 @@ impl Bench {
             ino: meta.ino(),
             fd: Arc::new(fd),
         };
-        let plane = Plane::open(number, scope, Spare::load().unwrap());
+        let plane = Plane::open(number, scope, Spare::load().unwrap()).unwrap();
         Self { netns, plane }
     }
 
