@@ -137,3 +137,28 @@ fn a_run_that_cannot_be_kept_ends_as_it_would_have() -> Result<()> {
     ensure!(output.stderr.contains("the run is not kept"), "{output:?}");
     Ok(())
 }
+
+#[test]
+fn an_experiment_that_could_not_be_kept_is_not_begun() -> Result<()> {
+    let chaosd = Instance::new()?;
+    let begun = chaosd.file("begun", "")?;
+    let profile = chaosd.file(
+        "busy.yaml",
+        &format!(
+            "version: 1\nfaults: [{{cpu: {{load: 5%}}}}]\nsteady-state:\n- {{name: there, command: {{run: [sh, -c, \"echo seen >> {}\"]}}}}\nstages: [{{name: warm, for: 1s, faults: all}}]\n",
+            begun.display()
+        ),
+    )?;
+    let profile = profile.display().to_string();
+    let place = begun.display().to_string();
+    let output = chaosd.cli(["run", &profile, "--runs-dir", &place])?;
+    ensure!(output.status == Some(3), "{output:?}");
+    for said in ["was not begun", "--runs-dir", &place] {
+        ensure!(output.stderr.contains(said), "{said}: {output:?}");
+    }
+    ensure!(
+        std::fs::read(&begun)?.is_empty(),
+        "its probe has looked: {output:?}"
+    );
+    Ok(())
+}

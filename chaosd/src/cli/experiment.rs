@@ -97,6 +97,8 @@ pub(super) async fn go(
     }
     load(&mut experiment, &how.command)?;
     ready(&experiment).map_err(CliError::Unready)?;
+    // It is made for its record.
+    global.runs.store().try_out().map_err(CliError::Unkept)?;
     let seed = profile.seed.unwrap_or_else(draw);
     let requests = requests(&name, &experiment, seed);
     let heading = Heading {

@@ -113,6 +113,11 @@ impl Shows for Show<'_> {
             News::Reverted { after } => {
                 out::tell(format_args!("reverted after {:.0} ms", after * 1e3));
             }
+            // No time that anybody could measure.
+            News::Recovered { after } if *after < 0.005 => out::tell(format_args!(
+                "{} as soon as the last fault was gone",
+                paint(GOOD, "steady again")
+            )),
             News::Recovered { after } => out::tell(format_args!(
                 "{} {after:.2} s after the last fault",
                 paint(GOOD, "steady again")

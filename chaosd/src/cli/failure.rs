@@ -80,6 +80,11 @@ pub(super) enum CliError {
     /// A run cannot be kept or found.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An experiment would leave no record.
+    #[error(
+        "the experiment could not be kept, and was not begun; name another directory by --runs-dir"
+    )]
+    Unkept(#[source] StoreError),
     /// The kernel refused a handler or a descriptor.
     #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
@@ -139,6 +144,7 @@ impl CliError {
             | Self::Registration(_)
             | Self::OwnPath(_)
             | Self::Store(_)
+            | Self::Unkept(_)
             | Self::Runtime(_) => Exit::Host,
         }
     }

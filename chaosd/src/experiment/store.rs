@@ -39,6 +39,8 @@ const TICKET: &str = "report.md";
 const RESULTS: &str = "junit.xml";
 /// All that we write.
 const FILES: [&str; 4] = [RECORD, PAGE, TICKET, RESULTS];
+/// Bytes that a short run's record takes.
+const ROOM: usize = 64 << 10;
 /// Ends the name of what is being written.
 const FRESH: &str = ".fresh";
 /// A larger file is no record: a week at ten samples a second is a tenth of it.
@@ -84,6 +86,16 @@ impl Store {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Fails when no run could be kept now: makes the directory, and writes and removes a file there.
+    pub fn try_out(&self) -> Result<(), StoreError> {
+        make(&self.dir)?;
+        let name = format!(".room.{}{FRESH}", std::process::id());
+        let path = self.dir.join(name);
+        let tried = fs::write(&path, vec![0; ROOM]);
+        fs::remove_file(&path).ok();
+        tried.map_err(|source| StoreError::io("write", &path, source))
     }
 
     /// Writes a run, with its analysis, and lets old ones go. A run that is there already is replaced. It is

@@ -33,9 +33,19 @@ pub(super) trait Looks: Send {
 }
 
 impl Looks for Looker {
-    fn look(&mut self) -> impl Future<Output = Look> + Send {
-        self.look_at_it()
+    async fn look(&mut self) -> Look {
+        self.look_at_it().await.map_err(numberless)
     }
+}
+
+/// What the system said, without its number: ` (os error 111)`.
+fn numberless(mut why: String) -> String {
+    if let Some((said, rest)) = why.rsplit_once(" (os error ")
+        && rest.trim_end_matches(')').parse::<i32>().is_ok()
+    {
+        why.truncate(said.len());
+    }
+    why
 }
 
 /// Who looks. It remembers what the look before has seen, where that matters.
@@ -151,7 +161,16 @@ fn load_average() -> Look {
 
 #[cfg(test)]
 mod tests {
-    use super::short;
+    use super::{numberless, short};
+
+    #[test]
+    fn the_system_s_words_are_told_without_its_number() {
+        let refused = std::io::Error::from_raw_os_error(nix::libc::ECONNREFUSED);
+        assert_eq!(numberless(refused.to_string()), "Connection refused");
+        for other in ["status 503", "it says (os error none)", "(os error 5) came"] {
+            assert_eq!(numberless(other.to_owned()), other);
+        }
+    }
 
     #[test]
     fn a_value_keeps_the_digits_that_matter() {

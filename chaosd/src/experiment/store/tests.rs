@@ -249,6 +249,18 @@ fn what_cannot_be_written_leaves_nothing_and_says_why() {
 }
 
 #[test]
+fn a_place_is_tried_out_and_left_as_it_is() {
+    let place = Place::new("tried");
+    place.store(9).try_out().expect("it can be made");
+    let left = fs::read_dir(&place.0).expect("it was made").count();
+    assert_eq!(left, 0);
+    fs::write(place.0.join("file"), "in the way").expect("it is ours");
+    let refused = Store::new(place.0.join("file"), Retention::default()).try_out();
+    let told = refused.expect_err("it is a file").to_string();
+    assert!(told.contains("/file"), "{told}");
+}
+
+#[test]
 fn a_record_that_is_none_is_told_from_a_later_one() {
     let place = Place::new("later");
     fs::create_dir_all(&place.0).expect("it is ours");
