@@ -85,6 +85,11 @@ fn a_probe_that_fails_its_condition_reverts_at_once() -> Result<()> {
             .context("nothing failed")?;
         let known = number(&failed["at"])? + number(&failed["took"])?;
         took.push(gone - known);
+        // Who asked once it was gone was served.
+        let later = samples
+            .iter()
+            .find(|sample| sample["at"].as_f64() > Some(gone));
+        ensure!(later.context("nobody asked")?["ok"] == true, "{samples:?}");
     }
     took.sort_by(f64::total_cmp);
     println!("from the failing probe to the effect gone: {took:?} s");
@@ -123,6 +128,8 @@ fn the_recovery_of_a_service_is_measured() -> Result<()> {
     println!("well again at {well:.3} s, seen at {seen:.3} s");
     // Within 100 ms on a machine that has nothing else to do.
     ensure!((seen - well).abs() < 0.5, "well at {well}, seen at {seen}");
+    let told = number(&record["analysis"]["recovered"])? + number(&record["stages"][0]["over"])?;
+    ensure!((told - well).abs() < 0.5, "well at {well}, told {told}");
     ensure!(output.stderr.contains("steady again"), "{output:?}");
     scene.assert_clean()
 }
@@ -131,15 +138,17 @@ fn the_recovery_of_a_service_is_measured() -> Result<()> {
 fn an_interruption_reverts_in_any_stage_and_the_record_is_whole() -> Result<()> {
     needs_shop!();
     let scene = Scene::new("expint")?;
-    let profile = scene.profile(
+    let written = scene.profile(
         "stages: [{name: baseline, for: 3s}, {name: cut, for: 3s, faults: all}, {name: recovery, for: 30s}]\nload: [sleep, 60]",
     );
-    for (signal, after, stages) in [
-        (Signal::SIGINT, "stage baseline", 1),
-        (Signal::SIGTERM, "fails:", 2),
-        (Signal::SIGINT, "stage recovery", 3),
+    let unwritten = scene.profile("stages: [{name: cut, for: 500ms, faults: all}]");
+    for (profile, signal, after, stages) in [
+        (&written, Signal::SIGINT, "stage baseline", 1),
+        (&written, Signal::SIGTERM, "fails:", 2),
+        (&written, Signal::SIGINT, "stage recovery", 3),
+        (&unwritten, Signal::SIGINT, "fails:", 2),
     ] {
-        let running = scene.start(&profile)?;
+        let running = scene.start(profile)?;
         let mut told = String::new();
         let mut running = running;
         let child = running.0.as_mut().context("it has ended")?;
@@ -149,8 +158,14 @@ fn an_interruption_reverts_in_any_stage_and_the_record_is_whole() -> Result<()> 
             let read = std::io::BufRead::read_line(&mut lines, &mut told)?;
             ensure!(read > 0, "it ended before {after}: {told}");
         }
+        if profile == &unwritten {
+            // It does not get well again before we interrupt.
+            scene.shop.set_broken(true);
+            std::thread::sleep(Duration::from_secs(2));
+        }
         running.signal(signal)?;
         let output = running.ended()?;
+        scene.shop.set_broken(false);
         ensure!(output.status == Some(130), "{output:?} {told}");
         let record = output.json()?;
         ensure!(record["end"]["how"] == "interrupted", "{record}");

@@ -147,7 +147,8 @@ fn a_killed_run_takes_its_faults_and_its_command_along() -> Result<()> {
 /// The daemon dies in the middle of an experiment, alone or with its watchdog.
 fn dies(name: &str, alone: bool) -> Result<()> {
     let scene = Scene::new(name)?;
-    let stages = "stages: [{name: cut, for: 10m, faults: all}, {name: recovery, for: 1s}]\nload: [sleep, 308]";
+    // With a probe, the way back is looked at.
+    let stages = "stages: [{name: cut, for: 10m, faults: all}, {name: recovery, for: 1s}]\nload: [sleep, 308]\nsteady-state: [{command: {run: [\"true\"]}}]";
     let watchdog = scene.daemon.watchdog()?;
     let running = scene.cut(stages, &["-o", "json"])?;
     if !alone {

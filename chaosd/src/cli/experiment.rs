@@ -21,7 +21,7 @@ use crate::{
     api::{Client, Refusal, RunRequest, Runs, bind},
     experiment::{Arms, Heading, Runner, hit, ready, record::Record},
     plan::{Limits, Plans, draw},
-    profile::{Experiment, Profile},
+    profile::{Experiment, Profile, fill_in},
     report::{Ended, Phase, RunReport},
 };
 
@@ -147,9 +147,10 @@ fn load(experiment: &mut Experiment, command: &[OsString]) -> Result<(), CliErro
         let what = "a command after -- beside the profile's own load: leave out one of them";
         return Err(CliError::Usage(what.to_owned()));
     }
+    let lasts = experiment.lasts();
     experiment.load = command
         .iter()
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(|word| fill_in(&word.to_string_lossy(), lasts))
         .collect();
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{
     render,
 };
 use crate::{
-    experiment::{Heading, News, Now, Shows},
+    experiment::{Heading, News, Now, Shows, words::AT_ONCE},
     profile::{Experiment, StageSpec},
     report::{FaultReport, RunReport},
 };
@@ -114,7 +114,7 @@ impl Shows for Show<'_> {
                 out::tell(format_args!("reverted after {:.0} ms", after * 1e3));
             }
             // No time that anybody could measure.
-            News::Recovered { after } if *after < 0.005 => out::tell(format_args!(
+            News::Recovered { after } if *after < AT_ONCE => out::tell(format_args!(
                 "{} as soon as the last fault was gone",
                 paint(GOOD, "steady again")
             )),

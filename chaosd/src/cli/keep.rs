@@ -65,9 +65,10 @@ pub(super) fn verdict(record: &Record, passes: bool) -> Exit {
     match &record.end {
         End::NotSteady { .. } | End::Aborted { .. } => return Exit::Aborted,
         End::Interrupted { .. } => return Exit::Interrupted,
-        End::Broken { .. } => {
-            let last = record.stages.last();
-            let armed = last.is_some_and(|stage| stage.armed.is_some());
+        End::Broken { at, .. } => {
+            // Faults that were in force then went after it.
+            let mut gone = record.stages.iter().filter_map(|stage| stage.over);
+            let armed = gone.any(|gone| gone >= *at);
             return if armed { Exit::Interrupted } else { Exit::Host };
         }
         End::Completed => {}
@@ -96,6 +97,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::experiment::record::Stage;
 
     /// Faults from 1 s to 2 s, and a look every 0.25 s of which these fail.
     fn record(end: &serde_json::Value, failed: &[usize], at_least: f64) -> Record {
@@ -152,7 +154,20 @@ mod tests {
         stuck.problems.push("a limit is still in force".into());
         assert_eq!(verdict(&stuck, false).code(), 6);
         let mut refused = record(&json!({"how": "broken", "why": "a", "at": 1.5}), &[], 1.0);
-        refused.stages[0].armed = None;
+        (refused.stages[0].armed, refused.stages[0].over) = (None, None);
         assert_eq!(verdict(&refused, false).code(), 3);
+        // The stage before it had faults, which went in order.
+        let mut second = record(&json!({"how": "broken", "why": "a", "at": 2.5}), &[], 1.0);
+        assert_eq!(verdict(&second, false).code(), 3);
+        // The recovery that is looked at afterwards has none.
+        second.end =
+            serde_json::from_value(json!({"how": "broken", "why": "a", "at": 1.5})).unwrap();
+        let recovery = Stage {
+            armed: None,
+            over: None,
+            ..second.stages[0].clone()
+        };
+        second.stages.push(recovery);
+        assert_eq!(verdict(&second, false).code(), 130);
     }
 }

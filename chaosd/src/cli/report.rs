@@ -73,7 +73,7 @@ impl Report {
         let mut exit = Exit::Done;
         if let Some(text) = &self.surprise {
             text.trim().clone_into(&mut record.surprises);
-            let kept = global.runs.store().keep(&record)?;
+            let kept = global.runs.store().rewrite(&record)?;
             out::tell(format_args!("written into {}", kept.path.display()));
             for problem in &kept.problems {
                 out::tell(out::paint(out::BAD, problem));

@@ -14,9 +14,17 @@ pub(super) struct Condition {
     /// Any of these probes.
     probes: Vec<usize>,
     lasting: Duration,
-    /// Since when each of them fails.
-    since: BTreeMap<usize, Instant>,
-    /// What was seen last, of those that fail.
+    /// Those that fail.
+    failing: BTreeMap<usize, Failing>,
+    /// The one that made it come true.
+    culprit: Option<usize>,
+}
+
+/// A probe that fails.
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    /// What was seen last.
     seen: String,
 }
 
@@ -26,45 +34,62 @@ impl Condition {
             what,
             probes,
             lasting,
-            since: BTreeMap::new(),
-            seen: String::new(),
+            failing: BTreeMap::new(),
+            culprit: None,
         }
     }
 
-    /// A look that began then. `why`: it failed.
-    /// The probe of the steady state that it watches; `None`: one of its own.
+    /// The probe of the steady state that made it come true, or else the first that it watches; `None`: one
+    /// of its own.
     pub(super) fn of_steady_state(&self, looked: &[Looked]) -> Option<String> {
-        let mut watched = self.probes.iter().filter_map(|probe| looked.get(*probe));
-        let found = watched.find(|looked| looked.is_of_steady_state());
-        found.map(|looked| looked.spec.name.clone())
+        let probe = self.culprit.or_else(|| self.probes.first().copied())?;
+        let found = looked.get(probe)?;
+        found.is_of_steady_state().then(|| found.spec.name.clone())
     }
 
+    /// A look that began then. `why`: it failed.
     pub(super) fn saw(&mut self, probe: usize, at: Instant, why: Option<&str>) {
         if !self.probes.contains(&probe) {
             return;
         }
         match why {
             None => {
-                self.since.remove(&probe);
+                self.failing.remove(&probe);
             }
             Some(why) => {
-                self.since.entry(probe).or_insert(at);
-                why.clone_into(&mut self.seen);
+                let failing = self.failing.entry(probe).or_insert_with(|| Failing {
+                    since: at,
+                    seen: String::new(),
+                });
+                why.clone_into(&mut failing.seen);
             }
         }
     }
 
     /// When it comes true, if nothing gets better until then.
     pub(super) fn due(&self) -> Option<Instant> {
-        Some(*self.since.values().min()? + self.lasting)
+        Some(self.first()?.1.since + self.lasting)
+    }
+
+    /// It came true now: whoever has been failing for the longest is to blame.
+    pub(super) fn came_true(&mut self) {
+        self.culprit = self.first().map(|(probe, _)| probe);
     }
 
     /// Which, and what was seen.
     pub(super) fn told(&self) -> String {
-        if self.seen.is_empty() {
-            return self.what.clone();
+        match self.first() {
+            Some((_, failing)) => format!("{}: {}", self.what, failing.seen),
+            None => self.what.clone(),
         }
-        format!("{}: {}", self.what, self.seen)
+    }
+
+    fn first(&self) -> Option<(usize, &Failing)> {
+        let failing = self
+            .failing
+            .iter()
+            .map(|(probe, failing)| (*probe, failing));
+        failing.min_by_key(|(_, failing)| failing.since)
     }
 }
 
@@ -102,6 +127,8 @@ mod tests {
         condition.saw(0, start + S, Some("refused"));
         condition.saw(2, start, Some("refused"));
         assert_eq!(condition.due(), Some(start));
+        condition.came_true();
+        assert_eq!(condition.culprit, Some(2));
         condition.saw(2, start + S, None);
         assert_eq!(condition.due(), Some(start + S));
     }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::probe::{Look, Looks, Seen, misses, short};
-use crate::profile::ProbeSpec;
+use crate::profile::{ProbeKind, ProbeSpec};
 
 /// Looks of a probe that waits for something to be over.
 pub(super) const FAST: Duration = Duration::from_millis(50);
@@ -150,6 +150,10 @@ impl Grid {
 
     fn period(&self, pace: Pace) -> Duration {
         let every = self.spec.every;
+        if matches!(self.spec.kind, ProbeKind::Log { .. }) {
+            // So many lines are well in that time, and in no other.
+            return every;
+        }
         match pace {
             Pace::Check => every.min(CHECK),
             Pace::Own | Pace::Over => every,

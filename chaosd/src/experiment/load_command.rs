@@ -17,7 +17,7 @@ use nix::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::keeper::Handle;
@@ -49,6 +49,10 @@ pub struct LoadCommand {
     passing: Vec<JoinHandle<()>>,
     kept: Arc<Mutex<VecDeque<u8>>>,
     code: Option<u8>,
+    /// When it did, and until when what it has left in its pipes is waited for.
+    ended_at: Option<Instant>,
+    /// It was there when we saw to its end.
+    ended_by_us: bool,
     /// Nobody of them is left.
     gone: bool,
 }
@@ -90,6 +94,8 @@ impl LoadCommand {
             passing,
             kept,
             code: None,
+            ended_at: None,
+            ended_by_us: false,
             gone: false,
         })
     }
@@ -101,9 +107,21 @@ impl LoadCommand {
             return code;
         }
         let code = self.kept_by.ended().await;
-        self.drain().await;
+        // Whoever waits may give up and come again.
+        let ended = *self.ended_at.get_or_insert_with(Instant::now);
+        self.drain(ended + DRAINED_WITHIN).await;
         self.code = Some(code);
         code
+    }
+
+    /// When it ended, if it has.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
+    }
+
+    /// It did not end by itself.
+    pub fn is_ended_by_us(&self) -> bool {
+        self.ended_by_us
     }
 
     /// How it ended, if it has.
@@ -121,22 +139,23 @@ impl LoadCommand {
         let code = self.ended().await;
         if !self.gone {
             self.kept_by.gone().await;
-            self.drain().await;
+            self.drain(Instant::now() + DRAINED_WITHIN).await;
             self.gone = true;
         }
         code
     }
 
     /// What is in the pipes passes, as long as that takes no longer than it should.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, until: Instant) {
         for passing in self.passing.iter_mut().filter(|one| !one.is_finished()) {
-            timeout(DRAINED_WITHIN, passing).await.ok();
+            timeout_at(until, passing).await.ok();
         }
     }
 
     /// Sees to it that all of them end, after somebody has interrupted us. From our terminal they have had
     /// the same SIGINT, and a second one means more than the first to some.
     pub async fn end(&mut self) -> u8 {
+        self.ended_by_us = self.ended_at.is_none();
         let first: &[_] = if is_in_front() {
             &[]
         } else {
@@ -163,6 +182,7 @@ impl LoadCommand {
             if let Ok(code) = timeout(*grace, self.gone()).await {
                 return code;
             }
+            self.ended_by_us |= self.ended_at.is_none();
             self.kept_by.signal(*signal);
         }
         let killed = timeout(KILLED_WITHIN, self.gone()).await;

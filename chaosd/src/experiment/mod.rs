@@ -25,6 +25,11 @@ mod twin;
 pub mod words;
 mod writing;
 
+use std::time::Duration;
+
+/// All is well again when it has been so for this long.
+const SETTLED: Duration = Duration::from_secs(1);
+
 pub use load_command::LoadCommand;
 pub use plain::Ran;
 pub use ready::{Unready, ready};

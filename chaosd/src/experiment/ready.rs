@@ -71,8 +71,13 @@ fn kind(kind: &ProbeKind) -> Result<(), String> {
 
 fn readable(file: &Path) -> Result<(), String> {
     let told = |error| format!("{} cannot be read: {error}", file.display());
-    if file.is_dir() {
+    let metadata = fs::metadata(file).map_err(told)?;
+    if metadata.is_dir() {
         return Err(format!("{} is a directory", file.display()));
+    }
+    // A FIFO would be waited for (open(2)).
+    if !metadata.is_file() {
+        return Err(format!("{} is no regular file", file.display()));
     }
     File::open(file).map(drop).map_err(told)
 }
@@ -138,5 +143,16 @@ mod tests {
             of(&["no-such-tool"]),
             Err("there is no no-such-tool in PATH".into())
         );
+    }
+
+    #[test]
+    fn a_log_that_would_be_waited_for_is_refused() {
+        let fifo = std::env::temp_dir().join(format!("chaosd-fifo-{}", std::process::id()));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a name of ours");
+        let told = readable(&fifo);
+        fs::remove_file(&fifo).expect("it is there");
+        assert_eq!(told, Err(format!("{} is no regular file", fifo.display())));
+        assert!(readable(&std::env::temp_dir()).is_err());
+        assert_eq!(readable(Path::new("/proc/loadavg")), Ok(()));
     }
 }

@@ -223,6 +223,10 @@ pub struct Load {
     pub end: f64,
     /// How it ended: a shell's code (128 and the signal's number).
     pub exit: Option<u8>,
+    /// It was there after the last stage, and chaosd ended it. Missing: an earlier chaosd did not write it
+    /// down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by_us: Option<bool>,
     /// The tool whose summary was read: `wrk`, `fio`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,

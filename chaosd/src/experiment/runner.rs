@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    SETTLED,
     condition::Condition,
     grid::{Event, Grid, Pace},
     load_command::LoadCommand,
@@ -31,8 +32,6 @@ const REDRAW_EVERY: Duration = Duration::from_millis(250);
 const ASK_WITHIN: Duration = Duration::from_millis(200);
 /// Looks of each probe before anything is done.
 pub(super) const LOOKS_BEFORE: u32 = 3;
-/// All is well again when it has been so for this long.
-const SETTLED: Duration = Duration::from_secs(1);
 
 /// Who arms the faults of a stage.
 pub trait Arms {
@@ -205,7 +204,9 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
                 events: self.sender.clone(),
             };
             let spec = looked.spec.clone();
-            self.watching.spawn(grid.run(move || Looker::new(&spec)));
+            let comes = looked.role == Role::Condition { comes: true };
+            self.watching
+                .spawn(grid.run(move || Looker::new(&spec, comes)));
         }
     }
 
@@ -406,6 +407,7 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
             begin,
             end: begin,
             exit: None,
+            ended_by_us: None,
             tool: None,
             figures: Vec::new(),
             output: String::new(),
@@ -418,9 +420,10 @@ impl<'a, A: Arms, S: Shows> Runner<'a, A, S> {
         self.show.news(&News::Load { code });
     }
 
-    /// What is known of the load until now.
+    /// What is known of the load.
     fn note_load(&mut self) {
-        let end = self.seconds(Instant::now());
+        let ended = self.load.as_ref().and_then(LoadCommand::ended_at);
+        let end = self.seconds(ended.unwrap_or_else(Instant::now));
         if let (Some(load), Some(loaded)) = (&self.load, &mut self.loaded) {
             let words: Vec<_> = loaded.command.iter().map(Into::into).collect();
             *loaded = Load::of(&words, (loaded.begin, end), load);

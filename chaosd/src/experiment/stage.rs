@@ -41,12 +41,17 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
                 None => self.without_faults(spec, faults_to_come).await,
             };
             if let Err(end) = ended {
-                self.recover(&end).await;
+                if !matches!(end, End::Interrupted { .. }) {
+                    // An interruption cuts the look short; why it ended stays.
+                    self.recover().await.ok();
+                }
                 return end;
             }
         }
-        if last_faults.is_some_and(|last| last + 1 == stages.len()) {
-            self.recover(&End::Completed).await;
+        if last_faults.is_some_and(|last| last + 1 == stages.len())
+            && let Err(end) = self.recover().await
+        {
+            return end;
         }
         End::Completed
     }
@@ -86,7 +91,9 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
     }
 
     async fn with_faults(&mut self, spec: &StageSpec, profile: &Profile) -> Result<(), End> {
-        self.recovering = None;
+        if self.recovering.take().is_some() {
+            self.look(Pace::Own);
+        }
         let asked = Instant::now();
         let armed = self.arms.arm(self.stage).await;
         let now = Instant::now();
@@ -203,10 +210,10 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
     }
 
     /// Where no stage is left for it: how long until all is well again.
-    async fn recover(&mut self, end: &End) {
+    async fn recover(&mut self) -> Result<(), End> {
         let watches = self.looked.iter().any(Looked::is_of_steady_state);
-        if !watches || self.recovering.is_none() || matches!(end, End::Interrupted { .. }) {
-            return;
+        if !watches || self.recovering.is_none() {
+            return Ok(());
         }
         let mut later = self.experiment.stages.iter().skip(self.stage + 1);
         let planned = later.rfind(|stage| stage.profile.is_none());
@@ -217,19 +224,25 @@ impl<A: Arms, S: Shows> Runner<'_, A, S> {
         self.begin_stage(name, lasts, &BTreeMap::new(), begin);
         self.stage_ends = begin + lasts;
         self.look(Pace::Fast);
-        self.pump(&Until {
-            at: Some(begin + lasts),
-            goal: Goal::Recovered(true),
-            run: None,
-            aborts: false,
-        })
-        .await;
-        self.recovered_or_not();
+        let woke = self
+            .pump(&Until {
+                at: Some(begin + lasts),
+                goal: Goal::Recovered(true),
+                run: None,
+                aborts: false,
+            })
+            .await;
         self.end_stage(Instant::now());
+        if let Woke::Interrupted(signal) = woke {
+            return Err(self.interrupted(signal));
+        }
+        self.recovered_or_not();
+        Ok(())
     }
 
     fn abort(&mut self, condition: usize, at: f64) -> String {
         self.fired[condition] = Some(at);
+        self.conditions[condition].came_true();
         let why = self.conditions[condition].told();
         self.show.news(&News::Ending { why: why.clone() });
         why

@@ -101,6 +101,14 @@ impl Store {
     /// Writes a run, with its analysis, and lets old ones go. A run that is there already is replaced. It is
     /// kept when its record is: what cannot be made of that now can be made later, and is told as a problem.
     pub fn keep(&self, record: &Record) -> Result<Kept, StoreError> {
+        let mut kept = self.rewrite(record)?;
+        kept.problems
+            .extend(self.retention.apply(&self.dir, &record.id));
+        Ok(kept)
+    }
+
+    /// The same, and lets nothing go.
+    pub fn rewrite(&self, record: &Record) -> Result<Kept, StoreError> {
         if !is_id(&record.id) {
             return Err(StoreError::NotAnId(record.id.clone()));
         }
@@ -118,8 +126,7 @@ impl Store {
         }
         written?;
         let unmade = write_forms(&path, &record).err();
-        let mut problems: Vec<String> = unmade.iter().map(|error| chain(error)).collect();
-        problems.extend(self.retention.apply(&self.dir, &record.id));
+        let problems = unmade.iter().map(|error| chain(error)).collect();
         Ok(Kept { path, problems })
     }
 

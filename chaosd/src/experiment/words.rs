@@ -129,8 +129,10 @@ pub fn recovered(record: &Record, analysis: &Analysis) -> String {
 
 /// True when the load was still there after the last stage, and was ended by us.
 pub fn is_ended_by_us(record: &Record, load: &Load) -> bool {
-    let last = record.stages.last().map_or(0.0, |stage| stage.end);
-    load.exit.is_none_or(|code| code > 128) && load.end >= last
+    load.ended_by_us.unwrap_or_else(|| {
+        let last = record.stages.last().map_or(0.0, |stage| stage.end);
+        load.exit.is_none_or(|code| code > 128) && load.end >= last
+    })
 }
 
 /// How long the load ran and how it ended.

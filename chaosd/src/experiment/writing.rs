@@ -98,6 +98,7 @@ impl Load {
             begin,
             end,
             exit: command.code(),
+            ended_by_us: Some(command.is_ended_by_us()),
             tool,
             figures: figures.unwrap_or_default(),
             output,

@@ -144,3 +144,11 @@ impl AbortSpec {
         format!("{what} for {}", humantime::format_duration(self.lasting))
     }
 }
+
+/// A word of the load, with `{{duration}}` and `{{seconds}}` filled in.
+pub(crate) fn fill_in(word: &str, lasts: Duration) -> String {
+    // A load that ends before the last stage would measure less than was asked for.
+    let seconds = lasts.as_secs() + u64::from(lasts.subsec_nanos() > 0);
+    word.replace("{{duration}}", &format!("{seconds}s"))
+        .replace("{{seconds}}", &seconds.to_string())
+}

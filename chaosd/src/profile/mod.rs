@@ -30,6 +30,7 @@ mod words;
 pub use check::{Overrides, load};
 pub use disk_error::{DiskError, Operation};
 pub use dns::{Addresses, Answer, Dns, Encrypted, MOST_NAMES, MOST_TYPES};
+pub(crate) use experiment::fill_in;
 pub use experiment::{AbortOn, AbortSpec, Control, DEFAULT_RECOVERY, Experiment, StageSpec};
 pub use find::{FindError, find};
 pub use holding::{

@@ -67,6 +67,29 @@ fn what_never_holds_again_has_not_recovered() {
 }
 
 #[test]
+fn a_look_that_fails_later_is_no_late_recovery() {
+    let once_more = analyse(&with(vec![probe("http", |second| {
+        (12..33).contains(&second) || second == 37
+    })]));
+    assert_eq!(once_more.recovered, Some(3.5));
+    // All at once for a second: the one was well before the other, and not with it.
+    let early = probe("http", |second| (12..31).contains(&second) || second == 34);
+    let late = probe("tcp", |second| (12..34).contains(&second));
+    assert_eq!(analyse(&with(vec![early, late])).recovered, Some(5.5));
+}
+
+#[test]
+fn an_abort_in_a_pause_does_not_move_the_end_of_the_faults() {
+    let mut record = with(vec![probe("http", |second| (12..37).contains(&second))]);
+    record.end = End::Aborted {
+        why: "http failing".into(),
+        at: 35.0,
+        gone: 35.0,
+    };
+    assert_eq!(analyse(&record).recovered, Some(7.5));
+}
+
+#[test]
 fn who_never_looked_says_nothing_of_a_recovery() {
     let mut unseen = probe("http", |_| false);
     unseen.samples.clear();
@@ -96,7 +119,7 @@ fn the_score_is_weighed() {
 fn an_abort_counts_its_probe_as_failed() {
     let mut spared = probe("http", |second| second == 28);
     spared.at_least = 0.5;
-    let record = Record {
+    let mut record = Record {
         end: End::Aborted {
             why: "http failing for 5 s".into(),
             at: 29.0,
@@ -105,6 +128,7 @@ fn an_abort_counts_its_probe_as_failed() {
         aborts: vec![abort("http", Some(29.0)), abort("tcp", None)],
         ..with(vec![spared, probe("tcp", |_| false)])
     };
+    record.stages[1].over = Some(29.1);
     let analysis = analyse(&record);
     assert_eq!(analysis.held, Some(false));
     assert_eq!(analysis.score, Some(50.0));

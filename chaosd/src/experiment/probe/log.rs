@@ -4,9 +4,11 @@
 use std::{
     fs::{self, File},
     io::{Read, Seek, SeekFrom},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
+
+use nix::libc;
 
 use super::{Look, Seen};
 use crate::profile::Pattern;
@@ -37,8 +39,16 @@ impl Place {
 
     pub(super) fn look(&mut self, path: &Path, matches: &Pattern) -> Look {
         let told = |error: std::io::Error| format!("{}: {error}", path.display());
-        let mut file = File::open(path).map_err(told)?;
+        // A FIFO in its place would be waited for (open(2)).
+        let mut file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .map_err(told)?;
         let metadata = file.metadata().map_err(told)?;
+        if !metadata.is_file() {
+            return Err(format!("{} is no regular file", path.display()));
+        }
         if metadata.ino() != self.inode || metadata.len() < self.offset {
             *self = Self {
                 inode: metadata.ino(),

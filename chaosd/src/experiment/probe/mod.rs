@@ -52,12 +52,14 @@ fn numberless(mut why: String) -> String {
 #[derive(Debug)]
 pub(super) struct Looker {
     kind: ProbeKind,
+    series: prometheus::Series,
     psi: psi::Before,
     log: log::Place,
 }
 
 impl Looker {
-    pub(super) fn new(spec: &ProbeSpec) -> Self {
+    /// `comes`: it waits for something to come true, where others see to it that all is well.
+    pub(super) fn new(spec: &ProbeSpec, comes: bool) -> Self {
         let mut log = log::Place::default();
         if let ProbeKind::Log { file, .. } = &spec.kind {
             // What stood there before the experiment is not its doing.
@@ -65,6 +67,11 @@ impl Looker {
         }
         Self {
             kind: spec.kind.clone(),
+            series: if comes {
+                prometheus::Series::Any
+            } else {
+                prometheus::Series::All
+            },
             psi: psi::Before::default(),
             log,
         }
@@ -76,7 +83,7 @@ impl Looker {
                 url, status, body, ..
             } => http::look(url, status, body.as_ref()).await,
             ProbeKind::Prometheus { url, query, bound } => {
-                prometheus::look(url, query, bound).await
+                prometheus::look(url, query, bound, self.series).await
             }
             ProbeKind::Command { run, exit, .. } => command::look(run, *exit).await,
             ProbeKind::Tcp { address, .. } => {

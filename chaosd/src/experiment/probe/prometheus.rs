@@ -5,17 +5,26 @@ use serde_json::Value;
 use super::{Look, Seen, http};
 use crate::profile::{Bound, Url};
 
-pub(super) async fn look(url: &Url, query: &str, bound: &Bound) -> Look {
+/// Which of a query's series have to be within the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Series {
+    /// All: a steady state.
+    All,
+    /// One is enough: a condition that comes true.
+    Any,
+}
+
+pub(super) async fn look(url: &Url, query: &str, bound: &Bound, series: Series) -> Look {
     let base = url.path.trim_end_matches('/');
     let path = format!("{base}/api/v1/query?query={}", encoded(query));
     let (status, text) = http::get(url, &path).await?;
     let answer: Value = serde_json::from_slice(&text)
         .map_err(|_| format!("status {status}, and what came is no answer of Prometheus"))?;
-    read(&answer, bound)
+    read(&answer, bound, series)
 }
 
-/// The value that is the farthest from what is expected, so that all hold when it does.
-fn read(answer: &Value, bound: &Bound) -> Look {
+/// The value that decides: within the bound when all are, or one is.
+fn read(answer: &Value, bound: &Bound, series: Series) -> Look {
     if answer["status"] != "success" {
         let error = answer["error"].as_str().unwrap_or("no reason given");
         return Err(format!("Prometheus refuses the query: {error}"));
@@ -31,6 +40,11 @@ fn read(answer: &Value, bound: &Bound) -> Look {
             .collect(),
         _ => return Err("the query gives no single values: ask for an instant vector".into()),
     };
+    if series == Series::Any
+        && let Some(first) = values.iter().find(|value| bound.holds(**value))
+    {
+        return Ok(Seen::Measured(*first));
+    }
     if let Some(first) = values.iter().find(|value| !bound.holds(**value)) {
         if first.is_nan() {
             return Err("NaN".into());
@@ -86,18 +100,33 @@ mod tests {
     #[test]
     fn the_worst_series_counts() {
         assert_eq!(
-            read(&vector(&["0.1", "0.5"]), &BELOW),
+            read(&vector(&["0.1", "0.5"]), &BELOW, Series::All),
             Ok(Seen::Measured(0.5))
         );
         assert_eq!(
-            read(&vector(&["0.1", "7", "0.5"]), &BELOW),
+            read(&vector(&["0.1", "7", "0.5"]), &BELOW, Series::All),
             Ok(Seen::Measured(7.0))
         );
         let above = Bound {
             below: None,
             above: Some(1.0),
         };
-        assert_eq!(read(&vector(&["3", "2"]), &above), Ok(Seen::Measured(2.0)));
+        assert_eq!(
+            read(&vector(&["3", "2"]), &above, Series::All),
+            Ok(Seen::Measured(2.0))
+        );
+    }
+
+    #[test]
+    fn a_condition_comes_true_with_one_series() {
+        let above = Bound {
+            below: None,
+            above: Some(1.0),
+        };
+        let read = |values: &[&str]| read(&vector(values), &above, Series::Any);
+        assert_eq!(read(&["0", "40"]), Ok(Seen::Measured(40.0)));
+        assert_eq!(read(&["0", "0.5"]), Ok(Seen::Measured(0.0)));
+        assert!(read(&["NaN"]).is_err() && read(&[]).is_err());
     }
 
     #[test]
@@ -114,7 +143,7 @@ mod tests {
                 "the query gives no single values: ask for an instant vector",
             ),
         ] {
-            assert_eq!(read(&answer, &BELOW), Err(told.to_owned()));
+            assert_eq!(read(&answer, &BELOW, Series::All), Err(told.to_owned()));
         }
     }
 

@@ -33,6 +33,7 @@ fn hostile() -> Record {
         begin: 1.0,
         end: 2.0,
         exit: None,
+        ended_by_us: None,
         tool: Some(text()),
         figures: vec![Figure {
             name: text(),

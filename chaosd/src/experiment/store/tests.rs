@@ -219,6 +219,7 @@ fn a_kept_record_can_be_read_again_whatever_a_load_tool_said() {
         begin: 0.0,
         end: 1.0,
         exit: Some(0),
+        ended_by_us: None,
         tool: None,
         figures: vec![figure(f64::NAN), figure(f64::INFINITY), figure(3.0)],
         output: String::new(),

@@ -98,29 +98,32 @@ fn a_run_without_a_hypothesis_is_called_by_its_faults() {
 #[test]
 fn a_load_that_stood_in_the_way_of_the_end_was_ended_by_us() {
     let mut record = record();
-    let load = |exit, end| Load {
+    let load = |exit, end, ended_by_us| Load {
         command: ["ip", "netns", "exec", "a", "redis-benchmark"]
             .map(str::to_owned)
             .to_vec(),
         begin: 1.0,
         end,
         exit,
+        ended_by_us,
         tool: None,
         figures: Vec::new(),
         output: String::new(),
     };
-    assert_eq!(load_name(&load(None, 40.0)), "redis-benchmark");
+    assert_eq!(load_name(&load(None, 40.0, None)), "redis-benchmark");
     record.seconds = 40.5;
-    for (exit, end, told) in [
-        (Some(130), 40.2, "was ended with the run"),
-        (Some(0), 40.2, "ended well"),
-        (Some(130), 20.0, "ended with code 130"),
-        (Some(3), 40.2, "ended with code 3"),
+    for (exit, end, by_us, told) in [
+        // As fio ends when it is interrupted.
+        (Some(128), 40.2, Some(true), "was ended with the run"),
+        (Some(139), 40.2, Some(false), "ended with code 139"),
+        // Records of before.
+        (Some(130), 40.2, None, "was ended with the run"),
+        (Some(0), 40.2, None, "ended well"),
+        (Some(130), 20.0, None, "ended with code 130"),
+        (Some(3), 40.2, None, "ended with code 3"),
     ] {
-        assert!(
-            load_ended(&record, &load(exit, end)).ends_with(told),
-            "{told}"
-        );
+        let told_of = load_ended(&record, &load(exit, end, by_us));
+        assert!(told_of.ends_with(told), "{told_of}, not {told}");
     }
 }
 

@@ -336,6 +336,35 @@ fn a_condition_on_a_probe_with_a_mistake_is_no_second_mistake() {
 }
 
 #[test]
+fn a_condition_on_a_kind_watches_all_that_nobody_named() {
+    let watched = |probes: &str| {
+        let keys = format!("for: 5s\nsteady-state: {probes}\nabort-when: [{{probe: tcp}}]");
+        experiment(&with(&keys)).abort_when[0].on.clone()
+    };
+    for (probes, which) in [
+        ("[{tcp: 'a:1'}, {tcp: 'b:1'}]", vec![0, 1]),
+        ("[{tcp: 'a:1'}, {name: other, tcp: 'b:1'}]", vec![0]),
+        (
+            "[{name: one, tcp: 'a:1'}, {name: other, tcp: 'b:1'}]",
+            vec![0, 1],
+        ),
+        (
+            "[{name: one, tcp: 'a:1'}, {name: tcp, tcp: 'b:1'}]",
+            vec![1],
+        ),
+    ] {
+        assert_eq!(watched(probes), AbortOn::Failing(which), "{probes}");
+    }
+}
+
+#[test]
+fn a_load_is_told_how_long_to_last_and_not_less() {
+    let fill = |word| crate::profile::fill_in(word, Duration::from_millis(2500));
+    assert_eq!(fill("-d{{duration}}"), "-d3s");
+    assert_eq!(fill("{{seconds}}{{other}}"), "3{{other}}");
+}
+
+#[test]
 fn an_experiment_needs_a_stage_with_faults() {
     check(
         &with("stages: [{name: a, for: 1s}, {name: b, for: 1s, faults: none}]"),

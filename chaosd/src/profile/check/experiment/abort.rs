@@ -86,13 +86,27 @@ impl Found {
             }
         }
         let name = self.one_of(node, "a probe of the steady state", &valid)?;
+        let of_kind = |probe: &ProbeSpec| probe.kind.name() == name;
         let named = |probe: &ProbeSpec| probe.name == name;
-        let which: Vec<usize> = if probes.iter().any(named) {
-            (0..probes.len()).filter(|n| named(&probes[*n])).collect()
-        } else {
-            let of_kind = |n: &usize| probes[*n].kind.name() == name;
-            (0..probes.len()).filter(of_kind).collect()
+        // Those that have the kind's name only because nobody gave them one: `http`, `http-2`.
+        let numbered = |probe: &ProbeSpec| {
+            let number = probe
+                .name
+                .strip_prefix(name.as_str())
+                .and_then(|n| n.strip_prefix('-'));
+            of_kind(probe) && number.is_some_and(|n| n.parse::<usize>().is_ok())
         };
+        let any_named = probes.iter().any(named);
+        let is_meant = |probe: &ProbeSpec| {
+            if any_named {
+                named(probe) || numbered(probe)
+            } else {
+                of_kind(probe)
+            }
+        };
+        let which = (0..probes.len())
+            .filter(|n| is_meant(&probes[*n]))
+            .collect();
         Some(AbortSpec {
             on: AbortOn::Failing(which),
             lasting,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::profile::{
+    experiment::fill_in,
     problem::{Found, Mistake, quote},
     tree::{Node, Value},
     words,
@@ -22,13 +23,7 @@ impl Found {
         for node in nodes {
             self.braces(node);
         }
-        // A load that ends before the last stage would measure less than was asked for.
-        let seconds = lasts.as_secs() + u64::from(lasts.subsec_nanos() > 0);
-        let fill = |word: String| {
-            word.replace("{{duration}}", &format!("{seconds}s"))
-                .replace("{{seconds}}", &seconds.to_string())
-        };
-        Some(words.into_iter().map(fill).collect())
+        Some(words.iter().map(|word| fill_in(word, lasts)).collect())
     }
 
     /// Reports what is nearly one of the names. Others are the command's own.
