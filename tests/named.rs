@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use support::queue::no_fq;
-use support::{
-    Cgroup, Daemon, Family, Lab, Member, Options, Output, Run, SEED, skip, wait_until,
-};
+use support::{Cgroup, Daemon, Family, Lab, Member, Options, Output, Run, SEED, skip, wait_until};
 
 use crate::cgroup::Datagrams;
 
