@@ -101,7 +101,7 @@ impl Group {
             && let Some(oldest) = self.done.pop_front()
         {
             self.seats.retain(|seat| seat.run != oldest.id);
-            self.past.take(oldest);
+            self.past.take(&oldest);
         }
     }
 

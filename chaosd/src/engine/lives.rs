@@ -26,7 +26,7 @@ pub(super) struct Past {
 
 impl Past {
     /// One more, that is reverted or failed to be.
-    pub fn take(&mut self, life: RunReport) {
+    pub fn take(&mut self, life: &RunReport) {
         self.lives += 1;
         self.failed |= life.phase == Phase::Failed;
         for fault in &life.faults {
