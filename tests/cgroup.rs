@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use support::{
@@ -56,6 +56,17 @@ impl Datagrams {
             pass(&self.ours, &self.theirs)?,
             pass(&self.theirs, &self.ours)?,
         ])
+    }
+
+    /// How long one takes to the peer.
+    pub fn takes(&self) -> Result<Duration> {
+        let quiet = self.theirs.read_timeout()?;
+        self.theirs.set_read_timeout(Some(PATIENCE))?;
+        let since = Instant::now();
+        self.ours.send(b"hello").context("refused")?;
+        self.theirs.recv(&mut [0; 8]).context("it was lost")?;
+        self.theirs.set_read_timeout(quiet)?;
+        Ok(since.elapsed())
     }
 }
 

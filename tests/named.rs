@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use support::{Cgroup, Daemon, Family, Lab, Member, Options, Run, SEED, skip, wait_until};
+use support::queue::no_fq;
+use support::{Cgroup, Daemon, Family, Lab, Member, Options, Output, Run, SEED, skip, wait_until};
 
 use crate::cgroup::Datagrams;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// For longer than it takes to look for those that came.
+const LOOKED: Duration = Duration::from_secs(2);
+const DELAY: Duration = Duration::from_millis(300);
 const NO_TREE: &str = "this machine has no unified cgroup tree";
 
 /// Processes of one name, each in a cgroup of its own with a socket of its own.
@@ -72,6 +76,14 @@ impl Scene {
             }
         }
         Ok(hit)
+    }
+
+    /// What is told of a run.
+    fn status(&self, id: &str) -> Result<serde_json::Value> {
+        let status = self.daemon.cli(["status", "-o", "json"])?.json()?;
+        let runs = status["runs"].as_array().context("no runs")?;
+        let run = runs.iter().find(|run| run["id"] == id);
+        run.cloned().context("it is not told of")
     }
 
     /// Ends it as a crash would.
@@ -144,6 +156,152 @@ fn one_that_restarts_is_hit_again_and_the_spared_stay_spared() -> Result<()> {
     Ok(())
 }
 
+/// Others start beside the one that is hit, and then that one ends: each is hit by one fault at all times.
+fn is_hit_once(name: &str, words: &str, is_hit: impl Fn(&Datagrams) -> bool) -> Result<()> {
+    let Some(mut scene) = Scene::new(name, 1, &[])? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let id = scene.inject(words)?.id().to_owned();
+    let mut beside = Vec::new();
+    for _ in 0..2 {
+        let mut member = Member::start(&scene.members[0].2, scene.lab.target())?;
+        let its = Datagrams::new(&mut member, &scene.lab, Family::V4)?;
+        beside.push((member, its));
+    }
+    let all_are_hit = || wait_until(PATIENCE, || beside.iter().all(|(_, its)| is_hit(its)));
+    let lives = |scene: &Scene| -> Result<usize> {
+        let told = scene.status(&id)?;
+        let members = told["members"].as_array();
+        members.map(Vec::len).context("no members")
+    };
+    std::thread::sleep(LOOKED);
+    assert_eq!(lives(&scene)?, 1);
+    ensure!(all_are_hit(), "{}", scene.daemon.log());
+
+    scene.members[0].0.end()?;
+    let again = || lives(&scene).is_ok_and(|lives| lives == 2);
+    ensure!(wait_until(PATIENCE, again), "{}", scene.daemon.log());
+    std::thread::sleep(LOOKED);
+    assert_eq!(lives(&scene)?, 2);
+    ensure!(all_are_hit(), "{}", scene.daemon.log());
+    let told = scene.daemon.cli(["revert", &id, "-o", "json"])?;
+    ensure!(told.status == Some(0), "{told:?}");
+    ensure!(!beside.iter().any(|(_, its)| is_hit(its)));
+    Ok(())
+}
+
+#[test]
+fn who_starts_beside_one_that_is_hit_goes_on_being_hit_without_it() -> Result<()> {
+    let is_hit = |its: &Datagrams| its.pass().is_ok_and(|passed| passed == [0, 0]);
+    is_hit_once("named-beside", "partition --for 10m", is_hit)
+}
+
+#[test]
+fn delays_do_not_add_up_when_others_start_beside_one_that_is_hit() -> Result<()> {
+    if let Some(reason) = no_fq() {
+        skip!(Ok(()), "{reason}");
+    }
+    let words = format!(
+        "delay --time {}ms --direction out --for 10m",
+        DELAY.as_millis()
+    );
+    // fq lets go up to 0.1 ms early. Twice the delay is the least that two faults come to.
+    let once = DELAY.saturating_sub(Duration::from_millis(1))..2 * DELAY;
+    let is_hit = |its: &Datagrams| its.takes().is_ok_and(|time| once.contains(&time));
+    is_hit_once("named-added", &words, is_hit)
+}
+
+#[test]
+fn of_two_that_come_for_one_that_is_gone_one_is_hit() -> Result<()> {
+    let Some(mut scene) = Scene::new("named-rollout", 2, &[])? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let words = "partition --target-count 1 --for 10m";
+    let id = scene.inject(words)?.id().to_owned();
+    let hit = scene.hit()?;
+    scene.end(hit[0])?;
+    scene.add()?;
+    let new = || scene.hit().is_ok_and(|hit| hit == [1]);
+    ensure!(wait_until(PATIENCE, new), "{}", scene.daemon.log());
+    scene.add()?;
+    scene.add()?;
+    std::thread::sleep(LOOKED);
+    assert_eq!(scene.hit()?, [1], "{}", scene.daemon.log());
+    let told = scene.daemon.cli(["revert", &id, "-o", "json"])?;
+    ensure!(told.status == Some(0), "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn those_that_join_are_no_more_than_the_host_allows() -> Result<()> {
+    let Some(mut scene) = Scene::new("named-share", 1, &["--max-share", "50%"])? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let id = scene.inject("partition --for 10m")?.id().to_owned();
+    assert_eq!(scene.hit()?, [0]);
+    for _ in 0..3 {
+        scene.add()?;
+    }
+    let half = || scene.hit().is_ok_and(|hit| hit.len() == 2);
+    ensure!(
+        wait_until(PATIENCE, half),
+        "{:?}\n{}",
+        scene.hit(),
+        scene.daemon.log()
+    );
+    std::thread::sleep(LOOKED);
+    assert_eq!(scene.hit()?.len(), 2);
+    let notes = scene.status(&id)?["notes"].to_string();
+    assert_eq!(notes.matches("--max-share").count(), 1, "{notes}");
+    let told = scene.daemon.cli(["revert", &id, "-o", "json"])?;
+    ensure!(told.status == Some(0), "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn who_shares_a_cgroup_with_one_that_is_hit_is_not_told_to_be_spared() -> Result<()> {
+    let Some(scene) = Scene::new("named-within", 1, &["--max-share", "50%"])? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let beside = Member::start(&scene.members[0].2, scene.lab.target())?;
+    let ask = |flags: &str| -> Result<Output> {
+        let words = ["plan", "inject"].into_iter().chain(flags.split(' '));
+        let target = ["--process", "bash", "--process-args", scene.parent.path()];
+        scene.daemon.cli(words.chain(target))
+    };
+    // A signal hits one alone.
+    let told = ask("process --signal STOP --target-count 1 -o json")?.json()?;
+    assert_eq!(told["spared"][0]["why"], "not-drawn", "{told}");
+    let refused = scene.inject("partition --target-count 1").err();
+    let refused = refused.context("it is allowed")?.to_string();
+    ensure!(refused.contains("2 of 2"), "{refused}");
+    let told = ask(&format!("partition --target-exclude {}:*", beside.pid()))?;
+    ensure!(
+        told.stderr.contains("is excluded, and would be hit"),
+        "{told:?}"
+    );
+
+    let cgroups = [scene.parent.below("a")?, scene.parent.below("b")?];
+    let start = |cgroup| Member::start(cgroup, scene.lab.target());
+    let _elsewhere = cgroups.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let two = [beside.pid(), scene.members[0].0.pid()].map(|pid| format!("{pid}:"));
+    let mut seen = [false; 2];
+    for seed in 0..64 {
+        let words = format!("partition --target-count 1 -o json --seed {seed}");
+        let told = ask(&words)?.json()?;
+        let hit = told["members"][0]["id"].as_str().context("nobody is hit")?;
+        let is_within = two.iter().any(|pid| hit.starts_with(pid));
+        let whys = told["spared"].as_array().context("nobody is spared")?;
+        let with = whys.iter().filter(|one| one["why"] == "hit-with-another");
+        assert_eq!(with.count(), usize::from(is_within), "{told}");
+        seen[usize::from(is_within)] = true;
+        if seen == [true; 2] {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("64 seeds drew alike: {seen:?}")
+}
+
 #[test]
 fn one_that_is_moved_is_hit_where_it_is_now_and_who_stays_behind_is_not() -> Result<()> {
     let Some(mut scene) = Scene::new("named-moved", 1, &[])? else {
@@ -183,8 +341,7 @@ fn one_can_be_let_go_alone_and_is_not_hit_again() -> Result<()> {
     let first = format!("{}.1", run.id());
     let told = scene.daemon.cli(["revert", &first])?;
     ensure!(told.status == Some(0), "{told:?}");
-    // For longer than it takes to look for restarted ones.
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(LOOKED);
     assert_eq!(scene.hit()?.len(), 1);
     let told = run.revert()?;
     assert_eq!(told.word("/members/0/ended"), "reverted");

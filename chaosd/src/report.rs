@@ -189,7 +189,8 @@ pub struct RunReport {
     pub arm_ms: f64,
     /// Its faults. Of a run on several, all that came of each.
     pub faults: Vec<FaultReport>,
-    /// Of a run on those that answer to a name: each of them, a restarted one once for each life.
+    /// Of a run on those that answer to a name: each of them, a restarted one once for each life,
+    /// of which the last hundred that are over are told of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberReport>,
     /// What went wrong: with how to put it right by hand.

@@ -149,7 +149,7 @@ impl Worker {
         match group_of(&report.id).map(str::to_owned) {
             Some(id) => {
                 if let Some(group) = self.group_mut(&id) {
-                    group.done.push(report);
+                    group.keep(report);
                 }
                 self.look_at_groups();
             }

@@ -4,8 +4,9 @@
 //! In a thread of its own: a runtime may take its time, and the engine has none.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     os::fd::AsFd,
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{self, Sender},
@@ -14,14 +15,18 @@ use std::{
 };
 
 use crate::{
-    plan::{GroupPlan, Maker},
+    plan::{GroupPlan, Incarnation, Maker},
     report::RunId,
     runtime::{Member, Watch},
     sys::process::wait_readable,
-    target::Seats,
+    target::{Now, Seats, Why},
 };
 
-use super::{Command, groups::Seated, make_ready};
+use super::{
+    Command, EngineError,
+    groups::{Joined, Seated},
+    make_ready,
+};
 
 /// How soon it is looked again while somebody is missing: a restart is to be noticed within a second.
 const SOON: Duration = Duration::from_millis(200);
@@ -41,19 +46,28 @@ pub(super) struct Follower {
     /// How many seats there are.
     seats: usize,
     spared: HashSet<String>,
+    /// Those that are hit with another: by which cgroups, and by which run.
+    covered: HashMap<String, (Vec<PathBuf>, RunId)>,
+    /// It was told that the host allows no more.
+    told: bool,
 }
 
 impl Follower {
     pub fn of(plan: &GroupPlan) -> Self {
+        // Who is hit with another is to be when the other is gone.
+        let spared = plan.spared.iter();
+        let spared = spared.filter(|spared| spared.why != Why::HitWithAnother);
         Self {
             maker: Arc::clone(&plan.maker),
             seats: plan.members.len(),
-            spared: plan.spared.iter().map(|spared| spared.id.clone()).collect(),
+            spared: spared.map(|spared| spared.member.id.clone()).collect(),
+            covered: HashMap::new(),
+            told: false,
         }
     }
 
     /// Ends with the group.
-    pub fn start(self, id: &RunId, commands: &Sender<Command>) {
+    pub fn start(mut self, id: &RunId, commands: &Sender<Command>) {
         let (of, commands) = (id.clone(), commands.clone());
         let work = move || self.follow(&of, &commands);
         let thread = std::thread::Builder::new().name("follower".into());
@@ -62,7 +76,7 @@ impl Follower {
         }
     }
 
-    fn follow(&self, id: &RunId, commands: &Sender<Command>) {
+    fn follow(&mut self, id: &RunId, commands: &Sender<Command>) {
         let mut watch = self
             .maker
             .watch()
@@ -88,18 +102,16 @@ impl Follower {
                 continue;
             }
             looked = Instant::now();
-            let seats = Seats {
-                drawn: seated.members.clone(),
-                spared: self.spared.clone(),
-            };
+            let seats = self.seats(&seated);
             match self.maker.again(&seats) {
-                Ok(members) => {
+                Ok(now) => {
                     answered = Instant::now();
                     if let Some(watch) = &mut watch {
+                        let members = now.seated.iter().chain(&now.new).cloned();
                         // Without it, it is looked once in a while.
-                        let _limits = watch.follow(&members);
+                        let _limits = watch.follow(&members.collect::<Vec<_>>());
                     }
-                    self.join(id, &seated, &members, commands);
+                    self.join(id, &seated, &now, commands);
                 }
                 Err(why) if !why.is_gone() && !why.is_stopped() => {
                     tracing::debug!(run = id, "{why}");
@@ -117,14 +129,31 @@ impl Follower {
         }
     }
 
-    fn join(&self, id: &RunId, seated: &Seated, members: &[Member], commands: &Sender<Command>) {
-        let lives: Vec<_> = members
+    /// What was found out of them before, as far as it still holds.
+    fn seats(&mut self, seated: &Seated) -> Seats {
+        self.covered
+            .retain(|_, (_, by)| seated.alive.values().any(|(run, _)| run == by));
+        let covered = self.covered.iter();
+        Seats {
+            drawn: seated.members.clone(),
+            spared: self.spared.clone(),
+            covered: covered
+                .map(|(id, (cgroups, _))| (id.clone(), cgroups.clone()))
+                .collect(),
+            many: self.seats,
+        }
+    }
+
+    fn join(&mut self, id: &RunId, seated: &Seated, now: &Now, commands: &Sender<Command>) {
+        self.covered.retain(|id, _| now.covered.contains(id));
+        let lives: Vec<_> = now
+            .seated
             .iter()
             .map(|member| self.maker.incarnation(member))
             .collect();
         // Of a pod that was made anew the old namespace is there for as long as it is under fault.
         for (life, (run, who)) in &seated.alive {
-            let mut now = members.iter().zip(&lives).filter(|(m, _)| m.id == *who);
+            let mut now = now.seated.iter().zip(&lives).filter(|(m, _)| m.id == *who);
             let first = now.next();
             if first.is_some()
                 && first
@@ -135,28 +164,71 @@ impl Follower {
                 commands.send(Command::Outlived(run.clone())).ok();
             }
         }
-        for (member, life) in members.iter().zip(lives) {
-            let seated = life.is_none_or(|life| seated.alive.contains_key(&life))
-                || seated.dismissed.contains(&member.id);
-            if seated {
-                continue;
-            }
-            // What has just started may lack a process or an address yet: it is looked again.
-            let joined = match self.maker.plan_again(member) {
-                Ok(None) => continue,
-                Ok(Some(plan)) => make_ready(&plan.plan).and_then(|()| {
-                    let join = |reply| Command::Join(id.clone(), Box::new(plan), reply);
-                    ask(commands, join).unwrap_or(Ok(()))
-                }),
-                Err(error) => {
-                    tracing::debug!(run = id, "{}: {error}", member.label);
-                    continue;
-                }
-            };
-            if let Err(error) = joined {
-                tracing::warn!(run = id, "{}: {error}", member.label);
+        let starts =
+            |life: Option<Incarnation>| life.is_some_and(|life| !seated.alive.contains_key(&life));
+        for (member, life) in now.seated.iter().zip(lives) {
+            if starts(life) {
+                self.take_seat(id, seated, member, &now.excluded, commands);
             }
         }
+        let (mut vacant, mut room) = (now.vacant, now.room);
+        for member in &now.new {
+            if vacant == 0 {
+                break;
+            }
+            if room == 0 {
+                self.tell_of_share(id, commands);
+                break;
+            }
+            if !starts(self.maker.incarnation(member)) {
+                continue;
+            }
+            match self.take_seat(id, seated, member, &now.excluded, commands) {
+                Some(Joined::Armed) => (vacant, room) = (vacant - 1, room - 1),
+                Some(Joined::Covered(_)) => room -= 1,
+                None => {}
+            }
+        }
+    }
+
+    fn tell_of_share(&mut self, id: &RunId, commands: &Sender<Command>) {
+        if !std::mem::replace(&mut self.told, true) {
+            let note = "no fault is added for others that came: this host allows no larger share of those that answer (`--max-share` of `chaosd serve`)";
+            commands.send(Command::Note(id.clone(), note.into())).ok();
+        }
+    }
+
+    /// `None`: it is not hit.
+    fn take_seat(
+        &mut self,
+        id: &RunId,
+        seated: &Seated,
+        member: &Member,
+        excluded: &[Member],
+        commands: &Sender<Command>,
+    ) -> Option<Joined> {
+        if seated.dismissed.contains(&member.id) {
+            return None;
+        }
+        // What has just started may lack a process or an address yet: it is looked again.
+        let joined = match self.maker.plan_again(member, excluded) {
+            Ok(None) => return None,
+            Ok(Some(plan)) => make_ready(&plan.plan).and_then(|()| {
+                let join = |reply| Command::Join(id.clone(), Box::new(plan), reply);
+                ask(commands, join).unwrap_or(Ok(Joined::Armed))
+            }),
+            Err(error) => {
+                tracing::debug!(run = id, "{}: {error}", member.label);
+                return None;
+            }
+        };
+        let warn = |error: &EngineError| tracing::warn!(run = id, "{}: {error}", member.label);
+        let joined = joined.inspect_err(warn).ok();
+        if let Some(Joined::Covered(by)) = &joined {
+            let known = (member.cgroups.clone(), by.clone());
+            self.covered.insert(member.id.clone(), known);
+        }
+        joined
     }
 }
 

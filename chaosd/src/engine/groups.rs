@@ -27,10 +27,19 @@ pub(super) struct Seated {
     pub alive: HashMap<Incarnation, (RunId, String)>,
     /// Any of these has a process.
     pub has_processes: bool,
-    /// Every member that ever was.
+    /// Every member that is told of.
     pub members: HashSet<String>,
     /// Not to be hit again.
     pub dismissed: HashSet<String>,
+}
+
+/// What came of one that was to join.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// It is under fault.
+    Armed,
+    /// It was already, with another of the group's: by this run.
+    Covered(RunId),
 }
 
 impl Worker {
@@ -58,24 +67,25 @@ impl Worker {
         self.report(&id)
     }
 
-    /// Arms one more member, for as long as the group has.
-    pub(super) fn join(&mut self, id: &RunId, member: MemberPlan) -> Result<(), EngineError> {
+    /// Arms one more member, for as long as the group has, unless a run of the group's hits it already.
+    pub(super) fn join(&mut self, id: &RunId, member: MemberPlan) -> Result<Joined, EngineError> {
         let over = || EngineError::NoSuchRun(id.clone());
         let group = self.group_mut(id).ok_or_else(over)?;
         if group.ended.is_some() {
             return Err(over());
         }
+        let mut runs = self.runs.iter().filter(|run| group_of(&run.id) == Some(id));
+        if let Some(run) = runs.find(|run| run.plan.covers(&member.plan)) {
+            return Ok(Joined::Covered(run.id.clone()));
+        }
+        let group = self.group_mut(id).ok_or_else(over)?;
         let (seat, span) = (group.next_id(), group.span);
         let incarnation = member.incarnation;
-        let label = member.plan.scope.label.clone();
-        self.arm_as(seat.clone(), member.plan, Some(span))?;
+        self.arm_as(seat, member.plan, Some(span))?;
         if let Some(group) = self.group_mut(id) {
-            if group.seats.iter().any(|seat| seat.member == member.id) {
-                group.notes.push(format!("{label} is back: {seat}"));
-            }
             group.seat(member.id, member.runtime, incarnation);
         }
-        Ok(())
+        Ok(Joined::Armed)
     }
 
     /// `None`: the group is over.
@@ -153,17 +163,19 @@ impl Worker {
         }
         let mut at = 0;
         while at < self.groups.len() {
-            let Some(report) = self.group_report(&self.groups[at]) else {
+            let group = &self.groups[at];
+            let over = group.ended.is_some();
+            let Some(report) = over.then(|| self.group_report(group)).flatten() else {
                 at += 1;
                 continue;
             };
-            match (self.groups[at].ended, report.phase) {
-                (None, _) | (_, Phase::Armed) => at += 1,
-                (Some(_), Phase::Draining) => {
+            match report.phase {
+                Phase::Armed => at += 1,
+                Phase::Draining => {
                     self.groups[at].answer(&report);
                     at += 1;
                 }
-                (Some(_), Phase::Reverted | Phase::Failed) => {
+                Phase::Reverted | Phase::Failed => {
                     self.groups.remove(at).answer(&report);
                     self.remember(report);
                 }

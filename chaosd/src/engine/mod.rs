@@ -12,6 +12,7 @@ mod group;
 mod groups;
 mod hooks;
 mod leaving;
+mod lives;
 mod loopback;
 mod lost;
 mod machine;
@@ -45,7 +46,7 @@ use crate::{
 };
 
 use follow::Follower;
-use groups::Seated;
+use groups::{Joined, Seated};
 pub use spares::SPARES;
 
 /// How often the engine renews leases and looks around while something is armed.
@@ -111,8 +112,10 @@ enum Command {
     Join(
         RunId,
         Box<MemberPlan>,
-        mpsc::Sender<Result<(), EngineError>>,
+        mpsc::Sender<Result<Joined, EngineError>>,
     ),
+    /// What a group's follower has to tell of it.
+    Note(RunId, String),
     /// Who of a group's is there: asked by its follower. `None`: it is over.
     Seated(RunId, mpsc::Sender<Option<Seated>>),
     /// Who this run of a group's was armed for has another life now.

@@ -17,6 +17,9 @@ use crate::{
 
 use super::{EngineError, leaving::Leaving, machine::Machine, packets::Packets};
 
+/// How a note begins of what somebody else had changed meanwhile.
+pub(super) const LEFT_ALONE: &str = "left alone: ";
+
 /// From when to when a run acts, by the clock of the programs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -145,7 +148,7 @@ impl Run {
         let undone = self.machine.get_mut().end();
         let failed = undone.failed.iter().map(ToString::to_string);
         self.problems.extend(failed);
-        let left = |left| format!("left alone: {left}");
+        let left = |left| format!("{LEFT_ALONE}{left}");
         report.notes.extend(undone.left_alone.into_iter().map(left));
         let packets = self.packets.take().zip(plane).map(|(mut packets, plane)| {
             self.problems.extend(packets.take_out(plane));

@@ -153,6 +153,11 @@ impl Worker {
             Command::Join(id, member, reply) => {
                 reply.send(self.join(&id, *member)).ok();
             }
+            Command::Note(id, note) => {
+                if let Some(group) = self.group_mut(&id) {
+                    group.notes.push(note);
+                }
+            }
             Command::Seated(id, reply) => {
                 reply.send(self.seated(&id)).ok();
             }

@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::{
     profile::{Asked, Named, Overrides, Profile, Target, Whom, units::Percent},
     runtime::{Member, Watch},
-    target::{self, Chosen, Reach, Seats, Spared, TargetError, Why},
+    target::{self, Chosen, Now, Reach, Seats, Spared, TargetError, Why},
 };
 
-use super::{Aim, Called, Plan, PlanError, draw};
+use super::{Aim, Called, Cgroup, Plan, PlanError, draw};
 
 /// A profile bound to this host.
 #[derive(Clone, Debug, Serialize)]
@@ -133,9 +133,16 @@ impl Plans {
 }
 
 impl GroupPlan {
-    fn make(maker: Maker) -> Result<Self, PlanError> {
+    fn make(mut maker: Maker) -> Result<Self, PlanError> {
         let mut chosen = maker.choose()?;
+        let target = maker.named.asked.to_string();
+        if let [one] = &chosen.hit[..] {
+            target::pin(&mut maker.named, one);
+        }
         let mut members: Vec<MemberPlan> = Vec::new();
+        // Who is in a cgroup below another's is hit with that one.
+        let depth = |member: &Member| member.cgroups.first().map(|dir| dir.iter().count());
+        chosen.hit.sort_by_key(depth);
         for member in std::mem::take(&mut chosen.hit) {
             let made = maker.make(&maker.profile, &member)?;
             if members.iter().any(|other| other.plan.covers(&made.plan)) {
@@ -144,6 +151,7 @@ impl GroupPlan {
                 members.push(made);
             }
         }
+        maker.told_apart(&members, &mut chosen.spared)?;
         let Profile { about, run_for, .. } = &maker.profile;
         Ok(Self {
             profile: maker.name.clone(),
@@ -151,7 +159,7 @@ impl GroupPlan {
             run_for: *run_for,
             seed: maker.seed,
             seeded: maker.profile.seed.is_some(),
-            target: maker.named.asked.to_string(),
+            target,
             members,
             spared: chosen.spared,
             maker: Arc::new(maker),
@@ -165,9 +173,36 @@ impl Maker {
         target::choose(&self.named, self.seed, self.limits.max_share)
     }
 
-    /// Who of those that run takes a seat now.
-    pub fn again(&self, seats: &Seats) -> Result<Vec<Member>, TargetError> {
-        target::again(&self.named, seats)
+    /// Says of those that were to be spared who is hit all the same, with another of its cgroup; refuses
+    /// where that must not be.
+    fn told_apart(&self, members: &[MemberPlan], spared: &mut [Spared]) -> Result<(), TargetError> {
+        let (mut hit, mut of) = (members.len(), members.len());
+        for one in spared {
+            let within = members.iter().find(|other| other.plan.reaches(&one.member));
+            let counts = !matches!(one.why, Why::Vital(_));
+            of += usize::from(counts);
+            let Some(other) = within else { continue };
+            hit += usize::from(counts);
+            if one.why == Why::Excluded {
+                return Err(other.plan.reaches_the_excluded(&one.member));
+            }
+            one.why = Why::HitWithAnother;
+        }
+        let Limits { max_share, .. } = self.limits;
+        if hit > members.len() && !target::is_allowed(hit, of, max_share) {
+            return Err(TargetError::TooManyWithin {
+                asked: self.named.asked.to_string(),
+                hit,
+                of,
+                most: max_share.get(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Who of those that run takes a seat now. `seats`: but for the share, which is this host's.
+    pub fn again(&self, seats: &Seats) -> Result<Now, TargetError> {
+        target::again(&self.named, seats, self.limits.max_share)
     }
 
     /// Tells when [`Maker::again`] may answer otherwise.
@@ -196,13 +231,21 @@ impl Maker {
 
     /// What is done to one that came, or came back, while the run is under way. `None`: nothing, for
     /// what acts once has acted.
-    pub fn plan_again(&self, member: &Member) -> Result<Option<MemberPlan>, PlanError> {
+    pub fn plan_again(
+        &self,
+        member: &Member,
+        excluded: &[Member],
+    ) -> Result<Option<MemberPlan>, PlanError> {
         let mut profile = self.profile.clone();
         profile.faults.retain(|fault| !fault.is_once());
         if profile.faults.is_empty() {
             return Ok(None);
         }
-        self.make(&profile, member).map(Some)
+        let made = self.make(&profile, member)?;
+        match excluded.iter().find(|one| made.plan.reaches(one)) {
+            Some(one) => Err(made.plan.reaches_the_excluded(one).into()),
+            None => Ok(Some(made)),
+        }
     }
 
     /// The file of its network namespace, where it is its runtime's word and matters: a unit's processes
@@ -267,15 +310,48 @@ pub enum Incarnation {
 
 impl Plan {
     /// True when what this one hits includes what the other does, so that both would hit it twice.
-    fn covers(&self, other: &Self) -> bool {
+    pub fn covers(&self, other: &Self) -> bool {
         let (a, b) = (&self.scope, &other.scope);
         let same_netns = (a.netns.dev, a.netns.ino) == (b.netns.dev, b.netns.ino);
+        let within = |(a, b): (&Cgroup, &Cgroup)| b.path.starts_with(&a.path);
+        let same_cgroup = a.cgroup.as_ref().zip(b.cgroup.as_ref()).is_some_and(within);
         let same_packets = match (a.reach, b.reach) {
             (Reach::Namespace, _) => true,
             (_, Reach::Namespace) => false,
-            _ => a.cgroup.as_ref().map(|c| c.id) == b.cgroup.as_ref().map(|c| c.id),
+            _ => same_cgroup,
         };
         let on_packets = !self.faults.is_empty() && same_netns && same_packets;
-        on_packets || self.clashes_with(other).is_some()
+        let on_cgroup = same_cgroup && self.acts_on_cgroup();
+        on_packets || on_cgroup || self.clashes_with(other).is_some()
+    }
+
+    /// True when this one hits that member too, though it was not meant: it is in the cgroup, or below it.
+    fn reaches(&self, member: &Member) -> bool {
+        let Some(cgroup) = &self.scope.cgroup else {
+            return false;
+        };
+        let mut its = member.cgroups.iter();
+        if !its.any(|dir| dir.starts_with(&cgroup.path)) {
+            return false;
+        }
+        let netns = member.netns.as_ref();
+        let netns = netns.and_then(|netns| fs::metadata(netns).ok());
+        let same_netns = netns.is_none_or(|netns| netns.ino() == self.scope.netns.ino);
+        self.acts_on_cgroup() || (!self.faults.is_empty() && same_netns)
+    }
+
+    /// A fault of the machine hits the whole of its cgroup, rather than one process of it.
+    fn acts_on_cgroup(&self) -> bool {
+        let mut bound = self.resources.iter().map(|planned| &planned.bound);
+        self.scope.cgroup.is_some() && bound.any(|bound| !bound.is_on_one_process())
+    }
+
+    fn reaches_the_excluded(&self, excluded: &Member) -> TargetError {
+        let cgroup = self.scope.cgroup.as_ref();
+        TargetError::ExcludedWithin {
+            excluded: excluded.label.clone(),
+            hit: self.scope.label.clone(),
+            cgroup: cgroup.map(|cgroup| cgroup.path.clone()).unwrap_or_default(),
+        }
     }
 }

@@ -139,6 +139,10 @@ impl Errors {
 }
 
 impl Bound for Errors {
+    fn is_on_one_process(&self) -> bool {
+        matches!(self.of, Of::Process(_))
+    }
+
     fn mechanism(&self) -> String {
         format!(
             "BPF programs at the kernel's security hooks (LSM), on {}",

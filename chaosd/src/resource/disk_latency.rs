@@ -74,6 +74,10 @@ struct Waits {
 }
 
 impl Bound for Waits {
+    fn is_on_one_process(&self) -> bool {
+        matches!(self.work.whom, Whom::Process(_))
+    }
+
     fn mechanism(&self) -> String {
         let path = self.work.path.display();
         let mut events = Vec::new();

@@ -101,6 +101,10 @@ pub trait Bound: Debug + Send + Sync {
     fn claims(&self) -> Vec<String> {
         Vec::new()
     }
+    /// True when its target is a process that it hits alone: others of its cgroup go on.
+    fn is_on_one_process(&self) -> bool {
+        false
+    }
     /// Makes ready what takes so long that the engine cannot wait for it: called before the plan is
     /// handed over, on another thread. Nothing suffers yet, and what it made goes with the plan.
     fn prepare(&self) -> Result<(), ActError> {

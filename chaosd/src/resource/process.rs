@@ -157,6 +157,10 @@ struct Signals {
 }
 
 impl Bound for Signals {
+    fn is_on_one_process(&self) -> bool {
+        matches!(self.finder.among, Among::Process(_))
+    }
+
     fn mechanism(&self) -> String {
         format!(
             "pidfd_send_signal; now: {}",

@@ -141,6 +141,12 @@ pub fn find(
     shared().find(asked, only, within)
 }
 
+/// Whether [`find`] takes this for the name of the one runtime to ask.
+pub fn is_named(name: &str) -> bool {
+    let known = ["docker", "podman", "containerd", "cri-o", "crun", "runc"];
+    known.contains(&name)
+}
+
 /// What [`find`] asks, for those who want a [`Watch`] too.
 pub fn shared() -> &'static Runtimes {
     static SHARED: OnceLock<Runtimes> = OnceLock::new();

@@ -2,12 +2,15 @@
 //!
 //! Invariant: the same seed draws the same ones, whoever else has come or gone meanwhile.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use chaosd_ebpf::{STEP, mix};
 
 use crate::{
-    profile::{Choice, Part, units::Percent},
+    profile::{Choice, Named, Part, units::Percent},
     runtime::Member,
 };
 
@@ -28,9 +31,9 @@ pub struct Chosen {
 pub struct Spared {
     /// Who.
     pub label: String,
-    /// What stays the same through a restart.
+    /// As it was found.
     #[serde(skip)]
-    pub id: String,
+    pub member: Member,
     /// Why.
     pub why: Why,
 }
@@ -65,8 +68,8 @@ impl Chosen {
     /// Adds one that is spared.
     pub fn spare(&mut self, member: Member, why: Why) {
         self.spared.push(Spared {
-            label: member.label,
-            id: member.id,
+            label: member.label.clone(),
+            member,
             why,
         });
     }
@@ -99,29 +102,63 @@ pub(super) fn choose(all: Vec<Member>, choice: &Choice, seed: u64) -> Chosen {
     chosen
 }
 
-/// Who was told apart when it was chosen, by the ids of members.
+/// Who was told apart before, by the ids of members, and how many may be hit.
 #[derive(Clone, Debug, Default)]
 pub struct Seats {
     /// Those that are hit, or were.
     pub drawn: HashSet<String>,
     /// Those that are never to be.
     pub spared: HashSet<String>,
+    /// Those that are hit with another, and the cgroups by which they are.
+    pub covered: HashMap<String, Vec<PathBuf>>,
+    /// How many were hit at first: where only some are to be, never more.
+    pub many: usize,
 }
 
-/// Who takes the seats when it is looked again: those that were drawn, each as it is now; those that
-/// are new, where all are hit, or where one that was drawn answers no more. Never one that was spared.
-pub(super) fn again(all: Vec<Member>, choice: &Choice, seats: &Seats) -> Vec<Member> {
-    let Seats { drawn, spared } = seats;
-    let (mut seated, new): (Vec<Member>, Vec<Member>) = all
-        .into_iter()
-        .filter(|member| !spared.contains(&member.id) && !is_excluded(member, choice))
-        .partition(|member| drawn.contains(&member.id));
-    let vacant = match choice.some {
-        None => new.len(),
-        Some(_) => drawn.len().saturating_sub(seated.len()),
+/// Who is there when it is looked again. Whoever was spared is nowhere in it.
+#[derive(Clone, Debug, Default)]
+pub struct Now {
+    /// Those that were drawn, each as it is now.
+    pub seated: Vec<Member>,
+    /// Those that may take a seat, the first who can.
+    pub new: Vec<Member>,
+    /// How many seats are free.
+    pub vacant: usize,
+    /// How many more may be hit of those that answer.
+    pub room: usize,
+    /// Those that are hit with another as they were before.
+    pub covered: HashSet<String>,
+    /// Those that `exclude` names.
+    pub excluded: Vec<Member>,
+}
+
+/// Who takes the seats when it is looked again: those that were drawn; of those that are new any, where
+/// all are hit, else as many as answer no more of those that were hit before. A name that means one means
+/// that one for good: whoever answers to it in its absence is somebody else.
+/// `most`: the largest share of those that answer.
+pub(super) fn again(all: Vec<Member>, named: &Named, seats: &Seats, most: Percent) -> Now {
+    let allowed = share(most, all.len());
+    let mut now = Now::default();
+    for member in all {
+        let id = &member.id;
+        if is_excluded(&member, &named.choice) {
+            now.excluded.push(member);
+        } else if seats.covered.get(id) == Some(&member.cgroups) {
+            now.covered.insert(member.id);
+        } else if seats.drawn.contains(id) {
+            now.seated.push(member);
+        } else if !seats.spared.contains(id) {
+            now.new.push(member);
+        }
+    }
+    now.vacant = match named.choice.some {
+        _ if !named.asked.is_open() => 0,
+        None => now.new.len(),
+        Some(_) => seats.many.saturating_sub(now.seated.len()),
     };
-    seated.extend(new.into_iter().take(vacant));
-    seated
+    let hit = now.seated.len() + now.covered.len();
+    now.room = allowed.saturating_sub(hit);
+    now
 }
 
 /// Refuses to hit a larger share of those that answer than the host's configuration allows.
@@ -131,10 +168,10 @@ pub(super) fn check_share(
     of: usize,
     most: Percent,
 ) -> Result<(), TargetError> {
-    let allowed = share(most, of);
-    if hit <= allowed || of <= 1 {
+    if is_allowed(hit, of, most) {
         return Ok(());
     }
+    let allowed = share(most, of);
     Err(TargetError::TooMany {
         asked: asked.to_string(),
         hit,
@@ -142,6 +179,11 @@ pub(super) fn check_share(
         most: most.get(),
         allowed,
     })
+}
+
+/// Whether so many of those that answer may be hit.
+pub fn is_allowed(hit: usize, of: usize, most: Percent) -> bool {
+    hit <= share(most, of)
 }
 
 /// Rounded down, but at least one.
@@ -181,6 +223,7 @@ fn lot(id: &str, seed: u64) -> u64 {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::profile::Asked;
 
     fn members(count: usize) -> Vec<Member> {
         (0..count)
@@ -192,7 +235,7 @@ mod tests {
             .collect()
     }
 
-    fn choice(text: &str) -> Choice {
+    fn named(text: &str) -> Named {
         let profile =
             format!("version: 1\nfaults: [drop: 1%]\ntarget: {{process: {{name: web}}, {text}}}");
         let profile =
@@ -200,7 +243,11 @@ mod tests {
         let crate::profile::Whom::Named(named) = profile.target else {
             panic!("not named");
         };
-        named.choice
+        named
+    }
+
+    fn choice(text: &str) -> Choice {
+        named(text).choice
     }
 
     fn hit(count: usize, text: &str, seed: u64) -> Vec<String> {
@@ -257,9 +304,10 @@ mod tests {
             let seats = Seats {
                 drawn: ids(drawn),
                 spared: ids(spared),
+                many: 1,
+                ..Seats::default()
             };
-            let seated = again(members(4), &choice(text), &seats);
-            seated.into_iter().map(|member| member.id).collect()
+            sit(again(members(4), &named(text), &seats, Percent::ALL))
         };
         let (one, others) = (["web-1"], ["web-0", "web-2"]);
         assert_eq!(seated("count: 1", &one, &others), ["web-1"]);
@@ -270,6 +318,65 @@ mod tests {
             "all"
         );
         assert_eq!(seated("exclude: web-3", &one, &others), ["web-1"]);
+        // Of two that came for one that is gone, one is hit.
+        let (gone, first) = (["web-9"], ["web-9", "web-1"]);
+        assert_eq!(seated("count: 1", &gone, &["web-0"]), ["web-1"]);
+        assert_eq!(seated("count: 1", &first, &["web-0"]), ["web-1"]);
+    }
+
+    /// Those that have a seat then.
+    fn sit(now: Now) -> Vec<String> {
+        let free = now.vacant.min(now.room);
+        let sit = now.seated.into_iter().chain(now.new.into_iter().take(free));
+        sit.map(|member| member.id).collect()
+    }
+
+    #[test]
+    fn a_name_that_means_one_seats_nobody_else() {
+        let closed = Named {
+            asked: Asked::Container("web".into()),
+            ..named("exclude: x")
+        };
+        let look = |drawn: &str| {
+            let seats = Seats {
+                drawn: HashSet::from([drawn.to_owned()]),
+                many: 1,
+                ..Seats::default()
+            };
+            sit(again(members(4), &closed, &seats, Percent::ALL))
+        };
+        assert!(look("gone").is_empty());
+        assert_eq!(look("web-2"), ["web-2"]);
+    }
+
+    #[test]
+    fn who_is_hit_with_another_takes_no_seat_while_it_stays_there() {
+        let all = named("exclude: x");
+        let look = |at: &str| {
+            let seats = Seats {
+                drawn: HashSet::from(["web-0".to_owned()]),
+                covered: HashMap::from([("web-1".to_owned(), vec![at.into()])]),
+                ..Seats::default()
+            };
+            let mut members = members(2);
+            members[1].cgroups = vec!["/a".into()];
+            sit(again(members, &all, &seats, Percent::ALL))
+        };
+        assert_eq!(look("/a"), ["web-0"]);
+        assert_eq!(look("/b"), ["web-0", "web-1"]);
+    }
+
+    #[test]
+    fn those_that_join_are_no_larger_a_share_than_the_host_allows() {
+        let half: Percent = "50%".parse().unwrap();
+        let seats = Seats {
+            drawn: HashSet::from(["web-0".to_owned()]),
+            ..Seats::default()
+        };
+        for (answer, hit) in [(1, 1), (2, 1), (4, 2), (10, 5)] {
+            let now = again(members(answer), &named("exclude: x"), &seats, half);
+            assert_eq!(sit(now).len(), hit, "of {answer}");
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub mod protected;
 pub mod resolver;
 
 pub use alive::Gone;
-pub use choice::{Chosen, Seats, Spared, Why};
-pub use named::{again, choose, place, watch};
+pub use choice::{Chosen, Now, Seats, Spared, Why, is_allowed};
+pub use named::{again, choose, pin, place, watch};
 pub use netns::own as own_netns;
 
 use std::{
@@ -90,6 +90,43 @@ pub enum TargetError {
         /// Who answers, and why it is spared.
         spared: Vec<String>,
     },
+    /// The one that was chosen is not there, and another answers to its name.
+    #[error("{asked} is not there any more, and {label} is another that answers to that name")]
+    Another {
+        /// What was asked for.
+        asked: String,
+        /// Who answers.
+        label: String,
+    },
+    /// One that `exclude` names is in the cgroup of one that is hit.
+    #[error(
+        "{excluded} is excluded, and would be hit with {hit}, for such a fault hits all that is in the \
+         cgroup {}: exclude both, or leave out `exclude` (--target-exclude)", cgroup.display()
+    )]
+    ExcludedWithin {
+        /// Who is excluded.
+        excluded: String,
+        /// With whom it would be hit.
+        hit: String,
+        /// Where both are.
+        cgroup: PathBuf,
+    },
+    /// A blast radius beyond what the host allows, for cgroups are hit as a whole.
+    #[error(
+        "it would hit {hit} of {of} that answer to {asked}, for they share cgroups, which such a fault \
+         hits as a whole; this host allows {most}% (`--max-share` of `chaosd serve`): name one that is \
+         in a cgroup of its own, or serve with a larger share"
+    )]
+    TooManyWithin {
+        /// What was asked for.
+        asked: String,
+        /// How many would be hit.
+        hit: usize,
+        /// Of how many.
+        of: usize,
+        /// The share that is allowed, in percent.
+        most: f64,
+    },
     /// It exists, and nothing of it runs.
     #[error("{0} does not run: start it first")]
     NotRunning(String),
@@ -144,7 +181,11 @@ impl TargetError {
     /// True when those who know say that nobody has the name: not when one that has it does not run, and
     /// not when somebody who might know did not answer.
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Runtime(error) if error.is_absence())
+        match self {
+            Self::Runtime(error) => error.is_absence(),
+            Self::Another { .. } => true,
+            _ => false,
+        }
     }
 
     /// True when one that has the name is stopped, and may be started again.

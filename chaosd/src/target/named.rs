@@ -8,7 +8,7 @@ use crate::{
 
 use super::{
     Reach, TargetError,
-    choice::{self, Chosen, Seats, Why},
+    choice::{self, Chosen, Now, Seats, Why},
 };
 
 /// Asks, and draws. `most`: the largest share of those that answer which may be hit, where several
@@ -40,15 +40,46 @@ pub fn choose(named: &Named, seed: u64, most: Percent) -> Result<Chosen, TargetE
     Ok(chosen)
 }
 
-/// Looks again, who of them takes which seat now; never one that was spared.
-pub fn again(named: &Named, seats: &Seats) -> Result<Vec<Member>, TargetError> {
+/// Looks again, who of them takes a seat now; never one that was spared. `most`: the largest share of
+/// those that answer.
+pub fn again(named: &Named, seats: &Seats, most: Percent) -> Result<Now, TargetError> {
     let mut all = find(named)?;
     if matches!(named.asked, Asked::Process { .. }) {
         take_vital(&mut all);
     }
-    let seated = choice::again(all, &named.choice, seats);
+    let mut now = choice::again(all, named, seats, most);
+    if let ([], [other], false) = (&now.seated[..], &now.new[..], named.asked.is_open()) {
+        return Err(TargetError::Another {
+            asked: named.asked.to_string(),
+            label: other.label.clone(),
+        });
+    }
     let runs = |member: &Member| place(&named.asked, member).is_ok();
-    Ok(seated.into_iter().filter(runs).collect())
+    now.seated.retain(runs);
+    now.new.retain(runs);
+    Ok(now)
+}
+
+/// A name that means one, as that one is told from all others for as long as it has a name.
+pub fn pin(named: &mut Named, member: &Member) {
+    if named.asked.is_open() || member.id.is_empty() {
+        return;
+    }
+    match &mut named.asked {
+        Asked::Container(name) => name.clone_from(&member.id),
+        // podman's pods have no namespace.
+        Asked::Pod { namespace, name } => match member.id.split_once('/') {
+            Some((of, own)) => {
+                *namespace = Some(of.to_owned());
+                own.clone_into(name);
+            }
+            None => name.clone_from(&member.id),
+        },
+        _ => return,
+    }
+    if named.runtime.is_none() && runtime::is_named(&member.runtime) {
+        named.runtime = Some(member.runtime.clone());
+    }
 }
 
 /// Tells when [`again`] may answer otherwise.
@@ -171,6 +202,48 @@ mod tests {
         ] {
             assert_eq!(place(asked, &member).unwrap(), wanted, "{asked} {member:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_means_one_is_kept_to_the_one_that_was_chosen() {
+        let named = |asked: Asked, runtime: Option<&str>| Named {
+            asked,
+            runtime: runtime.map(Into::into),
+            choice: crate::profile::Choice::default(),
+        };
+        let pod = |namespace: Option<&str>, name: &str| Asked::Pod {
+            namespace: namespace.map(Into::into),
+            name: name.into(),
+        };
+        let container = |name: &str| Asked::Container(name.into());
+        for (asked, id, wanted) in [
+            (container("3f2a"), "shop-db", container("shop-db")),
+            (
+                container("app"),
+                "shop/web-0/app",
+                container("shop/web-0/app"),
+            ),
+            (pod(None, "web"), "shop/web", pod(Some("shop"), "web")),
+            (pod(None, "3f2a"), "web", pod(None, "web")),
+        ] {
+            let found = Member {
+                id: id.into(),
+                runtime: "containerd".into(),
+                ..Member::default()
+            };
+            let mut pinned = named(asked.clone(), None);
+            pin(&mut pinned, &found);
+            assert_eq!(pinned, named(wanted.clone(), Some("containerd")));
+            let mut pinned = named(asked, Some("/run/a.sock"));
+            pin(&mut pinned, &found);
+            assert_eq!(pinned, named(wanted, Some("/run/a.sock")));
+        }
+        let all = Asked::Containers {
+            labels: [("app".into(), "web".into())].into(),
+        };
+        let mut open = named(all.clone(), None);
+        pin(&mut open, &Member::default());
+        assert_eq!(open, named(all, None));
     }
 
     #[test]
