@@ -33,8 +33,7 @@ pub fn born(id: &str, pid: i32) -> Result<Member, RuntimeError> {
 
 /// A name of its own, or the beginning of what is drawn by whoever manages many.
 fn shown(id: &str) -> &str {
-    let drawn = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if drawn { short(id) } else { id }
+    if placing::is_drawn(id) { short(id) } else { id }
 }
 
 /// The cgroup of a process, if nobody else is in it or below it: one that is not named for its container is
