@@ -2,7 +2,6 @@
 //! each. What becomes of real ones is in `hook_runtimes`.
 
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,15 +44,6 @@ impl Container {
         let runs = || std::fs::read_to_string(&members).is_ok_and(|name| name.trim() == "sleep");
         ensure!(wait_until(LONG, runs), "it does not sleep");
         Ok(Some(container))
-    }
-
-    /// Whether a ping of its own reaches this address.
-    fn talks(&self, node: &Node, address: &IpAddr) -> Result<bool> {
-        let mut ping = self.cgroup.command("ping");
-        ping.args(["-q", "-c", "3", "-i", "0.05", "-W", "1"])
-            .arg(address.to_string())
-            .stdout(Stdio::null());
-        Ok(node.enter(|| ping.status())??.success())
     }
 
     fn state(&self, status: &str, annotations: &Value) -> Value {
@@ -130,6 +120,17 @@ impl Scene {
             lab,
             profile,
         }))
+    }
+
+    /// Whether a ping of the container's own reaches the peer.
+    fn talks(&self, container: &Container) -> Result<bool> {
+        let target = self.lab.target();
+        let peer = self.lab.peer().address_facing(target, Family::V4)?;
+        let mut ping = container.cgroup.command("ping");
+        ping.args(["-q", "-c", "3", "-i", "0.05", "-W", "1"])
+            .arg(peer.to_string())
+            .stdout(Stdio::null());
+        Ok(target.enter(|| ping.status())??.success())
     }
 
     fn wants(&self) -> Value {
@@ -255,13 +256,8 @@ fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
         &scene.container.state("created", &scene.wants()),
     )?;
     ensure!(said.status == Some(0), "{said:?}");
-    let address = scene
-        .lab
-        .peer()
-        .address_facing(scene.lab.target(), Family::V4)?;
-    let talks = |container: &Container| container.talks(scene.lab.target(), &address);
-    ensure!(!talks(&scene.container)?, "the fault has no effect");
-    ensure!(talks(&beside)?, "its neighbour is hit");
+    ensure!(!scene.talks(&scene.container)?, "the fault has no effect");
+    ensure!(scene.talks(&beside)?, "its neighbour is hit");
     ensure!(answered(&scene.lab)? == PINGS, "others are hit");
     let notes = scene.daemon.armed()?[0]["notes"].to_string();
     ensure!(notes.contains("shares its network"), "{notes}");
@@ -272,11 +268,6 @@ fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
 #[test]
 fn the_first_of_a_pod_is_hit_and_not_who_comes_into_its_network_later() -> Result<()> {
     let scene = scene!("hook-first");
-    let address = scene
-        .lab
-        .peer()
-        .address_facing(scene.lab.target(), Family::V4)?;
-    let talks = |container: &Container| container.talks(scene.lab.target(), &address);
     let mut wants = scene.wants();
     wants["io.kubernetes.cri-o.ContainerType"] = json!("container");
     let said = told(&scene.daemon, &scene.container.state("created", &wants))?;
@@ -284,8 +275,8 @@ fn the_first_of_a_pod_is_hit_and_not_who_comes_into_its_network_later() -> Resul
     let Some(sidecar) = Container::start("sidecar", scene.lab.target())? else {
         skip!(Ok(()), "there is no unified cgroup tree");
     };
-    ensure!(!talks(&scene.container)?, "the fault has no effect");
-    ensure!(talks(&sidecar)?, "the one beside it is hit");
+    ensure!(!scene.talks(&scene.container)?, "the fault has no effect");
+    ensure!(scene.talks(&sidecar)?, "the one beside it is hit");
     let notes = scene.daemon.armed()?[0]["notes"].to_string();
     ensure!(notes.contains("shares its network"), "{notes}");
     Ok(())
