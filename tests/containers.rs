@@ -28,7 +28,7 @@ impl Scene {
         let socket = format!("unix://{}", engine.socket().display());
         let options = Options {
             env: vec![
-                ("DOCKER_HOST".into(), socket),
+                (kind.variable().into(), socket),
                 ("CHAOSD_ASK_WITHIN".into(), "90s".into()),
             ],
             ..Options::default()
@@ -122,7 +122,8 @@ fn one_is_hit(kind: Kind) -> Result<()> {
         let member = scene.member(shop)?;
         let (pid, cgroup) = (member.pid.context("no process")?, member.cgroups[0].clone());
         scene.engine.kill_daemon()?;
-        ensure!(!pings(pid, &cgroup)?, "the fault does not need the runtime");
+        let hit = !pings(pid, &cgroup)?;
+        ensure!(hit, "it needs the runtime: {}", scene.daemon.log());
         let told = scene.daemon.cli(["revert", &id, "-o", "json"])?;
         ensure!(told.status == Some(0), "{told:?}");
         ensure!(pings(pid, &cgroup)?, "after the revert");
@@ -153,4 +154,9 @@ fn one_container_of_podman_is_hit() -> Result<()> {
 #[test]
 fn one_container_of_docker_is_hit() -> Result<()> {
     one_is_hit(Kind::Docker)
+}
+
+#[test]
+fn one_container_of_containerd_s_own_is_hit() -> Result<()> {
+    one_is_hit(Kind::Containerd)
 }

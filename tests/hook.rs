@@ -122,6 +122,17 @@ impl Scene {
         }))
     }
 
+    /// Whether a ping of the container's own reaches the peer.
+    fn talks(&self, container: &Container) -> Result<bool> {
+        let target = self.lab.target();
+        let peer = self.lab.peer().address_facing(target, Family::V4)?;
+        let mut ping = container.cgroup.command("ping");
+        ping.args(["-q", "-c", "3", "-i", "0.05", "-W", "1"])
+            .arg(peer.to_string())
+            .stdout(Stdio::null());
+        Ok(target.enter(|| ping.status())??.success())
+    }
+
     fn wants(&self) -> Value {
         json!({ "chaosd.profile": self.profile })
     }
@@ -245,29 +256,27 @@ fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
         &scene.container.state("created", &scene.wants()),
     )?;
     ensure!(said.status == Some(0), "{said:?}");
-    let address = scene
-        .lab
-        .peer()
-        .address_facing(scene.lab.target(), Family::V4)?;
-    let talks = |container: &Container| -> Result<bool> {
-        let mut ping = container.cgroup.command("ping");
-        ping.args([
-            "-q",
-            "-c",
-            "3",
-            "-i",
-            "0.05",
-            "-W",
-            "1",
-            &address.to_string(),
-        ]);
-        ping.stdout(Stdio::null());
-        let status = scene.lab.target().enter(|| ping.status())??;
-        Ok(status.success())
-    };
-    ensure!(!talks(&scene.container)?, "the fault has no effect");
-    ensure!(talks(&beside)?, "its neighbour is hit");
+    ensure!(!scene.talks(&scene.container)?, "the fault has no effect");
+    ensure!(scene.talks(&beside)?, "its neighbour is hit");
     ensure!(answered(&scene.lab)? == PINGS, "others are hit");
+    let notes = scene.daemon.armed()?[0]["notes"].to_string();
+    ensure!(notes.contains("shares its network"), "{notes}");
+    Ok(())
+}
+
+/// CRI-O starts nobody before it that would hold the pod's namespaces.
+#[test]
+fn the_first_of_a_pod_is_hit_and_not_who_comes_into_its_network_later() -> Result<()> {
+    let scene = scene!("hook-first");
+    let mut wants = scene.wants();
+    wants["io.kubernetes.cri-o.ContainerType"] = json!("container");
+    let said = told(&scene.daemon, &scene.container.state("created", &wants))?;
+    ensure!(said.status == Some(0), "{said:?}");
+    let Some(sidecar) = Container::start("sidecar", scene.lab.target())? else {
+        skip!(Ok(()), "there is no unified cgroup tree");
+    };
+    ensure!(!scene.talks(&scene.container)?, "the fault has no effect");
+    ensure!(scene.talks(&sidecar)?, "the one beside it is hit");
     let notes = scene.daemon.armed()?[0]["notes"].to_string();
     ensure!(notes.contains("shares its network"), "{notes}");
     Ok(())

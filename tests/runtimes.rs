@@ -22,7 +22,7 @@ struct Row {
     restarts: usize,
 }
 
-const TABLE: [Row; 4] = [
+const TABLE: [Row; 5] = [
     Row {
         kind: Kind::Crun,
         name: "crun",
@@ -41,6 +41,11 @@ const TABLE: [Row; 4] = [
     Row {
         kind: Kind::Docker,
         name: "docker",
+        restarts: 3,
+    },
+    Row {
+        kind: Kind::Containerd,
+        name: "containerd",
         restarts: 3,
     },
 ];
@@ -63,6 +68,7 @@ with_each! {
     containers_of_runc_are_found: 1;
     containers_of_podman_are_found: 2;
     containers_of_docker_are_found: 3;
+    containers_of_containerd_s_own_are_found: 4;
 }
 
 fn container(name: &str) -> Asked {
@@ -141,8 +147,10 @@ fn names_are_resolved(row: &Row) -> Result<()> {
 
     let db = only(&runtimes, &container("shop-db"))?;
     is_in_place(&db)?;
-    assert_eq!((&*db.id, &*db.runtime), ("shop-db", row.name), "{db:?}");
-    assert!(db.label.starts_with("container shop-db ("), "{db:?}");
+    let name = row.kind.full_name("shop-db");
+    assert_eq!((&*db.id, &*db.runtime), (&*name, row.name), "{db:?}");
+    let label = format!("container {name} (");
+    assert!(db.label.starts_with(&label), "{db:?}");
     assert!(
         !db.host_network && db.shares_network_with.is_empty(),
         "{db:?}"
@@ -191,12 +199,13 @@ fn one_is_picked_and_mistakes_are_answered(
         .map(|member| member.id)
         .collect();
     labelled.sort();
-    assert_eq!(labelled, ["shop-db", "shop-web"]);
+    let both = ["shop-db", "shop-web"].map(|name| row.kind.full_name(name));
+    assert_eq!(labelled, both);
     if row.kind.has_daemon() {
         // `container shop-db (docker 3f2a4b5c6d7e)`
         let id = db.label.rsplit(' ').next().context("no id")?;
-        let by_id = only(runtimes, &container(&id[..8]))?;
-        assert_eq!(by_id.id, "shop-db");
+        let by_id = only(runtimes, &container(&id[..6]))?;
+        assert_eq!(by_id.id, db.id);
     } else {
         let error = runtimes.find(&container("shop-"), None, WITHIN);
         let error = error.expect_err("a prefix of two was found");
@@ -218,9 +227,9 @@ fn networks_are_told(engine: &Engine, runtimes: &Runtimes) -> Result<()> {
     let sidecar = only(runtimes, &container("sidecar"))?;
     is_in_place(&sidecar)?;
     let others = &sidecar.shares_network_with;
-    // A bundle has no name for another's cgroup.
+    // A bundle has no name for another's cgroup, nor has containerd.
     assert!(
-        *others == ["shop-db"] || *others == ["/lab-shop-db"],
+        matches!(&others[..], [one] if ["shop-db", "/lab-shop-db", "/lab/shop-db"].contains(&&**one)),
         "{sidecar:?}"
     );
     engine.remove("sidecar")

@@ -29,6 +29,9 @@ const MANY: usize = 64;
 pub struct ContainerRequest {
     /// The container's first process. It need not run yet; when it is gone the run is over.
     pub pid: i32,
+    /// It is one of a pod, whose network others use too, or will: packets of its own sockets alone are hit.
+    #[serde(default)]
+    pub in_pod: bool,
     /// What to run. The container is its target, whatever the profile says.
     pub run: RunRequest,
     /// Nothing is in force that was not by then, in ns of `CLOCK_MONOTONIC`: whoever asks has given up.

@@ -149,12 +149,12 @@ pub(super) fn plan_container(
     request: &ContainerRequest,
     limits: Limits,
 ) -> Result<Plans, Refusal> {
-    let (asked, pid) = (&request.run, request.pid);
+    let asked = &request.run;
     let overrides = asked.overrides(limits.max_for);
     let profile =
         profile::load(asked.name(), &asked.text(), &overrides).map_err(Refusal::Invalid)?;
     HOST.require_packet_faults()?;
-    let plan = Plan::of_container(asked.name(), &profile, id, pid)?;
+    let plan = Plan::of_container(asked.name(), &profile, id, request.pid, request.in_pod)?;
     able(Plans::One(Box::new(plan)))
 }
 

@@ -178,6 +178,7 @@ fn begin(client: &Client, state: &State, wishes: Wishes, until_ns: u64) -> Resul
     }
     let request = ContainerRequest {
         pid: state.pid,
+        in_pod: wishes.in_pod,
         run: request(&wishes.wish)?,
         until_ns: Some(until_ns),
     };

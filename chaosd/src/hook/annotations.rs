@@ -53,6 +53,8 @@ pub struct Wishes {
     pub wish: Wish,
     /// Of all containers with these annotations, whether this one is meant.
     pub part: Part,
+    /// It is one of a pod, in whose network others are, or will be.
+    pub in_pod: bool,
     /// All that is wrong.
     pub mistakes: Vec<Mistake>,
 }
@@ -132,6 +134,7 @@ pub fn wishes(annotations: &BTreeMap<String, String>) -> Option<Wishes> {
     let (first, _) = *ours.first()?;
     let mut wishes = Wishes {
         part: part(annotations),
+        in_pod: is(annotations, "container"),
         ..Wishes::default()
     };
     for (key, value) in &ours {
@@ -209,9 +212,14 @@ fn name(annotations: &BTreeMap<String, String>) -> Option<&str> {
     names.next().map(String::as_str)
 }
 
-fn part(annotations: &BTreeMap<String, String>) -> Part {
+/// Of this kind in a pod.
+fn is(annotations: &BTreeMap<String, String>, wanted: &str) -> bool {
     let mut kinds = KINDS.iter().filter_map(|key| annotations.get(*key));
-    if kinds.any(|kind| kind == "sandbox") {
+    kinds.any(|kind| kind == wanted)
+}
+
+fn part(annotations: &BTreeMap<String, String>) -> Part {
+    if is(annotations, "sandbox") {
         return Part::Sandbox;
     }
     match (annotations.get(CONTAINER), name(annotations)) {
@@ -321,12 +329,19 @@ mod tests {
                 let all = [&[(PROFILE, "packet-loss")], pairs].concat();
                 let wishes = of(&all).unwrap();
                 assert_eq!(wishes.mistakes, []);
-                wishes.part
+                (wishes.part, wishes.in_pod)
             };
-            assert_eq!(part(&[(kind, "sandbox")]), Part::Sandbox);
-            assert_eq!(part(&[(kind, "container"), (name, "web")]), Part::Meant);
-            assert_eq!(part(&[(CONTAINER, "web"), (name, "web")]), Part::Meant);
-            assert_eq!(part(&[(CONTAINER, "db"), (name, "web")]), Part::Other);
+            let in_pod = (kind, "container");
+            assert_eq!(part(&[(kind, "sandbox")]), (Part::Sandbox, false));
+            assert_eq!(part(&[in_pod, (name, "web")]), (Part::Meant, true));
+            assert_eq!(
+                part(&[in_pod, (CONTAINER, "web"), (name, "web")]),
+                (Part::Meant, true)
+            );
+            assert_eq!(
+                part(&[(CONTAINER, "db"), (name, "web")]),
+                (Part::Other, false)
+            );
         }
     }
 }

@@ -11,15 +11,17 @@ use super::{Aim, Called, Plan, PlanError, draw};
 
 impl Plan {
     /// Binds a profile to the container whose first process is `pid`, whatever target the profile names.
-    /// Asks no runtime. The run is over when that process is.
+    /// Asks no runtime. The run is over when that process is. Of one that is `in_pod` only the packets of its
+    /// own sockets are hit.
     pub fn of_container(
         name: &str,
         profile: &Profile,
         id: &str,
         pid: i32,
+        in_pod: bool,
     ) -> Result<Self, PlanError> {
         check_reach(profile)?;
-        let member = runtime::born(id, pid).map_err(TargetError::from)?;
+        let member = runtime::born(id, pid, in_pod).map_err(TargetError::from)?;
         let (target, reach) = target::place(&Asked::Container(id.to_owned()), &member)?;
         let aim = Aim {
             target: &target,
@@ -112,7 +114,7 @@ mod tests {
             "{shutdown: {action: reboot}}",
         ] {
             let asked = profile(&format!("faults: [{fault}]"));
-            let refused = Plan::of_container("t.yaml", &asked, "shop", i32::MAX);
+            let refused = Plan::of_container("t.yaml", &asked, "shop", i32::MAX, false);
             let told = refused.unwrap_err().to_string();
             assert!(told.contains("no container may ask for"), "{fault}: {told}");
         }
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_container_that_has_ended_is_no_target() {
         let asked = profile("faults: [{partition: {}}]");
-        let refused = Plan::of_container("t.yaml", &asked, "shop", i32::MAX);
+        let refused = Plan::of_container("t.yaml", &asked, "shop", i32::MAX, false);
         let told = refused.unwrap_err().to_string();
         assert!(told.contains("container shop"), "{told}");
     }

@@ -84,6 +84,9 @@ pub struct MemberPlan {
     pub plan: Plan,
 }
 
+/// What a person has to know of a container that nobody is beside, whose whole network is hit.
+const OWN_NETWORK: &str = "its network is its own now, so all packets there are hit: also those of whoever joins it later (--network container:)";
+
 /// What plans of a group are made from, now and after a restart.
 #[derive(Clone, Debug)]
 pub struct Maker {
@@ -273,6 +276,10 @@ impl Maker {
         };
         let mut plan = Plan::make(&self.name, profile, aim)?;
         plan.notes.extend(member.notes.iter().cloned());
+        let is_pod = matches!(self.named.asked, Asked::Pod { .. } | Asked::Pods { .. });
+        if reach == Reach::Namespace && netns.is_some() && !is_pod {
+            plan.notes.push(OWN_NETWORK.to_owned());
+        }
         let scope = &plan.scope;
         let incarnation = match (scope.pid, &scope.cgroup) {
             (Some(pid), _) => Incarnation::Process(pid),

@@ -5,11 +5,12 @@ use crate::cgroup;
 
 use super::{Member, RuntimeError, choose::short, placing};
 
-/// What a container is that has a process and does not run yet, as far as it is known then.
+/// What a container is that has a process and does not run yet, as far as it is known then. One that is
+/// `in_pod` shares the pod's network, also while it is the first there: CRI-O as a rule starts nobody before.
 ///
 /// # Errors
 /// [`RuntimeError::Ended`]: there is no such process.
-pub fn born(id: &str, pid: i32) -> Result<Member, RuntimeError> {
+pub fn born(id: &str, pid: i32, in_pod: bool) -> Result<Member, RuntimeError> {
     let mut member = Member {
         label: format!("container {} (by its annotations)", shown(id)),
         id: id.to_owned(),
@@ -28,13 +29,15 @@ pub fn born(id: &str, pid: i32) -> Result<Member, RuntimeError> {
         member.notes.clear();
     }
     member.shares_network_with = placing::neighbours(&member);
+    if in_pod && !member.host_network {
+        member.shares_network_with.push("its pod".to_owned());
+    }
     Ok(member)
 }
 
 /// A name of its own, or the beginning of what is drawn by whoever manages many.
 fn shown(id: &str) -> &str {
-    let drawn = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if drawn { short(id) } else { id }
+    if placing::is_drawn(id) { short(id) } else { id }
 }
 
 /// The cgroup of a process, if nobody else is in it or below it: one that is not named for its container is
@@ -71,10 +74,10 @@ mod tests {
             i32::try_from(pid).unwrap()
         };
         let pid = enter(0);
-        let alone = born("shop", pid);
+        let alone = born("shop", pid, false);
         enter(1);
-        let beside = born("shop", pid);
-        let named = born(scratch.name().to_str().unwrap(), pid);
+        let beside = born("shop", pid, false);
+        let named = born(scratch.name().to_str().unwrap(), pid, false);
         for child in &mut children {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn without_a_process_there_is_nothing_to_say() {
-        let error = born("shop", i32::MAX).unwrap_err();
+        let error = born("shop", i32::MAX, true).unwrap_err();
         assert!(matches!(error, RuntimeError::Ended { .. }), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Which of the containers that a runtime knows is meant by a name.
 
-use super::{Member, RuntimeError};
+use super::{Member, RuntimeError, placing::is_drawn};
 
 /// A prefix of an id that is shorter fits by chance.
 const MIN_PREFIX: usize = 2;
@@ -10,8 +10,8 @@ const MIN_PREFIX: usize = 2;
 pub(super) enum Heard {
     /// That one.
     One(Box<Found>),
-    /// Any of these, in words that tell them apart.
-    Several(Vec<String>),
+    /// Any of these.
+    Several(Vec<Candidate>),
     /// Nobody; these are the names that it knows.
     Nobody(Vec<String>),
 }
@@ -24,6 +24,55 @@ pub(super) struct Found {
     /// By its name, rather than by a prefix of its id.
     pub(super) named: bool,
     pub(super) member: Result<Member, RuntimeError>,
+}
+
+impl Found {
+    fn pid(&self) -> Option<i32> {
+        self.member.as_ref().ok()?.pid
+    }
+}
+
+/// One of several that a name may mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    id: String,
+    /// In words that tell it apart.
+    pub(super) label: String,
+}
+
+impl Candidate {
+    pub(super) fn new(id: &str, label: String) -> Self {
+        let id = id.to_owned();
+        Self { id, label }
+    }
+}
+
+/// Each container once, as the first says who knows it: a name that somebody gave may be two containers'
+/// that are nothing to each other, of two runtimes or of two of containerd's namespaces.
+pub(super) fn once(all: Vec<Found>) -> Vec<Found> {
+    let mut known: Vec<Found> = Vec::new();
+    for one in all {
+        let same = |other: &&mut Found| {
+            other.id == one.id && (is_drawn(&one.id) || other.pid() == one.pid())
+        };
+        match known.iter_mut().find(same) {
+            Some(known) => known.named |= one.named,
+            None => known.push(one),
+        }
+    }
+    known
+}
+
+/// The same for those that a name may mean.
+pub(super) fn once_each(all: Vec<Candidate>) -> Vec<Candidate> {
+    let mut known: Vec<Candidate> = Vec::new();
+    for one in all {
+        let same = |other: &Candidate| *other == one || is_drawn(&one.id) && other.id == one.id;
+        if !known.iter().any(same) {
+            known.push(one);
+        }
+    }
+    known
 }
 
 /// What a runtime lists of a container.
@@ -84,6 +133,51 @@ pub(super) fn short(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn found(id: &str, runtime: &str, pid: i32) -> Found {
+        Found {
+            id: id.to_owned(),
+            named: runtime == "docker",
+            member: Ok(Member {
+                runtime: runtime.to_owned(),
+                pid: Some(pid),
+                ..Member::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_container_that_two_know_is_one_and_two_of_one_name_are_two() {
+        let id = "3f2a4b5c".repeat(8);
+        let all = vec![
+            found(&id, "cri-o", 7),
+            found(&id, "docker", 7),
+            found("web", "containerd", 8),
+            found("web", "crun", 9),
+            found("web", "runc", 8),
+        ];
+        let once = once(all);
+        let left: Vec<_> = once
+            .iter()
+            .map(|one| {
+                (
+                    one.member.as_ref().map(|m| m.runtime.as_str()).ok(),
+                    one.named,
+                )
+            })
+            .collect();
+        let expected = [("cri-o", true), ("containerd", false), ("crun", false)];
+        assert_eq!(left, expected.map(|(name, named)| (Some(name), named)));
+
+        let candidate = |id: &str, label: &str| Candidate::new(id, label.to_owned());
+        let all = vec![
+            candidate(&id, "pod"),
+            candidate("web", "a/web"),
+            candidate(&id, "docker"),
+            candidate("web", "b/web"),
+        ];
+        assert_eq!(once_each(all.clone()), [&all[..2], &all[3..]].concat());
+    }
 
     fn listed(id: &str, name: &str, runs: bool) -> Listed {
         Listed {

@@ -20,7 +20,7 @@ use futures_util::StreamExt as _;
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Heard, Listed, choose, short},
+    choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
     places::Socket,
     placing,
     watch::Ended,
@@ -172,8 +172,10 @@ impl Docker {
                         Ok(Heard::Nobody(names.collect()))
                     }
                     Choice::Several(several) => {
-                        let labels = several.iter().map(|one| self.label(&one.id, &one.names));
-                        Ok(Heard::Several(labels.collect()))
+                        let several = several
+                            .iter()
+                            .map(|one| Candidate::new(&one.id, self.label(&one.id, &one.names)));
+                        Ok(Heard::Several(several.collect()))
                     }
                 }
             }

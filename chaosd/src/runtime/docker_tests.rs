@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{Asked, Places, RuntimeError, RuntimeKind, Runtimes, fake::Fake};
+use super::super::{
+    Asked, Places, RuntimeError, RuntimeKind, Runtimes, containerd::tests as containerd, fake::Fake,
+};
 
 const WITHIN: Duration = Duration::from_secs(5);
 const DB: &str = "3f2a4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778a";
@@ -36,6 +38,28 @@ fn start(name: &str, pid: u32) -> Fake {
 
 fn find(fake: &Fake, name: &str) -> Result<Vec<super::Member>, RuntimeError> {
     Runtimes::new(fake.places()).find(&Asked::Container(name.to_owned()), None, WITHIN)
+}
+
+#[test]
+fn what_its_containerd_knows_too_counts_once() {
+    let pid = std::process::id();
+    let docker = start("twice", pid);
+    let moby = [("moby", DB, "", pid), ("moby", WEB, "", pid)];
+    let containerd = containerd::start("twice", &moby, None);
+    let runtimes = Runtimes::new(Places {
+        sockets: [docker.places().sockets, containerd.places().sockets].concat(),
+        ..Places::default()
+    });
+    let find = |name: &str| runtimes.find(&Asked::Container(name.to_owned()), None, WITHIN);
+    let found = find("3f2a").unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].id, "shop-db");
+    let error = find("3f2").unwrap_err();
+    let RuntimeError::Ambiguous { candidates, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(candidates.len(), 2, "{candidates:?}");
+    assert!(candidates.iter().all(|one| one.contains("(docker ")));
 }
 
 const VERSION: &str = r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"20.10.24+dfsg1",

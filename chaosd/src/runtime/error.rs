@@ -174,7 +174,8 @@ pub enum RuntimeError {
     },
     /// A socket at which nobody speaks an interface that chaosd knows.
     #[error(
-        "{} speaks neither Docker's API nor Kubernetes' interface of container runtimes", .0.display()
+        "{} does not speak what is wanted of it: Docker's API, containerd's own, or Kubernetes' interface \
+         of container runtimes", .0.display()
     )]
     Tongue(PathBuf),
     /// The process of a container ended meanwhile.

@@ -12,11 +12,15 @@ use futures_util::future::join_all;
 use super::{
     Member, Places, RuntimeError, RuntimeKind,
     choose::{Found, Heard},
+    containerd::{self, Containerd},
     cri::Cri,
     docker::Docker,
     places::{Socket, identity},
     systemd::Systemd,
 };
+
+/// Whoever serves Kubernetes' interface, by `--runtime`.
+const CRI: &str = "cri";
 
 /// The connections.
 #[derive(Debug, Default)]
@@ -24,6 +28,7 @@ pub(super) struct Hub {
     pub(super) places: Places,
     dockers: Mutex<HashMap<PathBuf, Docker>>,
     cris: Mutex<HashMap<PathBuf, Cri>>,
+    containerds: Mutex<HashMap<PathBuf, Containerd>>,
     systemd: Mutex<Option<Systemd>>,
 }
 
@@ -32,6 +37,7 @@ pub(super) struct Hub {
 pub(super) enum Api {
     Docker(Docker),
     Cri(Cri),
+    Containerd(Containerd),
 }
 
 /// Whom `only` leaves.
@@ -50,13 +56,28 @@ impl Api {
         match self {
             Self::Docker(docker) => docker.name(),
             Self::Cri(cri) => cri.name(),
+            Self::Containerd(_) => containerd::NAME,
         }
+    }
+
+    /// Of two that know the same container, the one that knows more of it comes first: its pod, its name.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Cri(_) => 0,
+            Self::Docker(_) => 1,
+            Self::Containerd(_) => 2,
+        }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        name == self.name() || name == CRI && matches!(self, Self::Cri(_))
     }
 
     pub(super) async fn container(&self, name: &str) -> Result<Heard, RuntimeError> {
         match self {
             Self::Docker(docker) => Box::pin(docker.container(name)).await,
             Self::Cri(cri) => cri.container(name).await,
+            Self::Containerd(containerd) => containerd.container(name).await,
         }
     }
 
@@ -67,14 +88,16 @@ impl Api {
         match self {
             Self::Docker(docker) => Box::pin(docker.labelled(labels)).await,
             Self::Cri(cri) => cri.labelled(labels).await,
+            Self::Containerd(containerd) => containerd.labelled(labels).await,
         }
     }
 
-    /// Docker itself has none.
+    /// Docker itself has none, nor has containerd but by Kubernetes' interface.
     pub(super) fn knows_pods(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.is_podman(),
             Self::Cri(_) => true,
+            Self::Containerd(_) => false,
         }
     }
 
@@ -86,6 +109,7 @@ impl Api {
         match self {
             Self::Docker(podman) => podman.pod(namespace, name).await,
             Self::Cri(cri) => cri.pod(namespace, name).await,
+            Self::Containerd(_) => Ok(Heard::Nobody(Vec::new())),
         }
     }
 
@@ -97,6 +121,7 @@ impl Api {
         match self {
             Self::Docker(podman) => podman.pods(namespace, labels).await,
             Self::Cri(cri) => cri.pods(namespace, labels).await,
+            Self::Containerd(_) => Ok(Vec::new()),
         }
     }
 }
@@ -128,8 +153,7 @@ impl Hub {
             "systemd" => return Ok(Picked::Systemd),
             // Either may be at the other's socket: what it says of itself counts.
             "docker" | "podman" => (of(&api), Some(only.to_owned())),
-            "cri" => (of(&[RuntimeKind::Cri]), None),
-            "containerd" | "cri-o" => (of(&[RuntimeKind::Cri]), Some(only.to_owned())),
+            CRI | containerd::NAME | "cri-o" => (of(&[RuntimeKind::Cri]), Some(only.to_owned())),
             path if path.starts_with('/') || path.starts_with("unix://") => {
                 (self.at(path).into_iter().collect(), None)
             }
@@ -180,50 +204,83 @@ impl Hub {
         };
         let asking = sockets.iter().map(|socket| self.connect(socket, within));
         let (mut apis, mut trouble) = (Vec::new(), Vec::new());
-        for api in join_all(asking).await {
-            match api {
-                Ok(Some(api)) if named.is_none_or(|named| named == api.name()) => apis.push(api),
-                Ok(_) => {}
-                Err(error) => trouble.push(error),
-            }
+        for (found, errors) in join_all(asking).await {
+            apis.extend(found);
+            trouble.extend(errors);
         }
+        apis.retain(|api| named.is_none_or(|named| api.is_called(named)));
         if apis.is_empty()
             && trouble.is_empty()
             && let Picked::Sockets(sockets, named) = picked
         {
-            return Err(match (named, sockets.first()) {
-                (None, Some(socket)) => RuntimeError::Tongue(socket.path.clone()),
-                (named, _) => self.unknown(named.as_deref().unwrap_or_default()),
+            return Err(match (named.as_deref(), sockets.first()) {
+                (None | Some(CRI), Some(socket)) => RuntimeError::Tongue(socket.path.clone()),
+                (named, _) => self.unknown(named.unwrap_or_default()),
             });
         }
         Ok((apis, trouble))
     }
 
-    async fn connect(
+    /// Who is at a socket, and why somebody there does not say.
+    async fn connect(&self, socket: &Socket, within: Duration) -> (Vec<Api>, Option<RuntimeError>) {
+        let first = match socket.kind {
+            RuntimeKind::Docker | RuntimeKind::Podman => {
+                self.docker(socket, within).await.map(Some)
+            }
+            _ => self.cri(socket, within).await,
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(error) => return (Vec::new(), Some(error)),
+        };
+        let serves_pods = matches!(first, Some(Api::Cri(_)));
+        let mut apis: Vec<Api> = first.into_iter().collect();
+        if apis.iter().any(|api| api.name() != containerd::NAME) {
+            return (apis, None);
+        }
+        match self.containerd(socket, within, serves_pods).await {
+            Ok(own) => {
+                apis.extend(own);
+                (apis, None)
+            }
+            Err(error) => (apis, Some(error)),
+        }
+    }
+
+    async fn docker(&self, socket: &Socket, within: Duration) -> Result<Api, RuntimeError> {
+        if let Some(known) = get(&self.dockers, &socket.path) {
+            return Ok(Api::Docker(known.within(within)));
+        }
+        let docker = Docker::connect(socket, within).await?;
+        put(&self.dockers, &socket.path, docker.clone());
+        Ok(Api::Docker(docker))
+    }
+
+    async fn cri(&self, socket: &Socket, within: Duration) -> Result<Option<Api>, RuntimeError> {
+        if let Some(known) = get(&self.cris, &socket.path) {
+            return Ok(Some(Api::Cri(known.within(within))));
+        }
+        let cri = Cri::connect(socket, within).await?;
+        Ok(cri.map(|cri| {
+            put(&self.cris, &socket.path, cri.clone());
+            Api::Cri(cri)
+        }))
+    }
+
+    async fn containerd(
         &self,
         socket: &Socket,
         within: Duration,
+        serves_pods: bool,
     ) -> Result<Option<Api>, RuntimeError> {
-        match socket.kind {
-            RuntimeKind::Docker | RuntimeKind::Podman => {
-                if let Some(known) = get(&self.dockers, &socket.path) {
-                    return Ok(Some(Api::Docker(known.within(within))));
-                }
-                let docker = Docker::connect(socket, within).await?;
-                put(&self.dockers, &socket.path, docker.clone());
-                Ok(Some(Api::Docker(docker)))
-            }
-            _ => {
-                if let Some(known) = get(&self.cris, &socket.path) {
-                    return Ok(Some(Api::Cri(known.within(within))));
-                }
-                let Some(cri) = Cri::connect(socket, within).await? else {
-                    return Ok(None);
-                };
-                put(&self.cris, &socket.path, cri.clone());
-                Ok(Some(Api::Cri(cri)))
-            }
-        }
+        let known = match get(&self.containerds, &socket.path) {
+            Some(known) => Some(known),
+            None => Containerd::connect(socket, within).await?,
+        };
+        Ok(known.map(|known| {
+            put(&self.containerds, &socket.path, known.clone());
+            Api::Containerd(known.with(within, serves_pods))
+        }))
     }
 
     pub(super) async fn systemd(&self, within: Duration) -> Result<Systemd, RuntimeError> {

@@ -6,8 +6,8 @@
 //! and is opened by whoever uses it; a cgroup that it names belongs to the target alone, unless that is a
 //! process; and no runtime keeps a caller waiting for longer than it was given.
 //!
-//! In reading order: `places` (where runtimes are), `oci`, `docker`, `podman`, `cri`, `systemd` and
-//! `process` (one file or folder per kind of runtime), `placing` (from a process to its container's cgroup), `choose`
+//! In reading order: `places` (where runtimes are), `oci`, `docker`, `podman`, `cri`, `containerd`, `systemd`
+//! and `process` (one file or folder per kind of runtime), `grpc` (a server that is asked by it), `placing` (from a process to its container's cgroup), `choose`
 //! (which of those that a runtime knows is meant), `born` (one that its runtime is making), `hub` (the connections), `resolve` (whom to ask, and
 //! whom to believe), `worker` (the thread that asks), `watch`.
 
@@ -15,11 +15,13 @@ pub mod places;
 
 mod born;
 mod choose;
+mod containerd;
 mod cri;
 mod docker;
 mod error;
 #[cfg(test)]
 mod fake;
+mod grpc;
 mod hub;
 mod oci;
 mod placing;
@@ -52,7 +54,7 @@ pub enum RuntimeKind {
     Docker,
     /// The same API, spoken by podman.
     Podman,
-    /// Kubernetes' interface of container runtimes: containerd, CRI-O.
+    /// Kubernetes' interface of container runtimes: containerd, which has an API of its own there, and CRI-O.
     Cri,
     /// What crun and runc write down of their containers, whoever started them.
     Oci,

@@ -12,7 +12,7 @@ use super::RuntimeKind;
 const DOCKER: [&str; 2] = ["/run/docker.sock", "/var/run/docker.sock"];
 /// podman's, where its service runs.
 const PODMAN: [&str; 1] = ["/run/podman/podman.sock"];
-/// Sockets of Kubernetes' interface: containerd, CRI-O, k3s and RKE2, k0s, `MicroK8s`, Docker by an adapter.
+/// Sockets of Kubernetes' interface, at containerd's of its own API too: containerd, CRI-O, k3s and RKE2, k0s, `MicroK8s`, Docker by an adapter.
 const CRI: [&str; 6] = [
     "/run/containerd/containerd.sock",
     "/run/crio/crio.sock",
@@ -50,7 +50,7 @@ pub(super) struct Socket {
 
 impl Places {
     /// The usual ones, and those that the environment names: `DOCKER_HOST`, `CONTAINER_HOST` (podman's),
-    /// `CONTAINER_RUNTIME_ENDPOINT` (crictl's), `DBUS_SYSTEM_BUS_ADDRESS`.
+    /// `CONTAINER_RUNTIME_ENDPOINT` (crictl's), `CONTAINERD_ADDRESS` (nerdctl's and ctr's), `DBUS_SYSTEM_BUS_ADDRESS`.
     pub fn of_this_host() -> Self {
         Self::with(|name| env::var(name).ok().filter(|value| !value.is_empty()))
     }
@@ -70,6 +70,7 @@ impl Places {
             .chain(named(RuntimeKind::Podman, "CONTAINER_HOST"))
             .chain(usual(RuntimeKind::Podman, &PODMAN))
             .chain(named(RuntimeKind::Cri, "CONTAINER_RUNTIME_ENDPOINT"))
+            .chain(named(RuntimeKind::Cri, "CONTAINERD_ADDRESS"))
             .chain(usual(RuntimeKind::Cri, &CRI))
             .collect();
         let systemd = variable("DBUS_SYSTEM_BUS_ADDRESS");

@@ -83,14 +83,34 @@ pub(super) fn unified_line(pid: i32) -> Option<String> {
 /// The cgroup of the container or pod `id`, of which a process is in `line`: there or below, for podman puts
 /// the process into a child of the scope, and a container with systemd inside has a whole tree.
 pub(super) fn container_dir(line: &str, id: &str) -> Option<PathBuf> {
-    let mut dir = PathBuf::new();
-    for part in Path::new(line).iter().skip(1) {
-        dir.push(part);
-        if !id.is_empty() && part.to_string_lossy().contains(id) {
-            return Some(dir);
-        }
+    let path = Path::new(line.trim_start_matches('/'));
+    let is_named = |dir: &&Path| {
+        let name = dir.file_name().unwrap_or_default();
+        is_named_for(&name.to_string_lossy(), id)
+    };
+    let mut named = path.ancestors().filter(is_named);
+    // A container may have a tree within that looks like the host's. A name that somebody gave may be that of
+    // a slice or of containerd's namespace too, above the container.
+    let dir = if is_drawn(id) {
+        named.last()
+    } else {
+        named.next()
+    };
+    dir.map(Path::to_owned)
+}
+
+/// A directory of a container: `ID`, `docker-ID.scope`, `crun-ID.scope`.
+fn is_named_for(dir: &str, id: &str) -> bool {
+    if is_drawn(id) {
+        return dir.contains(id);
     }
-    None
+    let of_scope = || dir.strip_suffix(".scope")?.strip_suffix(id);
+    !id.is_empty() && (dir == id || of_scope().is_some_and(|front| front.ends_with('-')))
+}
+
+/// An id that no person gave: that of a container or pod of whoever manages many.
+pub(super) fn is_drawn(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The cgroups, beside that of the member itself, of processes in its network namespace.
@@ -123,7 +143,7 @@ pub(super) fn neighbours(member: &Member) -> Vec<String> {
 pub(super) fn id_within(line: &str) -> Option<&str> {
     line.split('/')
         .flat_map(|part| part.split(['-', '.', ':']))
-        .find(|word| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .find(|word| is_drawn(word))
 }
 
 #[cfg(test)]
@@ -161,6 +181,37 @@ mod tests {
                 Some(PathBuf::from(expected)),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_that_somebody_gave_is_a_whole_one_and_the_innermost() {
+        for (line, id, expected) in [
+            (
+                "/apps.slice/crun-app.scope",
+                "app",
+                Some("apps.slice/crun-app.scope"),
+            ),
+            (
+                "/apps.slice/crun-app.scope/container",
+                "app",
+                Some("apps.slice/crun-app.scope"),
+            ),
+            ("/web/web", "web", Some("web/web")),
+            ("/web/web/init.scope", "web", Some("web/web")),
+            (
+                "/system.slice/runc-system.scope",
+                "system",
+                Some("system.slice/runc-system.scope"),
+            ),
+            ("/lab/a-b", "a-b", Some("lab/a-b")),
+            ("/lab/a-b", "b", None),
+            ("/apps.slice/x", "apps", None),
+            ("/user.slice/user-0.slice/session-1.scope", "0", None),
+            ("/lab/webb", "web", None),
+        ] {
+            let expected = expected.map(PathBuf::from);
+            assert_eq!(container_dir(line, id), expected, "{id} in {line}");
         }
     }
 

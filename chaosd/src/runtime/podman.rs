@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Heard, Listed, choose, short},
+    choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
     docker::Docker,
     placing,
 };
@@ -118,7 +118,11 @@ impl Docker {
             },
             Choice::Several(several) => {
                 let several = several.into_iter().filter_map(of);
-                Ok(Heard::Several(several.map(Pod::label).collect()))
+                Ok(Heard::Several(
+                    several
+                        .map(|pod| Candidate::new(&pod.id, pod.label()))
+                        .collect(),
+                ))
             }
             Choice::None => Ok(Heard::Nobody(
                 pods.into_iter().map(|pod| pod.name).collect(),

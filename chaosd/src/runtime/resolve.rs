@@ -9,7 +9,7 @@ use crate::{alike::nearest, profile::full_name};
 
 use super::{
     Asked, Member, RuntimeError,
-    choose::{Found, Heard},
+    choose::{Candidate, Found, Heard, once, once_each},
     hub::{Api, Hub, Picked},
     oci, process,
 };
@@ -74,15 +74,10 @@ impl Hub {
         let (looks, kind) = oci_of(picked);
         if looks {
             let roots = self.places.oci_roots();
-            let known: Vec<String> = told.found.iter().map(|one| one.id.clone()).collect();
-            let more = oci::containers(&roots, name, kind);
-            // A higher runtime's word for the same container is the better one. Where it says that several
-            // fit, it has named them all.
-            let alone = told.several.is_empty();
-            told.found.extend(
-                more.into_iter()
-                    .filter(|one| alone && !known.contains(&one.id)),
-            );
+            // Where a higher runtime says that several fit, it has named them all.
+            if told.several.is_empty() {
+                told.found.extend(oci::containers(&roots, name, kind));
+            }
             told.names.extend(oci::names(&roots, kind));
         }
         told.decide(name, |names, silent| RuntimeError::NoContainer {
@@ -128,16 +123,14 @@ impl Hub {
         }
         let (looks, kind) = oci_of(picked);
         if looks {
-            let known: Vec<String> = found.iter().map(|one| one.id.clone()).collect();
-            let more = oci::labelled(&self.places.oci_roots(), labels, kind);
-            found.extend(more.into_iter().filter(|one| !known.contains(&one.id)));
+            found.extend(oci::labelled(&self.places.oci_roots(), labels, kind));
         }
         // What ended meanwhile is no match any more.
-        let members = found.into_iter().filter_map(|one| one.member.ok());
+        let members = once(found).into_iter().filter_map(|one| one.member.ok());
         some(asked, members.collect(), &trouble)
     }
 
-    /// Those that know containers, and why others do not say.
+    /// Those that know containers, first who knows most of them, and why others do not say.
     async fn container_apis(
         &self,
         picked: &Picked,
@@ -152,7 +145,7 @@ impl Hub {
             )),
             Picked::Oci(_) => Ok((Vec::new(), Vec::new())),
             _ => {
-                let (apis, mut trouble) = self.apis(picked, within).await?;
+                let (mut apis, mut trouble) = self.apis(picked, within).await?;
                 let nobody = apis.is_empty() && trouble.is_empty();
                 if nobody && self.places.oci_roots().is_empty() {
                     return Err(RuntimeError::NoRuntime {
@@ -163,6 +156,7 @@ impl Hub {
                 if only.is_some() && apis.is_empty() && !trouble.is_empty() {
                     return Err(trouble.swap_remove(0));
                 }
+                apis.sort_by_key(Api::rank);
                 Ok((apis, trouble))
             }
         }
@@ -199,8 +193,7 @@ impl Hub {
 /// What runtimes answered about a name.
 struct Told {
     found: Vec<Found>,
-    /// In words that tell them apart.
-    several: Vec<String>,
+    several: Vec<Candidate>,
     /// That are known to those who have nobody of that name.
     names: Vec<String>,
     trouble: Vec<RuntimeError>,
@@ -282,23 +275,26 @@ impl Told {
         name: &str,
         nobody: impl FnOnce(&[String], Vec<String>) -> RuntimeError,
     ) -> Answer {
-        let by_name = self.found.iter().any(|one| one.named);
-        let meant = self.found.into_iter();
+        let found = once(self.found);
+        let by_name = found.iter().any(|one| one.named);
+        let meant = found.into_iter();
         let meant = meant.filter(|one| one.named || !by_name);
         let (running, not): (Vec<_>, Vec<_>) = meant.partition(|one| one.member.is_ok());
-        let mut members: Vec<Member> = running
-            .into_iter()
-            .filter_map(|one| one.member.ok())
+        let running = running.into_iter();
+        let mut running: Vec<(String, Member)> = running
+            .filter_map(|one| Some((one.id, one.member.ok()?)))
             .collect();
-        if members.len() == 1 && (by_name || self.several.is_empty()) {
-            return Ok(members);
+        if running.len() == 1 && (by_name || self.several.is_empty()) {
+            return Ok(running.drain(..).map(|(_, member)| member).collect());
         }
         let mut candidates = self.several;
-        candidates.extend(members.drain(..).map(|member| member.label));
+        let more = running.into_iter();
+        candidates.extend(more.map(|(id, member)| Candidate::new(&id, member.label)));
         if !candidates.is_empty() {
+            let candidates = once_each(candidates).into_iter();
             return Err(RuntimeError::Ambiguous {
                 name: name.to_owned(),
-                candidates,
+                candidates: candidates.map(|one| one.label).collect(),
             });
         }
         if let Some(error) = not.into_iter().find_map(|one| one.member.err()) {

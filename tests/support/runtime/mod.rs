@@ -13,6 +13,7 @@ mod bundle;
     reason = "generated"
 )]
 mod cri;
+mod ctr;
 mod daemon;
 pub mod hooked;
 mod image;
@@ -46,6 +47,8 @@ pub enum Kind {
     Podman,
     /// dockerd with a containerd of its own.
     Docker,
+    /// containerd without Kubernetes' interface.
+    Containerd,
 }
 
 /// The network of a container.
@@ -68,6 +71,7 @@ impl fmt::Display for Kind {
             Self::Runc => "runc",
             Self::Podman => "podman",
             Self::Docker => "docker",
+            Self::Containerd => "containerd",
         })
     }
 }
@@ -80,13 +84,37 @@ impl Kind {
             Self::Runc => &["/usr/sbin/runc"],
             Self::Podman => &["/usr/bin/podman", "/usr/bin/conmon", "/usr/bin/crun"],
             Self::Docker => &["/usr/sbin/dockerd", "/usr/bin/docker", "/usr/sbin/runc"],
+            Self::Containerd => &[
+                "/usr/bin/containerd",
+                "/usr/bin/containerd-shim-runc-v2",
+                "/usr/bin/ctr",
+                "/usr/sbin/runc",
+            ],
         };
         lacking(programs)
     }
 
     /// It has a daemon that answers for it.
     pub fn has_daemon(self) -> bool {
-        matches!(self, Self::Podman | Self::Docker)
+        matches!(self, Self::Podman | Self::Docker | Self::Containerd)
+    }
+
+    /// The variable by which clients, and chaosd, are told of its socket.
+    pub fn variable(self) -> &'static str {
+        if self == Self::Containerd {
+            "CONTAINERD_ADDRESS"
+        } else {
+            "DOCKER_HOST"
+        }
+    }
+
+    /// How it calls a container of this name.
+    pub fn full_name(self, name: &str) -> String {
+        if self == Self::Containerd {
+            format!("{}/{name}", ctr::NAMESPACE)
+        } else {
+            name.to_owned()
+        }
     }
 }
 
@@ -129,18 +157,31 @@ impl Engine {
         };
         if kind.has_daemon() {
             let archive = image::archive(engine.place.path())?;
-            let mut daemon = if kind == Kind::Podman {
-                let mut podman = engine.podman();
-                podman
-                    .args(["system", "service", "--time=0"])
-                    .arg(engine.address());
-                podman
-            } else {
-                engine.dockerd()
+            let mut daemon = match kind {
+                Kind::Podman => {
+                    let mut podman = engine.podman();
+                    podman
+                        .args(["system", "service", "--time=0"])
+                        .arg(engine.address());
+                    podman
+                }
+                Kind::Containerd => {
+                    let config = ctr::configuration(engine.place.path(), &engine.socket());
+                    let config = engine.place.file("config.toml", &config)?;
+                    let mut containerd = Command::new("/usr/bin/containerd");
+                    containerd.arg("--config").arg(config);
+                    containerd
+                }
+                _ => engine.dockerd(),
             };
             let socket = engine.socket();
             engine.daemon = Some(Daemon::start(&mut daemon, &socket, engine.place.path())?);
-            engine.run(&["load", "-q", "-i", &archive.display().to_string()])?;
+            let archive = archive.display().to_string();
+            let load: &[&str] = match kind {
+                Kind::Containerd => &["images", "import"],
+                _ => &["load", "-q", "-i"],
+            };
+            engine.run(&[load, &[&archive]].concat())?;
         }
         Ok(engine)
     }
@@ -157,6 +198,14 @@ impl Engine {
     /// Where chaosd finds it, and nothing else of this machine.
     pub fn places(&self) -> chaosd::runtime::Places {
         use chaosd::runtime::{Places, RuntimeKind};
+        if self.kind == Kind::Containerd {
+            return Places {
+                sockets: vec![(RuntimeKind::Cri, self.socket())],
+                // Where its shims have runc write: what is there is not to count twice.
+                oci_namespaced: vec!["/run/containerd/runc".into()],
+                ..Places::default()
+            };
+        }
         let kind = match self.kind {
             Kind::Podman => RuntimeKind::Podman,
             _ => RuntimeKind::Docker,
@@ -173,6 +222,9 @@ impl Engine {
         self.known().push(name.to_owned());
         if !self.kind.has_daemon() {
             return bundle::start(self.kind, self.place.path(), name, network);
+        }
+        if self.kind == Kind::Containerd {
+            return ctr::start(self.place.path(), name, network);
         }
         let at = match network {
             Network::Own => "bridge".to_owned(),
@@ -223,6 +275,9 @@ impl Engine {
 
     /// Ends its process and starts it again.
     pub fn restart(&self, name: &str) -> Result<()> {
+        if self.kind == Kind::Containerd {
+            return ctr::restart(self.place.path(), name);
+        }
         if self.kind.has_daemon() {
             return self.run(&["restart", "-t", "0", name]);
         }
@@ -232,6 +287,9 @@ impl Engine {
 
     /// Ends its process and keeps the container.
     pub fn stop(&self, name: &str) -> Result<()> {
+        if self.kind == Kind::Containerd {
+            return ctr::stop(self.place.path(), name);
+        }
         if self.kind.has_daemon() {
             return self.run(&["stop", "-t", "0", name]);
         }
@@ -241,6 +299,9 @@ impl Engine {
     /// Ends its process and forgets the container.
     pub fn remove(&self, name: &str) -> Result<()> {
         self.known().retain(|known| known != name);
+        if self.kind == Kind::Containerd {
+            return ctr::remove(self.place.path(), name);
+        }
         if self.kind.has_daemon() {
             return self.run(&["rm", "-f", name]);
         }
@@ -262,6 +323,9 @@ impl Engine {
     }
 
     fn run(&self, args: &[&str]) -> Result<()> {
+        if self.kind == Kind::Containerd {
+            return ctr::run(self.place.path(), args);
+        }
         let mut command = match self.kind {
             Kind::Docker => {
                 let mut docker = Command::new("/usr/bin/docker");

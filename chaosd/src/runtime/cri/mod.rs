@@ -15,19 +15,19 @@ mod listing;
 
 use std::{
     collections::BTreeMap,
-    future::Future,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use futures_util::future::{join, join_all};
-use tonic::{Code, Response, Status, transport::Channel, transport::Endpoint};
+use tonic::{Code, transport::Channel};
 
 use crate::cgroup;
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Heard, Listed, choose, short},
+    choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
+    grpc::{MAX_ANSWER, Server},
     places::Socket,
     placing,
     watch::Ended,
@@ -40,16 +40,11 @@ use interface::{
 };
 use listing::{InPod, Pod};
 
-/// The largest answer taken: a list of a thousand containers with long annotations is a few MiB.
-const MAX_ANSWER: usize = 64 << 20;
-
 /// A connection, which is made again by itself when the runtime was started again.
 #[derive(Clone, Debug)]
 pub(super) struct Cri {
     client: RuntimeServiceClient<Channel>,
-    name: String,
-    socket: PathBuf,
-    within: Duration,
+    server: Server,
 }
 
 impl Cri {
@@ -58,103 +53,39 @@ impl Cri {
         socket: &Socket,
         within: Duration,
     ) -> Result<Option<Self>, RuntimeError> {
-        let address = format!("unix://{}", socket.path.display());
-        let endpoint = Endpoint::from_shared(address).map_err(|error| RuntimeError::Ask {
-            runtime: socket.kind.to_string(),
-            socket: socket.path.clone(),
-            message: error.to_string(),
-        })?;
-        let channel = endpoint.connect_timeout(within).connect_lazy();
-        let mut cri = Self {
-            client: RuntimeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
-            name: socket.kind.to_string(),
-            socket: socket.path.clone(),
-            within,
-        };
-        let mut client = cri.client.clone();
+        let mut server = Server::new(socket, within);
+        let mut client =
+            RuntimeServiceClient::new(server.channel()?).max_decoding_message_size(MAX_ANSWER);
         let request = VersionRequest {
             version: "v1".to_owned(),
         };
-        match tokio::time::timeout(within, client.version(request)).await {
-            Ok(Ok(version)) => {
-                cri.name = version.into_inner().runtime_name;
-                Ok(Some(cri))
-            }
-            Ok(Err(status)) if status.code() == Code::Unimplemented => Ok(None),
-            Ok(Err(status)) => Err(cri.failed(&status)),
-            Err(_) => Err(cri.silent()),
-        }
+        let version = server.ask_whether(client.version(request)).await?;
+        Ok(version.map(|version| {
+            server.name = version.runtime_name;
+            Self { client, server }
+        }))
     }
 
     /// The same, with another patience.
     pub(super) fn within(&self, within: Duration) -> Self {
         Self {
-            within,
-            ..self.clone()
+            client: self.client.clone(),
+            server: self.server.within(within),
         }
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn silent(&self) -> RuntimeError {
-        RuntimeError::Silent {
-            runtime: self.name.clone(),
-            socket: self.socket.clone(),
-            after: self.within,
-        }
-    }
-
-    fn failed(&self, status: &Status) -> RuntimeError {
-        // The cause of a lost connection is below a word such as "transport error".
-        let mut message = status.message().to_owned();
-        let mut cause = std::error::Error::source(status);
-        while let Some(error) = cause {
-            // Each says what the one below it does.
-            let text = error.to_string();
-            if !message.contains(&text) {
-                message = format!("{message}: {text}");
-            }
-            cause = error.source();
-        }
-        RuntimeError::Ask {
-            runtime: self.name.clone(),
-            socket: self.socket.clone(),
-            message,
-        }
-    }
-
-    async fn ask<T>(
-        &self,
-        answer: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, RuntimeError> {
-        self.ask_of(answer).await?.ok_or_else(|| self.gone())
-    }
-
-    /// `None`: there is no such thing, any more.
-    async fn ask_of<T>(
-        &self,
-        answer: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<Option<T>, RuntimeError> {
-        match tokio::time::timeout(self.within, answer).await {
-            Err(_) => Err(self.silent()),
-            Ok(Err(status)) if status.code() == Code::NotFound => Ok(None),
-            Ok(Err(status)) => Err(self.failed(&status)),
-            Ok(Ok(answer)) => Ok(Some(answer.into_inner())),
-        }
-    }
-
-    fn gone(&self) -> RuntimeError {
-        self.failed(&Status::not_found("it has none of that"))
+        &self.server.name
     }
 
     /// Everything there is, in two requests at a time.
     async fn list(&self) -> Result<(Vec<Pod>, Vec<InPod>), RuntimeError> {
         let (mut one, mut other) = (self.client.clone(), self.client.clone());
         let (pods, containers) = join(
-            self.ask(one.list_pod_sandbox(ListPodSandboxRequest {})),
-            self.ask(other.list_containers(ListContainersRequest { filter: None })),
+            self.server
+                .ask(one.list_pod_sandbox(ListPodSandboxRequest {})),
+            self.server
+                .ask(other.list_containers(ListContainersRequest { filter: None })),
         )
         .await;
         let pods = listing::pods(pods?.items);
@@ -180,7 +111,11 @@ impl Cri {
             Choice::Several(several) => {
                 let fits = |one: &&InPod| several.iter().any(|fit| fit.id == one.id);
                 let several = containers.iter().filter(fits);
-                Heard::Several(several.map(|one| self.container_label(one)).collect())
+                Heard::Several(
+                    several
+                        .map(|one| Candidate::new(&one.id, self.container_label(one)))
+                        .collect(),
+                )
             }
             Choice::None => {
                 let named = listed.into_iter().flat_map(|one| one.names);
@@ -227,7 +162,11 @@ impl Cri {
             },
             Choice::Several(several) => {
                 let several = several.into_iter().filter_map(of);
-                Heard::Several(several.map(|pod| self.pod_label(pod)).collect())
+                Heard::Several(
+                    several
+                        .map(|pod| Candidate::new(&pod.sandbox, self.pod_label(pod)))
+                        .collect(),
+                )
             }
             Choice::None => Heard::Nobody(pods.iter().map(Pod::full_name).collect()),
         })
@@ -260,13 +199,13 @@ impl Cri {
         format!(
             "container {} ({} {})",
             one.full_name,
-            self.name,
+            self.server.name,
             short(&one.id)
         )
     }
 
     fn pod_label(&self, pod: &Pod) -> String {
-        format!("pod {} ({})", pod.full_name(), self.name)
+        format!("pod {} ({})", pod.full_name(), self.server.name)
     }
 
     async fn info_of_container(&self, id: &str) -> Result<Option<Info>, RuntimeError> {
@@ -275,7 +214,7 @@ impl Cri {
             verbose: true,
         };
         let mut client = self.client.clone();
-        let answer = self.ask_of(client.container_status(request)).await?;
+        let answer = self.server.ask_of(client.container_status(request)).await?;
         Ok(answer.map(|answer| Info::read(&answer.info)))
     }
 
@@ -294,7 +233,7 @@ impl Cri {
         let mut member = Member {
             label: label.clone(),
             id: one.full_name.clone(),
-            runtime: self.name.clone(),
+            runtime: self.server.name.clone(),
             labels: one.labels.clone(),
             ..Member::default()
         };
@@ -323,7 +262,10 @@ impl Cri {
             verbose: true,
         };
         let mut client = self.client.clone();
-        let answer = self.ask_of(client.pod_sandbox_status(request)).await?;
+        let answer = self
+            .server
+            .ask_of(client.pod_sandbox_status(request))
+            .await?;
         let Some(answer) = answer else {
             return Err(RuntimeError::NotReady { label });
         };
@@ -338,7 +280,7 @@ impl Cri {
         let mut member = Member {
             label,
             id: pod.full_name(),
-            runtime: self.name.clone(),
+            runtime: self.server.name.clone(),
             labels: pod.labels.clone(),
             ..Member::default()
         };

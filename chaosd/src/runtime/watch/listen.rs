@@ -95,6 +95,7 @@ async fn to_containers(hub: &Hub, picked: &Picked, bell: &Weak<EventFd>) {
             let ended = match api {
                 Api::Docker(docker) => docker.events(|| ring(bell)).await,
                 Api::Cri(cri) => cri.events(|| ring(bell)).await,
+                Api::Containerd(containerd) => containerd.events(|| ring(bell)).await,
             };
             if ended == Ended::NeverWas {
                 return;
