@@ -41,9 +41,13 @@ fn answered(lab: &Lab) -> Result<u32> {
 fn a_fault_hangs_at_clsact_and_leaves_the_interface_as_it_was() -> Result<()> {
     let lab = Lab::new("hooks")?;
     let daemon = daemon()?;
-    let before = Snapshot::take(lab.target())?;
-    // The second one goes through the detour.
-    for fault in ["drop --rate 100%", "corrupt --rate 100%"] {
+    let interface = lab.target().interface_facing(lab.peer())?;
+    // The second one goes through the detour. CNI makes interfaces without a queue length.
+    for (fault, length) in [("drop --rate 100%", "1000"), ("corrupt --rate 100%", "0")] {
+        let link = |words: &[&str]| lab.target().enter(|| run("ip", words))?;
+        link(&["link", "set", "dev", interface, "txqueuelen", length])?;
+        let show = || link(&["link", "show", "dev", interface]);
+        let (before, shown) = (Snapshot::take(lab.target())?, show()?);
         let _run = Run::inject(&daemon, lab.target(), fault)?;
         ensure!(
             filters(&lab)?.matches("chaosd plane").count() == 2,
@@ -51,6 +55,7 @@ fn a_fault_hangs_at_clsact_and_leaves_the_interface_as_it_was() -> Result<()> {
             filters(&lab)?
         );
         ensure!(answered(&lab)? == 0, "{fault} has no effect");
+        ensure!(show()? == shown, "{} was {shown}", show()?);
         let status = daemon.cli(["status"])?;
         ensure!(
             status.stdout.contains("attaches by clsact filters"),

@@ -12,9 +12,11 @@ use std::{
 };
 
 use rtnetlink::{
+    LinkUnspec,
     packet_core::{DefaultNla, Emitable},
     packet_route::{
         RouteNetlinkMessage,
+        link::LinkAttribute,
         tc::{TcAttribute, TcHandle, TcMessage},
     },
 };
@@ -73,6 +75,8 @@ pub struct Prepared<'a> {
     index: u32,
     interface: String,
     make_clsact: bool,
+    /// Its queue has no length, and is to have none.
+    is_queueless: bool,
     clsact: bool,
     name: String,
     programs: &'a [Program<'a>],
@@ -129,6 +133,12 @@ pub fn prepare<'a>(
     let inherited = there.iter().any(|f| label(&f.name).is_some_and(|l| l.2));
     let make_clsact = qdisc.is_none();
     let clsact = make_clsact || inherited;
+    let link = RouteSocket::open(netns)?.link(interface)?;
+    let is_queueless = link.is_some_and(|link| {
+        let attributes = link.attributes.iter();
+        let mut lengths = attributes.filter(|a| matches!(a, LinkAttribute::TxQueueLen(0)));
+        lengths.next().is_some()
+    });
     let filters = programs.iter().map(|program| {
         let taken = |handle: u32| {
             let same =
@@ -149,6 +159,7 @@ pub fn prepare<'a>(
         index,
         interface: interface.to_owned(),
         make_clsact,
+        is_queueless,
         clsact,
         name: format!(
             "{LABEL}{plane} of pid {}{}",
@@ -181,6 +192,15 @@ impl Prepared<'_> {
                 device: self.interface.clone(),
                 message: RouteNetlinkMessage::NewQueueDiscipline(clsact(self.index)),
             });
+            // The kernel takes it for forgotten and sets its default (`net/sched/sch_api.c`, `qdisc_create`).
+            if self.is_queueless {
+                let change = LinkUnspec::new_with_index(self.index).txqueuelen(0);
+                requests.push(Request {
+                    verb: "put back the queue length of",
+                    device: self.interface.clone(),
+                    message: RouteNetlinkMessage::SetLink(change.build()),
+                });
+            }
         }
         for (filter, program) in self.filters.iter().zip(self.programs) {
             let mut message = message(self.index, filter);
