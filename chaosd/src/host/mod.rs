@@ -12,6 +12,7 @@ mod rights;
 mod system;
 
 pub use self::leftovers::delete_orphans;
+pub(crate) use self::system::kernel_version;
 
 use std::sync::OnceLock;
 

@@ -86,11 +86,20 @@ fn memlock() -> Capability {
 }
 
 fn charged_to_cgroup(release: &str) -> bool {
+    version(release) >= (5, 11)
+}
+
+/// This kernel's version, as (6, 12); (0, 0) when its release says none. For what shows itself in no other
+/// way.
+pub(crate) fn kernel_version() -> (u32, u32) {
+    version(&release().0)
+}
+
+fn version(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(['.', '-'])
         .map_while(|part| part.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    version >= (5, 11)
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn clock() -> Capability {

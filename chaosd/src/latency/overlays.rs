@@ -1,18 +1,21 @@
 //! What an overlay makes of "files below a path".
 //!
 //! An overlay's files are its own, and it opens the one in the layer below for each: who opens through the
-//! overlay asks the marks of both file systems, who opens in a layer only those of the layer's.
+//! overlay asks the marks of both file systems, who opens in a layer only those of the layer's. Before Linux 6.7
+//! the overlay opened the layer's file under its own path, and asked its own marks twice.
 
 use std::path::{Path, PathBuf};
 
 use crate::mounts::{Mount, parse};
 
+/// An overlay's open of a layer's file has that file's path since then (`fs/file_table.c`, `struct backing_file`).
+const REAL_PATH_SINCE: (u32, u32) = (6, 7);
 /// A host of containers has hundreds.
 const SHOWN: usize = 3;
 
 /// What the user should know of overlays at a path or over it, as sentences without subject. `table` is
-/// mountinfo.
-pub fn notes(table: &str, path: &Path) -> Vec<String> {
+/// mountinfo, `kernel` a version such as (6, 12).
+pub fn notes(table: &str, path: &Path, kernel: (u32, u32)) -> Vec<String> {
     let mounts: Vec<Mount> = parse(table).collect();
     let is_overlay = |mount: &&Mount| mount.kind == "overlay";
     // Of several at one point the last is on top.
@@ -39,10 +42,13 @@ pub fn notes(table: &str, path: &Path) -> Vec<String> {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!(
-            "delays too who opens these files through an overlay: {}{more}",
-            shown.join(", ")
-        )
+        let shown = shown.join(", ");
+        if kernel < REAL_PATH_SINCE {
+            return format!(
+                "does not delay who opens these files through an overlay, on this kernel: {shown}{more}; for them name the overlay's path"
+            );
+        }
+        format!("delays too who opens these files through an overlay: {shown}{more}")
     });
     through.into_iter().chain(over).collect()
 }
@@ -77,7 +83,7 @@ mod tests {
 42 40 0:40 / /var/merged/tmp rw - tmpfs tmpfs rw";
 
     fn said(path: &str) -> Vec<String> {
-        notes(TABLE, Path::new(path))
+        notes(TABLE, Path::new(path), (6, 12))
     }
 
     #[test]
@@ -93,7 +99,10 @@ mod tests {
         for path in ["/var/l2/srv", "/var/up", "/var"] {
             let said = said(path);
             assert_eq!(said.len(), 1, "{said:?}");
+            assert!(said[0].contains("delays too"), "{said:?}");
             assert!(said[0].contains("an overlay: /var/merged"), "{said:?}");
+            let before = notes(TABLE, Path::new(path), (6, 1));
+            assert!(before[0].contains("does not delay"), "{before:?}");
         }
     }
 

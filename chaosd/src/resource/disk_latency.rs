@@ -4,6 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use crate::{
     cgroup,
+    host::kernel_version,
     latency::{self, Counts, LatencyError, Listener, Whom, Work},
     mounts,
     plan::Scope,
@@ -34,7 +35,7 @@ impl ResourceFault for DiskLatency {
         let mounts = mounts::read("/proc/self/mountinfo")
             .map_err(|e| BindError(format!("failed to list the mounts: {e}")))?;
         Ok(Arc::new(Waits {
-            overlays: latency::overlays(&mounts, &path),
+            overlays: latency::overlays(&mounts, &path, kernel_version()),
             work: Work {
                 path,
                 open: self.open,

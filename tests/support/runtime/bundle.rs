@@ -23,7 +23,7 @@ pub fn start(kind: Kind, place: &Path, name: &str, network: Network<'_>) -> Resu
     spec["process"]["terminal"] = json!(false);
     spec["process"]["args"] = json!(SLEEP);
     spec["root"] = json!({ "path": place.join("root"), "readonly": true });
-    spec["annotations"] = json!({ "app": "shop" });
+    spec["annotations"] = json!({ "app": super::app(place) });
     spec["linux"]["cgroupsPath"] = json!(format!("/lab-{name}"));
     let namespaces = spec["linux"]["namespaces"]
         .as_array_mut()

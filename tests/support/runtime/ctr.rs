@@ -33,7 +33,7 @@ pub fn run(place: &Path, args: &[&str]) -> Result<()> {
     quietly(ctr.args(["--namespace", NAMESPACE]).args(args), place)
 }
 
-/// Starts one that sleeps, with the label `app=shop`.
+/// Starts one that sleeps, with the label `app`.
 pub fn start(place: &Path, name: &str, network: Network<'_>) -> Result<()> {
     let network = match network {
         Network::Own | Network::Pod(_) => Vec::new(),
@@ -44,7 +44,8 @@ pub fn start(place: &Path, name: &str, network: Network<'_>) -> Result<()> {
         }
     };
     let network: Vec<&str> = network.iter().map(String::as_str).collect();
-    let options = ["run", "-d", "--null-io", "--label", "app=shop"];
+    let label = format!("app={}", super::app(place));
+    let options = ["run", "-d", "--null-io", "--label", &label];
     let what = [image::NAME, name];
     run(place, &[&options[..], &network, &what, &SLEEP].concat())
 }

@@ -118,6 +118,12 @@ impl Kind {
     }
 }
 
+/// What an engine at this place calls its containers' `app`.
+fn app(place: &Path) -> String {
+    let name = place.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// Why something that takes these programs cannot be started here.
 fn lacking(programs: &[&str]) -> Option<String> {
     if !is_laboratory() {
@@ -217,7 +223,12 @@ impl Engine {
         }
     }
 
-    /// Starts a container that sleeps, with the label `app=shop`.
+    /// The label `app` of its containers: other tests' lie beside them.
+    pub fn app(&self) -> String {
+        app(self.place.path())
+    }
+
+    /// Starts a container that sleeps, with the label `app`.
     pub fn start_container(&self, name: &str, network: Network<'_>) -> Result<()> {
         self.known().push(name.to_owned());
         if !self.kind.has_daemon() {
@@ -237,9 +248,8 @@ impl Engine {
         } else {
             "--network"
         };
-        let options = [
-            "run", "-d", "--name", name, "--label", "app=shop", place, &at,
-        ];
+        let label = format!("app={}", self.app());
+        let options = ["run", "-d", "--name", name, "--label", &label, place, &at];
         // No profile of AppArmor is loaded, and none is looked for.
         let security = ["--security-opt", "apparmor=unconfined", image::NAME];
         self.run(&[&options[..], &security, &SLEEP].concat())
