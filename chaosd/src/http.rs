@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -11,19 +11,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// How an exchange failed.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends a request, and reads the status and what comes with it; an answer of more than `most` bytes is an
+/// Sends a request, and reads the whole answer; an answer of more than `most` bytes is an
 /// error.
 pub(crate) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
     most: usize,
-) -> Result<(StatusCode, Bytes), Failed> {
+) -> Result<Response<Bytes>, Failed> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), most).collect().await?;
-        Ok((status, body.to_bytes()))
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, most).collect().await?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     // The connection must be driven while the answer is read; it goes with this future.
     tokio::pin!(answer);

@@ -250,9 +250,10 @@ impl Client {
     ) -> Result<T, ClientError> {
         let request = self.request(method, path, body)?;
         let stream = self.connect().await?;
-        let (status, bytes) = exchange(stream, request, MAX_ANSWER_BYTES)
+        let answer = exchange(stream, request, MAX_ANSWER_BYTES)
             .await
             .map_err(|e| self.broken(e))?;
+        let (status, bytes) = (answer.status(), answer.into_body());
         self.read(status, &bytes)
     }
 

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{Request, header};
 use bollard::{
-    API_DEFAULT_VERSION,
+    API_DEFAULT_VERSION, ClientVersion,
     errors::Error,
     models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum},
     query_parameters::{
@@ -17,6 +18,10 @@ use bollard::{
     },
 };
 use futures_util::StreamExt as _;
+use http_body_util::Full;
+use tokio::net::UnixStream;
+
+use crate::http::exchange;
 
 use super::{
     Member, RuntimeError,
@@ -36,6 +41,8 @@ const PODMAN: &str = "podman";
 /// Events that leave a container what and where it is, by how they begin: commands in it, checks of its
 /// health, who looks at it.
 const NO_CHANGES: [&str; 6] = ["exec", "health_status", "attach", "top", "resize", "update"];
+/// `OK`.
+const MAX_PONG: usize = 4 << 10;
 /// How long nothing may happen: podman answers at the first event.
 const FOR_EVENTS: Duration = Duration::from_hours(24);
 
@@ -57,6 +64,40 @@ fn failed(name: &str, socket: &Socket, message: &impl ToString) -> RuntimeError 
     }
 }
 
+/// Who is at a socket, by the headers of its answer to a ping.
+struct Met {
+    /// The newest version of the API that both speak.
+    version: ClientVersion,
+    is_podman: bool,
+}
+
+/// Asks for no more than that: for its version podman asks dpkg about each of its helpers, which takes a fifth
+/// of a second. `None`: it does not say.
+async fn greet(socket: &Path) -> Option<Met> {
+    let ping = Request::get("/_ping")
+        .header(header::HOST, "docker")
+        .header(header::CONNECTION, "close")
+        .body(Full::default())
+        .ok()?;
+    let stream = UnixStream::connect(socket).await.ok()?;
+    let answer = exchange(stream, ping, MAX_PONG).await.ok()?;
+    let (major, minor) = answer
+        .headers()
+        .get("api-version")?
+        .to_str()
+        .ok()?
+        .split_once('.')?;
+    let theirs = ClientVersion {
+        major_version: major.parse().ok()?,
+        minor_version: minor.parse().ok()?,
+    };
+    let ours = *API_DEFAULT_VERSION;
+    Some(Met {
+        version: if theirs < ours { theirs } else { ours },
+        is_podman: answer.headers().contains_key("libpod-api-version"),
+    })
+}
+
 impl Docker {
     /// Agrees on a version of the API, and learns who it is.
     pub(super) async fn connect(socket: &Socket, within: Duration) -> Result<Self, RuntimeError> {
@@ -65,14 +106,18 @@ impl Docker {
         // The client's own time-out is one of whole seconds; what is waited for has `within`.
         let seconds = within.as_secs() + 1;
         let wrong = |error: Error| failed(&kind, socket, &error);
-        let client = bollard::Docker::connect_with_unix(&path, seconds, API_DEFAULT_VERSION)
-            .map_err(wrong)?;
+        let client =
+            |version: &ClientVersion| bollard::Docker::connect_with_unix(&path, seconds, version);
         let meet = async {
-            let client = client.negotiate_version().await?;
-            let version = client.version().await?;
-            Ok((client, version))
+            if let Some(met) = greet(&socket.path).await {
+                return Ok((client(&met.version)?, met.is_podman));
+            }
+            let client = client(API_DEFAULT_VERSION)?.negotiate_version().await?;
+            let components = client.version().await?.components.unwrap_or_default();
+            let is_podman = components.iter().any(|part| part.name.contains("Podman"));
+            Ok((client, is_podman))
         };
-        let (client, version) = tokio::time::timeout(within, meet)
+        let (client, is_podman) = tokio::time::timeout(within, meet)
             .await
             .map_err(|_| RuntimeError::Silent {
                 runtime: kind.clone(),
@@ -80,8 +125,6 @@ impl Docker {
                 after: within,
             })?
             .map_err(wrong)?;
-        let components = version.components.unwrap_or_default();
-        let is_podman = components.iter().any(|part| part.name.contains("Podman"));
         Ok(Self {
             client,
             name: if is_podman { PODMAN } else { "docker" }.to_owned(),

@@ -15,12 +15,14 @@ const WEB: &str = "3f2b4b5c6d7e8f90112233445566778899aabbccddeeff001122334455667
 /// Answers as Docker 20.10 did. `pid` is the first process of `shop-db`.
 fn start(name: &str, pid: u32) -> Fake {
     Fake::start(RuntimeKind::Docker, name, move |address| {
+        if address == "/_ping" {
+            return ("200 OK\r\nApi-Version: 1.41", "OK".to_owned());
+        }
         let path = address.split('?').next().unwrap_or_default();
         // `/v1.41/...`
         let path = path.trim_start_matches(|c: char| c != 'c' && c != 'v' && c != 'j');
         let path = path.rsplit("v1.41/").next().unwrap_or_default();
         match path.trim_start_matches('/') {
-            "version" => ("200 OK", VERSION.to_owned()),
             "containers/shop-db/json" | "containers/3f2a/json" => {
                 ("200 OK", inspect("running", pid))
             }

@@ -210,7 +210,8 @@ impl Docker {
                 .header(header::CONNECTION, "close")
                 .body(Full::default())?;
             let stream = UnixStream::connect(self.socket()).await?;
-            let (status, body) = exchange(stream, request, MAX_ANSWER).await?;
+            let answer = exchange(stream, request, MAX_ANSWER).await?;
+            let (status, body) = (answer.status(), answer.into_body());
             if status.is_success() {
                 return Ok(serde_json::from_slice(&body)?);
             }

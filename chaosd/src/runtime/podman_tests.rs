@@ -162,8 +162,11 @@ fn a_pod_whose_containers_share_no_network_is_refused_with_their_names() {
 #[test]
 fn what_podman_refuses_is_told_in_its_own_words() {
     let fake = Fake::start(RuntimeKind::Podman, "pod-refused", |address| {
-        if address.ends_with("version") {
-            ("200 OK", VERSION.to_owned())
+        if address == "/_ping" {
+            (
+                "200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 4.3.1",
+                "OK".to_owned(),
+            )
         } else {
             ("500 Internal Server Error", "database is locked".to_owned())
         }

@@ -52,7 +52,7 @@ pub(super) async fn get(url: &Url, path: &str) -> Result<(u16, Bytes), String> {
         .map_err(|error| told(&error))?;
     exchange(stream, request, MOST_BYTES)
         .await
-        .map(|(status, body)| (status.as_u16(), body))
+        .map(|answer| (answer.status().as_u16(), answer.into_body()))
         .map_err(|error| told(&*error))
 }
 
