@@ -1,12 +1,15 @@
 //! One request over HTTP/1.1, on a connection of its own.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+};
 
 /// How an exchange failed.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +39,19 @@ pub(crate) async fn exchange(
             Ok(()) => answer.await,
         },
     }
+}
+
+/// Asks whoever serves at a socket of this host.
+pub(crate) async fn get(
+    socket: &Path,
+    address: &str,
+    most: usize,
+) -> Result<Response<Bytes>, Failed> {
+    let request = Request::get(address)
+        .header(header::HOST, "localhost")
+        .header(header::CONNECTION, "close")
+        .body(Full::default())?;
+    exchange(UnixStream::connect(socket).await?, request, most).await
 }
 
 /// As a part of an address: all but what RFC 3986 (§2.3) reserves for nothing.

@@ -49,7 +49,7 @@ pub struct LoadCommand {
     passing: Vec<JoinHandle<()>>,
     kept: Arc<Mutex<VecDeque<u8>>>,
     code: Option<u8>,
-    /// When it did, and until when what it has left in its pipes is waited for.
+    /// When it did.
     ended_at: Option<Instant>,
     /// It was there when we saw to its end.
     ended_by_us: bool,

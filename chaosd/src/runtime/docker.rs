@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Request, header};
 use bollard::{
     API_DEFAULT_VERSION, ClientVersion,
     errors::Error,
@@ -18,10 +17,8 @@ use bollard::{
     },
 };
 use futures_util::StreamExt as _;
-use http_body_util::Full;
-use tokio::net::UnixStream;
 
-use crate::http::exchange;
+use crate::http;
 
 use super::{
     Member, RuntimeError,
@@ -74,13 +71,7 @@ struct Met {
 /// Asks for no more than that: for its version podman asks dpkg about each of its helpers, which takes a fifth
 /// of a second. `None`: it does not say.
 async fn greet(socket: &Path) -> Option<Met> {
-    let ping = Request::get("/_ping")
-        .header(header::HOST, "docker")
-        .header(header::CONNECTION, "close")
-        .body(Full::default())
-        .ok()?;
-    let stream = UnixStream::connect(socket).await.ok()?;
-    let answer = exchange(stream, ping, MAX_PONG).await.ok()?;
+    let answer = http::get(socket, "/_ping", MAX_PONG).await.ok()?;
     let (major, minor) = answer
         .headers()
         .get("api-version")?

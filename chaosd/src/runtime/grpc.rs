@@ -3,14 +3,30 @@
 use std::{future::Future, path::PathBuf, time::Duration};
 
 use tonic::{
-    Code, Response, Status,
+    Code, Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
-use super::{RuntimeError, places::Socket};
+use super::{RuntimeError, places::Socket, watch::Ended};
 
 /// The largest answer taken: a list of a thousand containers with long annotations is a few MiB.
 pub(super) const MAX_ANSWER: usize = 64 << 20;
+
+/// Says so at each event of those that were asked for, until there are no more.
+pub(super) async fn hear<T>(
+    asking: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+    mut changed: impl FnMut(),
+) -> Ended {
+    let mut events = match asking.await {
+        Ok(events) => events.into_inner(),
+        Err(status) if status.code() == Code::Unimplemented => return Ended::NeverWas,
+        Err(_) => return Ended::Lost,
+    };
+    while let Ok(Some(_)) = events.message().await {
+        changed();
+    }
+    Ended::Lost
+}
 
 /// Who is asked.
 #[derive(Clone, Debug)]

@@ -273,13 +273,15 @@ impl Hub {
         within: Duration,
         serves_pods: bool,
     ) -> Result<Option<Api>, RuntimeError> {
-        let known = match get(&self.containerds, &socket.path) {
-            Some(known) => Some(known),
-            None => Containerd::connect(socket, within).await?,
-        };
-        Ok(known.map(|known| {
-            put(&self.containerds, &socket.path, known.clone());
-            Api::Containerd(known.with(within, serves_pods))
+        let with = |own: &Containerd| Api::Containerd(own.with(within, serves_pods));
+        if let Some(known) = get(&self.containerds, &socket.path) {
+            return Ok(Some(with(&known)));
+        }
+        let own = Containerd::connect(socket, within).await?;
+        Ok(own.map(|own| {
+            let api = with(&own);
+            put(&self.containerds, &socket.path, own);
+            api
         }))
     }
 

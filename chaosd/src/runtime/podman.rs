@@ -6,15 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use axum::http::{Request, header};
 use futures_util::future::join_all;
-use http_body_util::Full;
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::net::UnixStream;
 
 use crate::{
     cgroup::{self, CgroupError},
-    http::{Failed, escaped, exchange},
+    http::{self, Failed, escaped},
 };
 
 use super::{
@@ -205,12 +202,7 @@ impl Docker {
         });
         let address = format!("{API}/{what}{}", filter.unwrap_or_default());
         let ask = async {
-            let request = Request::get(address)
-                .header(header::HOST, "podman")
-                .header(header::CONNECTION, "close")
-                .body(Full::default())?;
-            let stream = UnixStream::connect(self.socket()).await?;
-            let answer = exchange(stream, request, MAX_ANSWER).await?;
+            let answer = http::get(self.socket(), &address, MAX_ANSWER).await?;
             let (status, body) = (answer.status(), answer.into_body());
             if status.is_success() {
                 return Ok(serde_json::from_slice(&body)?);

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{Look, Seen, http};
-use crate::profile::{Bound, Url};
+use crate::{
+    http::escaped,
+    profile::{Bound, Url},
+};
 
 /// Which of a query's series have to be within the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub(super) enum Series {
 
 pub(super) async fn look(url: &Url, query: &str, bound: &Bound, series: Series) -> Look {
     let base = url.path.trim_end_matches('/');
-    let path = format!("{base}/api/v1/query?query={}", encoded(query));
+    let path = format!("{base}/api/v1/query?query={}", escaped(query));
     let (status, text) = http::get(url, &path).await?;
     let answer: Value = serde_json::from_slice(&text)
         .map_err(|_| format!("status {status}, and what came is no answer of Prometheus"))?;
@@ -64,18 +67,6 @@ fn read(answer: &Value, bound: &Bound, series: Series) -> Look {
 /// `[time, "value"]`
 fn number(pair: &Value) -> Option<f64> {
     pair.get(1)?.as_str()?.parse().ok()
-}
-
-/// For the query of a URL (RFC 3986 §2.1).
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -149,6 +140,6 @@ mod tests {
 
     #[test]
     fn a_query_is_encoded_for_its_url() {
-        assert_eq!(encoded("rate(a[1m])"), "rate%28a%5B1m%5D%29");
+        assert_eq!(escaped("rate(a[1m])"), "rate%28a%5B1m%5D%29");
     }
 }

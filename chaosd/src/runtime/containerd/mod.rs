@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::try_join_all;
 use prost::Message;
 use tonic::{
-    Code, Request, Response, Streaming, client::Grpc, codegen::http::uri::PathAndQuery,
+    Request, Response, Streaming, client::Grpc, codegen::http::uri::PathAndQuery,
     transport::Channel,
 };
 use tonic_prost::ProstCodec;
@@ -16,7 +16,7 @@ use tonic_prost::ProstCodec;
 use super::{
     Member, RuntimeError,
     choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
-    grpc::{MAX_ANSWER, Server},
+    grpc::{MAX_ANSWER, Server, hear},
     places::Socket,
     placing,
     watch::Ended,
@@ -283,19 +283,11 @@ impl Containerd {
     }
 
     /// Says so each time a container starts or ends.
-    pub(super) async fn events(&self, mut changed: impl FnMut()) -> Ended {
+    pub(super) async fn events(&self, changed: impl FnMut()) -> Ended {
         let filters = Filters {
             filters: CHANGES.map(ToOwned::to_owned).into(),
         };
-        let mut events = match self.subscribe(filters).await {
-            Ok(events) => events.into_inner(),
-            Err(status) if status.code() == Code::Unimplemented => return Ended::NeverWas,
-            Err(_) => return Ended::Lost,
-        };
-        while let Ok(Some(_)) = events.message().await {
-            changed();
-        }
-        Ended::Lost
+        hear(self.subscribe(filters), changed).await
     }
 
     async fn subscribe(

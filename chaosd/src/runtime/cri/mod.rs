@@ -20,14 +20,14 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
-use tonic::{Code, transport::Channel};
+use tonic::transport::Channel;
 
 use crate::cgroup;
 
 use super::{
     Member, RuntimeError,
     choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
-    grpc::{MAX_ANSWER, Server},
+    grpc::{MAX_ANSWER, Server, hear},
     places::Socket,
     placing,
     watch::Ended,
@@ -319,18 +319,9 @@ impl Cri {
     }
 
     /// Says so each time a container of it changes. containerd has such events from 1.7 on.
-    pub(super) async fn events(&self, mut changed: impl FnMut()) -> Ended {
+    pub(super) async fn events(&self, changed: impl FnMut()) -> Ended {
         let mut client = self.client.clone();
-        let asking = client.get_container_events(GetEventsRequest {});
-        let mut events = match asking.await {
-            Ok(events) => events.into_inner(),
-            Err(status) if status.code() == Code::Unimplemented => return Ended::NeverWas,
-            Err(_) => return Ended::Lost,
-        };
-        while let Ok(Some(_)) = events.message().await {
-            changed();
-        }
-        Ended::Lost
+        hear(client.get_container_events(GetEventsRequest {}), changed).await
     }
 }
 
