@@ -104,7 +104,9 @@ fn stand_ins(rounds: usize, table: &mut Table) -> Result<()> {
         };
         let [idle, armed @ .., ended] = &mut times;
         let nothing = json!({ "app": "shop" });
-        idle.push(hook(&daemon, &state(0, "creating", &nothing))?);
+        for n in 0..five.len() {
+            idle.push(hook(&daemon, &state(n, "creating", &nothing))?);
+        }
         for (n, times) in armed.iter_mut().enumerate() {
             times.push(hook(&daemon, &state(n, "creating", &wish))?);
         }

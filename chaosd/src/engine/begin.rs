@@ -41,8 +41,10 @@ impl Worker {
             None
         } else {
             let prepared = self.planes.prepare(&plan, &self.instance);
-            // A plane that was opened for nothing goes before that is told.
-            self.close_planes();
+            if prepared.is_err() {
+                // A plane that was opened for nothing goes before that is told.
+                self.close_planes();
+            }
             Some(prepared.map_err(|e| EngineError::Refused(e.to_string()))?)
         };
         let result = match self.watched(&id, &plan) {

@@ -11,7 +11,9 @@ use crate::{
     undo::RevertReport,
 };
 
-use super::{Reply, group::group_of, leaving::Leaving, queue::LOOK, run::Run, worker::Worker};
+use super::{
+    Reply, group::group_of, leaving::Leaving, planes::Closed, queue::LOOK, run::Run, worker::Worker,
+};
 
 /// Runs that are over and still told of.
 const REMEMBERED: usize = 100;
@@ -62,7 +64,6 @@ impl Worker {
         for held in self.planes.iter_mut() {
             held.closing = true;
         }
-        self.close_planes();
         reports
     }
 
@@ -174,19 +175,35 @@ impl Worker {
         if let Some(held) = self.planes.get_mut(number) {
             held.closing = true;
         }
-        self.close_planes();
+    }
+
+    /// A plane that is to go and that nothing leaves.
+    pub(super) fn closes(&self) -> Option<u32> {
+        let goes = |number: &u32| {
+            self.planes.get(*number).is_some_and(|held| held.closing)
+                && self.leaving.iter().all(|l| l.plane != Some(*number))
+        };
+        self.planes.numbers().into_iter().find(goes)
+    }
+
+    /// A step of taking down the planes that are to go, so that whoever asks for something meanwhile does
+    /// not wait for all of it. False: there is none, or something leaves it.
+    pub(super) fn close_further(&mut self) -> bool {
+        let closes = self.closes();
+        if let Some(number) = closes {
+            match self.planes.close_further(number) {
+                Closed::Partly(report) | Closed::Wholly(report) => self.note(&report),
+            }
+        }
+        self.answer_reverted();
+        closes.is_some()
     }
 
     /// Takes down the planes that are to go and that nothing leaves.
     pub(super) fn close_planes(&mut self) {
-        for number in self.planes.numbers() {
-            let closing = self.planes.get(number).is_some_and(|held| held.closing);
-            if closing && self.leaving.iter().all(|l| l.plane != Some(number)) {
-                let closed = self.planes.close(number);
-                self.note(&closed);
-            }
+        while self.close_further() {
+            self.planes.vouch();
         }
-        self.answer_reverted();
     }
 
     pub(super) fn note(&mut self, report: &RevertReport) {
@@ -202,6 +219,7 @@ impl Worker {
     /// Ends everything, and waits for what leaves: as long as the slowest of its queues may take.
     pub(super) fn stop(mut self) -> Vec<String> {
         self.end_all(Ended::Shutdown);
+        self.close_planes();
         while self.is_leaving() {
             std::thread::sleep(LOOK);
             self.planes.vouch();

@@ -39,6 +39,20 @@ impl Held {
         Ok(attached?)
     }
 
+    /// Takes one program off an interface, or lets one go; false: nothing is left on any.
+    pub fn take_one_off(&mut self, report: &mut RevertReport) -> bool {
+        if self.plane.take_one_off() {
+            return true;
+        }
+        let index = self.plane.attached().next().map(|(index, _)| index);
+        let Some(index) = index.or_else(|| self.filters.keys().next().copied()) else {
+            return false;
+        };
+        self.plane.release(index);
+        report.merge(self.take_off(index));
+        true
+    }
+
     /// Takes the programs off an interface (which may be gone).
     pub fn detach(&mut self, index: u32) -> RevertReport {
         self.plane.detach(index);

@@ -3,7 +3,11 @@
 use std::{
     collections::BTreeMap,
     os::{fd::AsFd, unix::net::UnixDatagram},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Instant,
 };
 
@@ -57,6 +61,8 @@ pub(super) struct Held {
     pub(super) filters: BTreeMap<u32, Applied>,
     pairs: Pairs,
     loopback: Option<Applied>,
+    /// Its ear has told of changes, which nobody has looked at yet.
+    changed: Arc<AtomicBool>,
     _monitor: Monitor,
     /// Holds the plane's number; last, for the number is free once nothing of the plane is left.
     _claim: UnixDatagram,
@@ -67,6 +73,14 @@ pub(super) struct Ready {
     pub number: u32,
     /// The plan's own.
     pub netems: Vec<NetemOf>,
+}
+
+/// What a step of taking a plane down has come to.
+pub(super) enum Closed {
+    /// It wants another step, unless another fault comes.
+    Partly(RevertReport),
+    /// It is gone.
+    Wholly(RevertReport),
 }
 
 /// The netem of a fault.
@@ -208,9 +222,14 @@ impl Planes {
         };
         txn.step(Undo::Map(map), || Ok(()), |()| Ok(()))?;
         let commands = self.commands.clone();
+        let changed = Arc::new(AtomicBool::new(false));
+        let is_told = Arc::clone(&changed);
         let monitor = netlink::monitor(netns.fd.as_fd(), move |change| match change {
             Ok(()) => {
-                commands.send(Command::Changed(number)).ok();
+                // Once, however many there are until the engine looks.
+                if !is_told.swap(true, Ordering::AcqRel) {
+                    commands.send(Command::Changed(number)).ok();
+                }
             }
             Err(e) => tracing::warn!("interfaces that appear from now on are not covered: {e}"),
         })?;
@@ -222,6 +241,7 @@ impl Planes {
             filters: BTreeMap::new(),
             pairs: Pairs::default(),
             loopback: None,
+            changed,
             _monitor: monitor,
             _claim: claim,
         });
@@ -332,6 +352,8 @@ impl Planes {
         let Some(held) = self.get_mut(number) else {
             return Vec::new();
         };
+        // What changes from here on is told anew.
+        held.changed.store(false, Ordering::Release);
         let there = match netlink::interfaces(held.plane.netns().fd.as_fd()) {
             Ok(there) => there,
             Err(e) => {
@@ -373,26 +395,39 @@ impl Planes {
     /// Takes a plane down, and everything it changed. What is in its devices still is lost.
     pub fn close(&mut self, number: u32) -> RevertReport {
         let mut report = RevertReport::default();
+        loop {
+            self.vouch();
+            match self.close_further(number) {
+                Closed::Partly(done) => report.merge(done),
+                Closed::Wholly(done) => {
+                    report.merge(done);
+                    return report;
+                }
+            }
+        }
+    }
+
+    /// The next step of [`Planes::close`], and no longer one than the kernel makes it.
+    pub fn close_further(&mut self, number: u32) -> Closed {
+        let mut report = RevertReport::default();
+        if let Some(held) = self.get_mut(number) {
+            // Every packet passes from now on.
+            held.plane.lease(0);
+            if held.take_one_off(&mut report) {
+                return Closed::Partly(report);
+            }
+        }
         let Some(mut held) = self.take(number) else {
-            return report;
+            return Closed::Wholly(report);
         };
-        // Every packet passes from now on.
-        held.plane.lease(0);
-        while held.plane.shut_one() {
-            self.vouch();
-        }
         held.plane.shut();
-        while let Some(index) = held.filters.keys().next().copied() {
-            self.vouch();
-            report.merge(held.take_off(index));
-        }
         // The newest first.
         if let Some(loopback) = held.loopback.take() {
             report.merge(loopback.revert());
         }
         report.merge(held.pairs.revert());
         report.merge(held.record.revert());
-        report
+        Closed::Wholly(report)
     }
 
     /// Waits until the hold queues of all planes are empty, for when there is no engine any more that

@@ -127,6 +127,7 @@ impl Worker {
         let acts = self.runs.iter().filter_map(Run::acts_in).min();
         let look = self.is_leaving().then_some(LOOK);
         let load = self.planes.spares.look_in();
+        let close = self.closes().map(|_| Duration::ZERO);
         [
             tick,
             deadline,
@@ -134,6 +135,7 @@ impl Worker {
             linger.filter(|_| look.is_none()),
             look,
             load,
+            close,
         ]
         .into_iter()
         .flatten()
@@ -310,7 +312,7 @@ impl Worker {
         }
         self.look_at_leaving();
         self.look_at_groups();
-        self.close_planes();
+        self.close_further();
         self.planes.spares.look();
     }
 

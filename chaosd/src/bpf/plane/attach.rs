@@ -24,8 +24,8 @@ pub(super) struct Attached {
     pub default: bool,
     pub loopback: bool,
     pub bits: [Bits; 2],
-    /// None: filters hang there, whose maker takes them off.
-    _links: Option<[SchedClassifierLink; 2]>,
+    /// Empty where filters hang, whose maker takes them off.
+    links: Vec<SchedClassifierLink>,
 }
 
 impl Plane {
@@ -47,9 +47,11 @@ impl Plane {
                 what: "interfaces",
                 max: MAX_SLOTS as usize,
             })?;
+        // The kernel takes a program once.
+        self.released.clear();
         let links = match self.mechanism {
-            Mechanism::Clsact => None,
-            Mechanism::Tcx => Some([
+            Mechanism::Clsact => Vec::new(),
+            Mechanism::Tcx => vec![
                 attach(
                     &mut self.object,
                     &self.netns,
@@ -64,7 +66,7 @@ impl Plane {
                     &interface.name,
                     TcAttachType::Ingress,
                 )?,
-            ]),
+            ],
         };
         if slot != own {
             self.object
@@ -82,7 +84,7 @@ impl Plane {
                 default: interface.default,
                 loopback: interface.loopback,
                 bits: [Bits::NONE; 2],
-                _links: links,
+                links,
             },
         );
         self.write_iface(interface.index);
@@ -91,9 +93,16 @@ impl Plane {
 
     /// Takes the programs off an interface (which may be gone).
     pub fn detach(&mut self, index: u32) {
-        if let Some(a) = self.attached.remove(&index) {
+        self.release(index);
+        self.released.clear();
+    }
+
+    /// Lets an interface go (which may be gone): its programs act there no more, and are taken off by
+    /// [`Plane::take_one_off`].
+    pub fn release(&mut self, index: u32) {
+        if let Some(mut a) = self.attached.remove(&index) {
             let slot = a.slot;
-            drop(a);
+            self.released.append(&mut a.links);
             self.object.ifaces.update(slot as usize, |i| i.index = 0);
             if slot != index % MAX_SLOTS
                 && let Err(e) = self.object.moved.remove(&index)
@@ -101,6 +110,12 @@ impl Plane {
                 tracing::debug!("interface {index} had no slot: {e}");
             }
         }
+    }
+
+    /// Takes one program off an interface that was released: a grace period of the kernel's, with its lock
+    /// on all interfaces held (`net/tcx.h`, `tcx_entry_sync`). False when there is none.
+    pub fn take_one_off(&mut self) -> bool {
+        self.released.pop().is_some()
     }
 
     /// Interfaces that carry the programs.

@@ -71,16 +71,11 @@ impl Plane {
         write_control(&mut self.object.control, &control);
     }
 
-    /// Takes the programs off one interface; false when there is none left. Steering stops first.
-    pub fn shut_one(&mut self) -> bool {
-        self.lease(0);
-        self.attached.pop_first().is_some()
-    }
-
     /// Takes everything off: first nothing is steered any more, then the programs at the far ends go.
     pub fn shut(&mut self) {
         self.lease(0);
         self.attached.clear();
+        self.released.clear();
         self.cgroups.clear();
         self.steer(|c| (c.detour, c.hold) = (0, 0));
         self.devices = Devices::default();

@@ -2,11 +2,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::programs::{TcAttachType, tc::SchedClassifierLink};
-
-use super::{Plane, PlaneError, attach::attach};
+use super::{Plane, PlaneError};
 use crate::{
-    bpf::{Mechanism, object},
+    bpf::object,
     netlink::{
         detour::{Detour, Kind},
         filters, in_netns,
@@ -18,12 +16,10 @@ use crate::{
 /// What holds the program there; it goes when this does.
 #[derive(Debug)]
 pub(super) enum FarEnd {
-    /// It sees what the far end receives.
-    Received { _link: SchedClassifierLink },
     /// It sees what the near end sends.
     Sent { _link: OwnedFd },
-    /// It goes with the device, which is ours.
-    Filter,
+    /// It sees what the far end receives, and goes with the device, which is ours.
+    Received,
 }
 
 impl Plane {
@@ -33,16 +29,11 @@ impl Plane {
         program: &'static str,
         pair: &Detour,
     ) -> Result<FarEnd, PlaneError> {
-        match (pair.kind, self.mechanism) {
-            (Kind::Netkit, _) => self.link_to_netkit(program, pair),
-            (Kind::Veth, Mechanism::Tcx) => {
-                let (object, ingress) = (&mut self.object, TcAttachType::Ingress);
-                let link = attach(object, &self.netns, program, &pair.rx_name, ingress)?;
-                Ok(FarEnd::Received { _link: link })
-            }
-            (Kind::Veth, Mechanism::Clsact) => {
+        match pair.kind {
+            Kind::Netkit => self.link_to_netkit(program, pair),
+            Kind::Veth => {
                 self.hang_at(program, pair)?;
-                Ok(FarEnd::Filter)
+                Ok(FarEnd::Received)
             }
         }
     }
@@ -75,7 +66,9 @@ impl Plane {
         .map_err(PlaneError::Netns)?
     }
 
-    /// On a device of our own nothing has to be recorded: what hangs there goes with it.
+    /// On a device of our own nothing has to be recorded: what hangs there goes with it. A link would
+    /// cost a grace period, twice (`net/tcx.h`, `tcx_entry_sync`), for which every container waits that
+    /// is being made.
     fn hang_at(&self, program: &'static str, pair: &Detour) -> Result<(), PlaneError> {
         let netns = self.netns.fd.as_fd();
         let device = pair.rx_name.as_str();

@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     maps::MapError,
-    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink},
+    programs::{ProgramError, SchedClassifier, cgroup_skb::CgroupSkbLink, tc::SchedClassifierLink},
 };
 use chaosd_ebpf::{
     Bits, Fault, FaultState, FlowKey, HAS_L2, LOOPBACK, MAX_FAULTS, MAX_RUNS, Run, TABLE_LEN,
@@ -123,6 +123,8 @@ pub struct Plane {
     // Declared, and so dropped, in this order: first nothing is steered any more, then the detour's
     // own program goes.
     attached: BTreeMap<u32, Attached>,
+    /// At interfaces that were let go.
+    released: Vec<SchedClassifierLink>,
     cgroups: BTreeMap<u64, (CgroupSkbLink, u32)>,
     devices: Devices,
     mechanism: Mechanism,
@@ -145,6 +147,7 @@ impl Plane {
             number,
             netns,
             attached: BTreeMap::new(),
+            released: Vec::new(),
             cgroups: BTreeMap::new(),
             devices: Devices::default(),
             mechanism: Mechanism::of_this_kernel(),
