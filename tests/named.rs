@@ -394,11 +394,18 @@ fn what_cannot_be_hit_is_told_with_what_to_type_instead() -> Result<()> {
         skip!(Ok(()), "{NO_TREE}");
     };
     let refused = |words: &str| -> Result<String> {
-        let mut all: Vec<&str> = ["inject"].into_iter().chain(words.split(' ')).collect();
-        all.extend(["--process-args", scene.parent.path()]);
-        let told = scene.daemon.cli(all)?;
-        ensure!(told.status == Some(3) || told.status == Some(2), "{told:?}");
-        Ok(told.stderr)
+        let ask = |verb: &str| -> Result<String> {
+            let mut all: Vec<&str> = verb.split(' ').chain(words.split(' ')).collect();
+            all.extend(["--process-args", scene.parent.path()]);
+            let told = scene.daemon.cli(all)?;
+            ensure!(told.status == Some(3) || told.status == Some(2), "{told:?}");
+            Ok(told.stderr)
+        };
+        let told = ask("inject")?;
+        // The dry run refuses what the daemon does.
+        let planned = ask("plan inject")?;
+        ensure!(planned == told, "{planned} and not {told}");
+        Ok(told)
     };
     let told = refused("partition --process bash")?;
     ensure!(

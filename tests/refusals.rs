@@ -181,3 +181,40 @@ fn as_nobody(instance: &Instance, args: &[&str]) -> Result<Output> {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }
+
+#[test]
+fn a_plan_refuses_what_goes_beyond_the_daemon_s_limits_and_an_experiment_by_its_stages()
+-> Result<()> {
+    let daemon = Daemon::start(&Options {
+        args: vec!["--max-for".to_owned(), "5s".to_owned()],
+        ..Options::default()
+    })?;
+    let alone = Instance::new()?;
+    let stages = |stages: &str| {
+        format!(
+            "version: 1\ntarget: {{host: true}}\nfaults: [{{drop: 1%, match: {{interfaces: [lo]}}}}]\n\
+             stages: [{stages}]\n"
+        )
+    };
+    let four = "{for: 4s, faults: all}";
+    let two = daemon.file("two.yaml", &stages(&format!("{four}, {four}")))?;
+    let long = daemon.file("long.yaml", &stages("{for: 6s, faults: all}"))?;
+    let two = two.to_string_lossy().into_owned();
+    let long = long.to_string_lossy().into_owned();
+    let inject = ["inject", "drop", "--rate", "1%", "--for", "10s"];
+    // None: it is planned.
+    let cases: [(&Instance, &[&str], Option<&str>); 5] = [
+        (&daemon, &inject, Some("5s")),
+        (&alone, &inject, None),
+        (&daemon, &[&two], None),
+        (&daemon, &[&long], Some("5s")),
+        (&alone, &[&long], None),
+    ];
+    for (instance, words, refused) in cases {
+        let said = instance.cli([&["plan"], words].concat())?;
+        let expected = if refused.is_some() { Some(2) } else { Some(0) };
+        let told = refused.is_none_or(|cap| said.stderr.contains(cap));
+        ensure!(said.status == expected && told, "{words:?}: {said:?}");
+    }
+    Ok(())
+}

@@ -1,11 +1,13 @@
 //! What is said of runs: the same types on the terminal, over the API and in `-o json`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use crate::resource::Effect;
 
-use crate::bpf::Mechanism;
+use crate::{bpf::Mechanism, plan::Limits, profile::units::Percent};
 
 /// Names a run: `r-` and eight hexadecimal digits.
 pub type RunId = String;
@@ -255,4 +257,24 @@ pub struct Daemon {
     /// How its programs come onto interfaces.
     #[serde(default)]
     pub attach: Mechanism,
+    /// No run lasts longer, in seconds (`serve --max-for`).
+    #[serde(default)]
+    pub max_for_seconds: Option<f64>,
+    /// No run hits a larger share of those that answer to a name, in percent (`serve --max-share`).
+    #[serde(default)]
+    pub max_share_percent: Option<f64>,
+}
+
+impl Daemon {
+    /// What it allows; where it does not say, what is allowed without it.
+    pub fn limits(&self) -> Limits {
+        let allowed = Limits::default();
+        let max_for = self.max_for_seconds;
+        let max_for = max_for.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let max_share = self.max_share_percent.and_then(Percent::new);
+        Limits {
+            max_for: max_for.unwrap_or(allowed.max_for),
+            max_share: max_share.unwrap_or(allowed.max_share),
+        }
+    }
 }

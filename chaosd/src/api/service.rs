@@ -67,6 +67,8 @@ pub trait Runs: Send + Sync + 'static {
     fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
     /// How programs come onto interfaces.
     fn mechanism(&self) -> Mechanism;
+    /// What the host's configuration allows.
+    fn limits(&self) -> Limits;
     /// 0 while the watchdog is being replaced.
     fn watchdog_pid(&self) -> u32;
     /// What this host can do.
@@ -75,12 +77,15 @@ pub trait Runs: Send + Sync + 'static {
     /// The daemon and its runs.
     fn status(&self) -> Answer<'_, Result<Status, EngineError>> {
         Box::pin(async {
+            let limits = self.limits();
             Ok(Status {
                 daemon: Some(Daemon {
                     pid: std::process::id(),
                     watchdog_pid: self.watchdog_pid(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     attach: self.mechanism(),
+                    max_for_seconds: Some(limits.max_for.as_secs_f64()),
+                    max_share_percent: Some(limits.max_share.get()),
                 }),
                 runs: self.reports().await?,
             })
@@ -292,6 +297,10 @@ impl Runs for Service {
 
     fn mechanism(&self) -> Mechanism {
         self.engine.mechanism()
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
     }
 
     fn watchdog_pid(&self) -> u32 {

@@ -3,7 +3,7 @@
 //! A `Plane` is one network namespace: the programs, their maps, their links. It is opened when a
 //! fault first needs the namespace, kept for a while after the last one, and arms and disarms by
 //! writing memory. Links are never pinned: they die with the process. On a kernel without tcx the
-//! engine hangs filters in their place (`Mechanism`).
+//! engine hangs filters in their place (`Mechanism`), and filters hang at devices of our own.
 
 mod descriptors;
 mod fence;

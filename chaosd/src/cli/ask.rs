@@ -32,7 +32,7 @@ pub(super) struct Settings {
 }
 
 /// What is asked for, and the flags it came from, since problems name them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ask {
     request: RunRequest,
     /// What problems call the profile, whatever the run is called.

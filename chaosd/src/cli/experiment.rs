@@ -156,7 +156,7 @@ fn load(experiment: &mut Experiment, command: &[OsString]) -> Result<(), CliErro
 }
 
 /// What is asked of the engine at each stage.
-fn requests(name: &str, experiment: &Experiment, seed: u64) -> Vec<Option<RunRequest>> {
+pub(super) fn requests(name: &str, experiment: &Experiment, seed: u64) -> Vec<Option<RunRequest>> {
     let of = |profile: &Profile| RunRequest {
         profile: profile.to_document(),
         name: Some(name.to_owned()),

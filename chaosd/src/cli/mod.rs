@@ -284,7 +284,7 @@ impl Verb {
         match self {
             Self::Run(run) => run.run(global),
             Self::Inject(inject) => inject.run(global),
-            Self::Plan(plan) => plan.run(),
+            Self::Plan(plan) => plan.run(global),
             Self::Serve(serve) => serve.run(global),
             Self::Status(status) => status.run(global),
             Self::Revert(revert) => revert.run(global),

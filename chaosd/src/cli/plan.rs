@@ -1,22 +1,28 @@
-//! `chaosd plan`: the dry run. Needs no daemon and changes nothing.
+//! `chaosd plan`: the dry run. Needs no daemon and changes nothing; where one answers, its limits hold.
+
+use std::{fmt::Display, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{
-    Exit, Output,
+    Exit, Global, Output,
     ask::{Ask, Settings},
-    experiment::spares_twin,
+    experiment::{requests, spares_twin},
     failure::CliError,
-    out, render,
+    out, render, runtime,
 };
 
 use crate::{
-    api::bind,
+    api::{Client, bind},
     experiment::ready,
     plan::{Limits, Plans, draw},
-    profile::{Experiment, Profile, flags::InjectFlags},
+    profile::{self, Experiment, Profile, flags::InjectFlags},
 };
+
+/// A plan waits no longer for what the daemon allows.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
 #[command(
@@ -95,7 +101,7 @@ impl<'p> Planning<'p> {
 }
 
 impl Plan {
-    pub(super) fn run(self) -> Result<Exit, CliError> {
+    pub(super) fn run(self, global: &Global) -> Result<Exit, CliError> {
         let ask = match (self.flags, self.profile) {
             (Some(Planned::Inject(flags)), _) => Ask::from(flags),
             (None, Some(profile)) => Ask::profile(&profile, self.settings)?,
@@ -104,10 +110,18 @@ impl Plan {
                 return Err(CliError::Usage(text.to_owned()));
             }
         };
-        let limits = Limits::default();
-        let asked = ask.check(limits.max_for)?;
+        let daemon = limits(global)?;
+        let limits = daemon.unwrap_or_default();
+        let asked = match ask.clone().check(Duration::MAX) {
+            // A daemon is asked for one stage at a time, each within its cap.
+            Ok(asked) if daemon.is_some() && asked.profile.experiment.is_some() => asked,
+            _ => ask.check(limits.max_for)?,
+        };
         if let Some(experiment) = &asked.profile.experiment {
             let name = asked.request.name();
+            for request in requests(name, experiment, 0).iter().flatten() {
+                profile::load(name, &request.text(), &request.overrides(limits.max_for))?;
+            }
             let planned = Planning::make(name, &asked.profile, experiment, limits)?;
             if self.output.is_json() {
                 out::json(&planned);
@@ -124,6 +138,23 @@ impl Plan {
         }
         Ok(Exit::Done)
     }
+}
+
+/// The daemon's, for it would do what is planned. `None`: there is none, or it does not say.
+fn limits(global: &Global) -> Result<Option<Limits>, CliError> {
+    let client = Client::new(&global.socket());
+    let unknown = |why: &dyn Display| {
+        let note = format!("the daemon's limits are not looked at: {why}");
+        out::tell(out::paint(out::DIM, note));
+        None
+    };
+    let answer = runtime()?.block_on(async { timeout(ANSWERS_WITHIN, client.status()).await });
+    Ok(match answer {
+        Ok(Ok(status)) => status.daemon.map(|daemon| daemon.limits()),
+        Ok(Err(error)) if error.is_no_daemon() => None,
+        Ok(Err(error)) => unknown(&out::chain(&error)),
+        Err(_) => unknown(&format!("no answer within {} s", ANSWERS_WITHIN.as_secs())),
+    })
 }
 
 #[cfg(test)]

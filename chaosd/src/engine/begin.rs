@@ -131,6 +131,7 @@ impl Worker {
                 let mut undone = machine.end();
                 undone.merge(self.planes.drop_netems(number, &netems));
                 self.note(&undone);
+                self.close_if_idle(Some(number));
                 return Err(match e {
                     PlaneError::Full { .. } => EngineError::Full(e.to_string()),
                     e => EngineError::Refused(e.to_string()),
@@ -156,6 +157,7 @@ impl Worker {
         if let Some(Ready { number, netems }) = ready {
             let undone = self.planes.drop_netems(number, &netems);
             self.note(&undone);
+            self.close_if_idle(Some(number));
         }
     }
 }

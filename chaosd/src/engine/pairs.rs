@@ -133,11 +133,11 @@ impl Pairs {
         let mut report = RevertReport::default();
         for NetemOf { number, device, .. } in netems {
             vouch(plane);
-            plane.lose_netem(device.rx);
             let at = self.netems.iter().position(|n| n.number == *number);
             if let Some(at) = at {
                 report.merge(self.netems.swap_remove(at).applied.revert());
             }
+            plane.lose_netem(device.rx);
         }
         report
     }

@@ -340,7 +340,8 @@ impl Planes {
             tracing::debug!("{e}");
         }
         let until = now_ns() + LEASE_NS;
-        for held in self.held.iter_mut().filter(|h| !h.plane.is_idle()) {
+        let mut armed = self.held.iter_mut();
+        while let Some(held) = armed.find(|held| !held.plane.is_idle() && !held.closing) {
             held.plane.lease(until);
         }
     }
@@ -395,6 +396,9 @@ impl Planes {
     /// Takes a plane down, and everything it changed. What is in its devices still is lost.
     pub fn close(&mut self, number: u32) -> RevertReport {
         let mut report = RevertReport::default();
+        if let Some(held) = self.get_mut(number) {
+            held.closing = true;
+        }
         loop {
             self.vouch();
             match self.close_further(number) {
@@ -407,7 +411,7 @@ impl Planes {
         }
     }
 
-    /// The next step of [`Planes::close`], and no longer one than the kernel makes it.
+    /// The next step of [`Planes::close`]: a program off an interface, or at last all devices.
     pub fn close_further(&mut self, number: u32) -> Closed {
         let mut report = RevertReport::default();
         if let Some(held) = self.get_mut(number) {
@@ -435,6 +439,7 @@ impl Planes {
     fn let_go(&mut self) {
         let mut queues: Vec<(u32, Queue)> = Vec::new();
         for held in &mut self.held {
+            held.closing = true;
             held.plane.lease(0);
             let queue = Queue::hold(&held.plane);
             queues.extend(queue.map(|queue| (held.plane.number(), queue)));

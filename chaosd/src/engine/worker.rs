@@ -387,7 +387,7 @@ impl Worker {
     }
 
     /// Lingering would keep alive what is to go: a namespace lives while it is held.
-    fn close_if_idle(&mut self, plane: Option<u32>) {
+    pub(super) fn close_if_idle(&mut self, plane: Option<u32>) {
         if let Some(number) = plane
             && self.planes.get(number).is_some_and(|h| h.plane.is_idle())
         {

@@ -106,14 +106,14 @@ pub(super) fn optional() -> Vec<Capability> {
             Part::Qdisc("clsact"),
             "sch_ingress",
             "CONFIG_NET_SCH_INGRESS",
-            "packet faults before Linux 6.6",
+            "packet faults before Linux 6.6; quick detours",
         ),
         (
             "cls_bpf",
             Part::Classifier("bpf"),
             "cls_bpf",
             "CONFIG_NET_CLS_BPF",
-            "packet faults before Linux 6.6",
+            "packet faults before Linux 6.6; quick detours",
         ),
     ]
     .into_iter()

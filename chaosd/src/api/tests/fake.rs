@@ -9,7 +9,7 @@ use crate::{
     api::{Answer, ContainerRequest, Refusal, RunRequest, Runs},
     engine::EngineError,
     host::{Doctor, Missing},
-    plan::Plans,
+    plan::{Limits, Plans},
     profile,
     report::{Count, DnsQuery, DnsReport, Ended, FaultReport, Phase, RunId, RunReport, Verdict},
     target::TargetError,
@@ -181,6 +181,10 @@ impl Runs for Fake {
 
     fn mechanism(&self) -> crate::bpf::Mechanism {
         crate::bpf::Mechanism::Clsact
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
     }
 
     fn watchdog_pid(&self) -> u32 {

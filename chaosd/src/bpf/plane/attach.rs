@@ -93,22 +93,23 @@ impl Plane {
 
     /// Takes the programs off an interface (which may be gone).
     pub fn detach(&mut self, index: u32) {
-        self.release(index);
-        self.released.clear();
-    }
-
-    /// Lets an interface go (which may be gone): its programs act there no more, and are taken off by
-    /// [`Plane::take_one_off`].
-    pub fn release(&mut self, index: u32) {
-        if let Some(mut a) = self.attached.remove(&index) {
+        if let Some(a) = self.attached.remove(&index) {
             let slot = a.slot;
-            self.released.append(&mut a.links);
+            drop(a);
             self.object.ifaces.update(slot as usize, |i| i.index = 0);
             if slot != index % MAX_SLOTS
                 && let Err(e) = self.object.moved.remove(&index)
             {
                 tracing::debug!("interface {index} had no slot: {e}");
             }
+        }
+    }
+
+    /// Lets an interface of a plane without faults go: its programs are to be taken off, by
+    /// [`Plane::take_one_off`]. Packets that are in the detour still find their way back to it.
+    pub fn release(&mut self, index: u32) {
+        if let Some(mut a) = self.attached.remove(&index) {
+            self.released.append(&mut a.links);
         }
     }
 

@@ -57,7 +57,7 @@ impl Plane {
         }
     }
 
-    /// Takes the program off the far end of a netem.
+    /// Forgets a netem, whose device is gone.
     pub fn lose_netem(&mut self, rx: u32) {
         self.devices.netems.remove(&rx);
         if let Err(e) = self.object.netem_ends.remove(&rx) {
@@ -71,7 +71,8 @@ impl Plane {
         write_control(&mut self.object.control, &control);
     }
 
-    /// Takes everything off: first nothing is steered any more, then the programs at the far ends go.
+    /// Takes everything off: first nothing is steered any more, then the links at the far ends go; filters
+    /// go with their devices.
     pub fn shut(&mut self) {
         self.lease(0);
         self.attached.clear();

@@ -2,9 +2,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Plane, PlaneError};
+use aya::programs::{TcAttachType, tc::SchedClassifierLink};
+
+use super::{Plane, PlaneError, attach::attach};
 use crate::{
-    bpf::object,
+    bpf::{Mechanism, object},
     netlink::{
         detour::{Detour, Kind},
         filters, in_netns,
@@ -18,8 +20,10 @@ use crate::{
 pub(super) enum FarEnd {
     /// It sees what the near end sends.
     Sent { _link: OwnedFd },
-    /// It sees what the far end receives, and goes with the device, which is ours.
-    Received,
+    /// It sees what the far end receives.
+    Received { _link: SchedClassifierLink },
+    /// The same, and it goes with the device, which is ours.
+    Filter,
 }
 
 impl Plane {
@@ -31,10 +35,17 @@ impl Plane {
     ) -> Result<FarEnd, PlaneError> {
         match pair.kind {
             Kind::Netkit => self.link_to_netkit(program, pair),
-            Kind::Veth => {
-                self.hang_at(program, pair)?;
-                Ok(FarEnd::Received)
-            }
+            Kind::Veth => match self.hang_at(program, pair) {
+                Ok(()) => Ok(FarEnd::Filter),
+                // A kernel that has tcx may lack what filters need.
+                Err(error) if self.mechanism == Mechanism::Tcx => {
+                    tracing::debug!(device = pair.rx_name, "no filter: {error}");
+                    let (object, ingress) = (&mut self.object, TcAttachType::Ingress);
+                    let link = attach(object, &self.netns, program, &pair.rx_name, ingress)?;
+                    Ok(FarEnd::Received { _link: link })
+                }
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -67,8 +78,9 @@ impl Plane {
     }
 
     /// On a device of our own nothing has to be recorded: what hangs there goes with it. A link would
-    /// cost a grace period, twice (`net/tcx.h`, `tcx_entry_sync`), for which every container waits that
-    /// is being made.
+    /// cost a whole grace period when it comes and when it goes (`net/tcx.h`, `tcx_entry_sync`), for which
+    /// every container waits that is being made; a filter makes do with an expedited one
+    /// (`net/sched/sch_generic.c`, `mini_qdisc_pair_swap`).
     fn hang_at(&self, program: &'static str, pair: &Detour) -> Result<(), PlaneError> {
         let netns = self.netns.fd.as_fd();
         let device = pair.rx_name.as_str();
@@ -77,8 +89,7 @@ impl Plane {
             source,
         };
         let program = [self.program_at(Hook::Ingress, program)?];
-        let prepared =
-            filters::prepare(netns, pair.rx, device, self.number, &program).map_err(wrong)?;
+        let prepared = filters::prepare_own(netns, pair.rx, device, self.number, &program);
         let ours = prepared.filters().to_vec();
         prepared.make().map_err(wrong)?;
         if filters::all_hang(netns, pair.rx, &ours).map_err(wrong)? {

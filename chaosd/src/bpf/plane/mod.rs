@@ -120,8 +120,8 @@ impl Spare {
 pub struct Plane {
     number: u32,
     netns: Netns,
-    // Declared, and so dropped, in this order: first nothing is steered any more, then the detour's
-    // own program goes.
+    // Declared, and so dropped, in this order: first nothing is steered any more, then the links at
+    // the far ends go.
     attached: BTreeMap<u32, Attached>,
     /// At interfaces that were let go.
     released: Vec<SchedClassifierLink>,

@@ -104,9 +104,15 @@ fn requests(names: &Names, spec: &Spec, kind: Kind) -> Vec<Request> {
 }
 
 fn creation(names: &Names, spec: &Spec, kind: Kind) -> LinkMessage {
-    let peer = properties(LinkUnspec::new_with_name(&names.rx), spec).build();
+    let length = match spec.queue {
+        Queue::None => 0,
+        Queue::Fq(_) | Queue::Netem(_) => DEFAULT_LENGTH,
+    };
+    // With its program comes clsact, which counts as a queue.
+    let peer = LinkUnspec::new_with_name(&names.rx);
+    let peer = properties(peer, spec, DEFAULT_LENGTH).build();
     match kind {
-        Kind::Veth => properties(LinkVeth::new(&names.tx, &names.rx), spec)
+        Kind::Veth => properties(LinkVeth::new(&names.tx, &names.rx), spec, length)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build(),
         Kind::Netkit => {
@@ -118,22 +124,20 @@ fn creation(names: &Names, spec: &Spec, kind: Kind) -> LinkMessage {
                 InfoNetkit::Policy(NetkitPolicy::Drop),
                 InfoNetkit::PeerPolicy(NetkitPolicy::Drop),
             ];
-            properties(LinkNetkit::new(&names.tx, &names.rx, NetkitMode::L2), spec)
+            let end = LinkNetkit::new(&names.tx, &names.rx, NetkitMode::L2);
+            properties(end, spec, length)
                 .set_info_data(InfoData::Netkit(data))
                 .build()
         }
     }
 }
 
+/// What the kernel would set, with a line in its log, when a device without any gets a queue
+/// (`net/sched/sch_api.c`: `qdisc_create`). None of our queues looks at it.
+const DEFAULT_LENGTH: u32 = 1000;
+
 /// What both ends have in common from their first moment.
-fn properties<T>(end: LinkMessageBuilder<T>, spec: &Spec) -> LinkMessageBuilder<T> {
-    /// What the kernel would set, with a line in its log, when a device without any gets a queue
-    /// (`net/sched/sch_api.c`: `qdisc_create`). Neither of our queues looks at it.
-    const DEFAULT_LENGTH: u32 = 1000;
-    let length = match spec.queue {
-        Queue::None => 0,
-        Queue::Fq(_) | Queue::Netem(_) => DEFAULT_LENGTH,
-    };
+fn properties<T>(end: LinkMessageBuilder<T>, spec: &Spec, length: u32) -> LinkMessageBuilder<T> {
     end.mtu(mtu_of(spec))
         .txqueuelen(length)
         .arp(false)

@@ -1,5 +1,5 @@
 //! Programs on interfaces by clsact and `cls_bpf` (tc-bpf(8)): what kernels before 6.6 have in the
-//! place of tcx.
+//! place of tcx, and what hangs at devices of our own.
 //!
 //! Unlike a tcx link, a filter outlives its maker. Ours bear a name that says whose they are, and
 //! one is taken away only while it runs the program that we hung there. The clsact qdisc goes with
@@ -81,7 +81,8 @@ pub struct Prepared<'a> {
     name: String,
     programs: &'a [Program<'a>],
     filters: Vec<Filter>,
-    turn: Turn,
+    /// None: nobody else hangs anything there.
+    turn: Option<Turn>,
 }
 
 /// Filters of a chaosd on one interface, found by their names.
@@ -145,14 +146,8 @@ pub fn prepare<'a>(
                 |f: &Found| (f.hook, f.priority, f.handle) == (program.hook, PRIORITY, handle);
             there.iter().any(same)
         };
-        Filter {
-            hook: program.hook,
-            priority: PRIORITY,
-            handle: (FIRST_HANDLE..u32::MAX)
-                .find(|h| !taken(*h))
-                .unwrap_or(u32::MAX),
-            program: program.id,
-        }
+        let handle = (FIRST_HANDLE..u32::MAX).find(|h| !taken(*h));
+        filter(program, handle.unwrap_or(u32::MAX))
     });
     Ok(Prepared {
         netns,
@@ -161,15 +156,47 @@ pub fn prepare<'a>(
         make_clsact,
         is_queueless,
         clsact,
-        name: format!(
-            "{LABEL}{plane} of pid {}{}",
-            std::process::id(),
-            if clsact { CLSACT_TOO } else { "" }
-        ),
+        name: name(plane, clsact),
         filters: filters.collect(),
         programs,
-        turn,
+        turn: Some(turn),
     })
+}
+
+/// The same for a new device of our own: nothing is there to look for, and nobody to wait for.
+pub fn prepare_own<'a>(
+    netns: BorrowedFd<'a>,
+    index: u32,
+    interface: &str,
+    plane: u32,
+    programs: &'a [Program<'a>],
+) -> Prepared<'a> {
+    Prepared {
+        netns,
+        index,
+        interface: interface.to_owned(),
+        make_clsact: true,
+        is_queueless: false,
+        clsact: true,
+        name: name(plane, true),
+        filters: programs.iter().map(|p| filter(p, FIRST_HANDLE)).collect(),
+        programs,
+        turn: None,
+    }
+}
+
+fn filter(program: &Program<'_>, handle: u32) -> Filter {
+    Filter {
+        hook: program.hook,
+        priority: PRIORITY,
+        handle,
+        program: program.id,
+    }
+}
+
+fn name(plane: u32, clsact: bool) -> String {
+    let clsact = if clsact { CLSACT_TOO } else { "" };
+    format!("{LABEL}{plane} of pid {}{clsact}", std::process::id())
 }
 
 impl Prepared<'_> {
