@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::{Exit, Global, failure::CliError, out, runtime, syslog::syslog};
 use crate::{
-    api::{Client, ClientError, ContainerRequest},
+    api::{Client, ClientError, ContainerKey, ContainerRequest},
     hook::{
         Mistake, Moment, PROFILE, Part, REQUIRED, Registration, RequestError, Settled, State,
         StateError, Wishes, request, wishes,
@@ -98,7 +98,7 @@ fn within(text: &str) -> Result<Duration, String> {
 enum News {
     /// The container is known, and what is to come of it if nothing is heard any more.
     Asks {
-        id: String,
+        key: ContainerKey,
         required: bool,
     },
     Done(Result<(), HookError>),
@@ -135,14 +135,14 @@ fn answer(within: Duration, global: &Global) -> Exit {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match heard.recv_timeout(left) {
-            Ok(News::Asks { id, required }) => asks = Some((id, required)),
+            Ok(News::Asks { key, required }) => asks = Some((key, required)),
             Ok(News::Done(Ok(()))) => return Exit::Done,
             Ok(News::Done(Err(error))) => return tell(asks, &error),
             Err(RecvTimeoutError::Timeout) => {
-                let Some((id, _)) = &asks else {
+                let Some((key, _)) = &asks else {
                     return tell(None, &HookError::Unread(within));
                 };
-                call_off(&client, id);
+                call_off(&client, key);
                 return tell(asks, &HookError::Late(within));
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -158,18 +158,28 @@ fn serve(client: &Client, until_ns: u64, news: &Sender<News>) -> Result<(), Hook
     let Some(wishes) = wishes(&state.annotations()?) else {
         return Ok(());
     };
-    let asks = News::Asks {
+    let key = ContainerKey {
         id: state.id.clone(),
+        bundle: Some(state.bundle.clone()).filter(|bundle| !bundle.is_empty()),
+    };
+    let asks = News::Asks {
+        key: key.clone(),
         required: wishes.required && state.moment() == Moment::Begins,
     };
     news.send(asks).ok();
     match state.moment() {
-        Moment::Begins => begin(client, &state, wishes, until_ns),
-        Moment::Ends => end(client, &state.id),
+        Moment::Begins => begin(client, &key, state.pid, wishes, until_ns),
+        Moment::Ends => end(client, &key),
     }
 }
 
-fn begin(client: &Client, state: &State, wishes: Wishes, until_ns: u64) -> Result<(), HookError> {
+fn begin(
+    client: &Client,
+    key: &ContainerKey,
+    pid: i32,
+    wishes: Wishes,
+    until_ns: u64,
+) -> Result<(), HookError> {
     if wishes.part != Part::Meant {
         return Ok(());
     }
@@ -177,13 +187,13 @@ fn begin(client: &Client, state: &State, wishes: Wishes, until_ns: u64) -> Resul
         return Err(HookError::Mistakes(wishes.mistakes));
     }
     let request = ContainerRequest {
-        pid: state.pid,
+        pid,
         in_pod: wishes.in_pod,
         run: request(&wishes.wish)?,
         until_ns: Some(until_ns),
     };
     let asked =
-        runtime().map(|runtime| runtime.block_on(client.begin_container(&state.id, &request)));
+        runtime().map(|runtime| runtime.block_on(client.begin_container(key, &request)));
     match asked {
         Ok(answer) => Ok(answer.map(drop)?),
         Err(error) => Err(HookError::Broken(out::chain(&error))),
@@ -191,8 +201,8 @@ fn begin(client: &Client, state: &State, wishes: Wishes, until_ns: u64) -> Resul
 }
 
 /// Without a daemon there is nothing to end.
-fn end(client: &Client, id: &str) -> Result<(), HookError> {
-    let asked = runtime().map(|runtime| runtime.block_on(client.end_container(id)));
+fn end(client: &Client, key: &ContainerKey) -> Result<(), HookError> {
+    let asked = runtime().map(|runtime| runtime.block_on(client.end_container(key)));
     match asked {
         Ok(Err(error)) if error.is_no_daemon() => Ok(()),
         Ok(answer) => Ok(answer.map(drop)?),
@@ -201,10 +211,10 @@ fn end(client: &Client, id: &str) -> Result<(), HookError> {
 }
 
 /// What is armed all the same from here on is ended by the daemon. It reads this when it can: nobody waits.
-fn call_off(client: &Client, id: &str) {
+fn call_off(client: &Client, key: &ContainerKey) {
     if let Ok(runtime) = runtime() {
         runtime.block_on(async {
-            let said = client.end_container(id);
+            let said = client.end_container(key);
             tokio::time::timeout(CALL_OFF_WITHIN, said).await.ok();
         });
         // A thread that still asks keeps nobody.
@@ -213,9 +223,9 @@ fn call_off(client: &Client, id: &str) {
 }
 
 /// Says what is wrong and what comes of it, where the runtime's user and where the host's administrator look.
-fn tell(asks: Option<(String, bool)>, error: &HookError) -> Exit {
+fn tell(asks: Option<(ContainerKey, bool)>, error: &HookError) -> Exit {
     let required = asks.as_ref().is_some_and(|(_, required)| *required);
-    let whose = asks.map_or_else(String::new, |(id, _)| format!(" {id}"));
+    let whose = asks.map_or_else(String::new, |(key, _)| format!(" {}", key.id));
     let outcome = if required {
         format!("container{whose} does not start, for it says {REQUIRED}: true")
     } else {
