@@ -12,12 +12,12 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Global, failure::CliError, out, runtime, syslog::syslog};
+use super::{Exit, Global, failure::CliError, out, runtime, syslog::{Severity, syslog}};
 use crate::{
     api::{Client, ClientError, ContainerKey, ContainerRequest},
     hook::{
         Mistake, Moment, PROFILE, Part, REQUIRED, Registration, RequestError, Settled, State,
-        StateError, Wishes, request, wishes,
+        StateError, Wishes, request, root, wishes,
     },
     instance::{DEFAULT_STATE_DIR, StateDir},
 };
@@ -30,6 +30,8 @@ const ARMED_WITHIN: f64 = 0.8;
 const CALL_OFF_WITHIN: Duration = Duration::from_millis(100);
 /// Where podman and CRI-O look for hooks.
 const DIRECTORY: &str = "/usr/share/containers/oci/hooks.d";
+/// Where the copy of this binary is put by default (Filesystem Hierarchy Standard, "/opt").
+const PROGRAM: &str = "/opt/chaosd/bin/chaosd";
 
 #[derive(Args, Debug)]
 pub(super) struct Hook {
@@ -53,6 +55,13 @@ struct Place {
     /// The runtime's directory of hooks, such as /etc/containers/oci/hooks.d
     #[arg(long, value_name = "PATH", default_value = DIRECTORY)]
     dir: PathBuf,
+    /// Do it in this root directory, with a copy of this binary: /proc/1/root from a container that sees the
+    /// machine's processes
+    #[arg(long, value_name = "PATH")]
+    root: Option<PathBuf>,
+    /// Where in that root the copy is
+    #[arg(long, value_name = "PATH", default_value = PROGRAM, requires = "root")]
+    program: PathBuf,
 }
 
 /// Why a container does not get the fault that it asks for.
@@ -180,8 +189,13 @@ fn begin(
     wishes: Wishes,
     until_ns: u64,
 ) -> Result<(), HookError> {
-    if wishes.part != Part::Meant {
-        return Ok(());
+    match &wishes.part {
+        Part::Meant => {}
+        Part::Sandbox => return Ok(()),
+        Part::Other { name, meant } => {
+            passed_over(&key.id, name, meant);
+            return Ok(());
+        }
     }
     if !wishes.mistakes.is_empty() {
         return Err(HookError::Mistakes(wishes.mistakes));
@@ -198,6 +212,14 @@ fn begin(
         Ok(answer) => Ok(answer.map(drop)?),
         Err(error) => Err(HookError::Broken(out::chain(&error))),
     }
+}
+
+/// It may be meant as it is, or a typing error, by which the whole pod goes without: nobody here can tell.
+fn passed_over(id: &str, name: &str, meant: &str) {
+    let told = format!(
+        "container {id} ({name}) is passed over: its pod's annotation chaosd.container names `{meant}`"
+    );
+    syslog(Severity::Notice, &told);
 }
 
 /// Without a daemon there is nothing to end.
@@ -235,15 +257,48 @@ fn tell(asks: Option<(ContainerKey, bool)>, error: &HookError) -> Exit {
     };
     out::error(error);
     out::tell(format_args!("chaosd: {outcome}"));
-    syslog(&format!("{}; {outcome}", out::chain(error)));
+    let told = format!("{}; {outcome}", out::chain(error));
+    syslog(Severity::Warning, &told);
     if required { Exit::Usage } else { Exit::Done }
 }
 
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+impl Place {
+    /// Goes into the root that was asked for. Refuses one that no runtime looks into.
+    fn enter(&self) -> Result<Option<root::Entered>, CliError> {
+        match &self.root {
+            Some(root) => Ok(Some(root::Entered::new(root)?)),
+            None if root::is_the_machines() => Ok(None),
+            None => Err(CliError::Usage(format!(
+                "this root directory is not the machine's: no runtime looks for hooks here, and nothing was \
+                 changed; --root {} does it on the machine, with a copy of this binary",
+                root::MACHINES
+            ))),
+        }
+    }
+}
+
+/// What became of a file.
+fn say(settled: &Settled, changed: &str, unchanged: &str) {
+    match settled {
+        Settled::Changed(path) => out::say(format_args!("{changed} {}", path.display())),
+        Settled::Unchanged(path) => out::say(format_args!("{} {unchanged}", path.display())),
+    }
+}
+
 fn install(place: &Place, within: Option<Duration>, global: &Global) -> Result<Exit, CliError> {
-    let program = std::env::current_exe()
-        .and_then(|path| path.canonicalize())
-        .map_err(CliError::OwnPath)?;
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let (wrote, is_there) = ("wrote", "is there already");
+    let program = if let Some(mut entered) = place.enter()? {
+        let program = absolute(place.program.clone());
+        say(&entered.copy(&program)?, wrote, is_there);
+        program
+    } else {
+        let own = std::env::current_exe().and_then(|path| path.canonicalize());
+        own.map_err(CliError::OwnPath)?
+    };
     let socket = global.socket();
     let default = socket == StateDir::new(Path::new(DEFAULT_STATE_DIR)).socket();
     let registration = Registration {
@@ -252,19 +307,21 @@ fn install(place: &Place, within: Option<Duration>, global: &Global) -> Result<E
         within,
     };
     let dir = absolute(place.dir.clone());
-    match registration.install(&dir, WITHIN)? {
-        Settled::Changed(path) => out::say(format_args!("wrote {}", path.display())),
-        Settled::Unchanged(path) => out::say(format_args!("{} is there already", path.display())),
-    }
+    say(&registration.install(&dir, WITHIN)?, wrote, is_there);
     out::say(format_args!("{:#}", registration.document(WITHIN)));
     out::say(how_to_use(&registration, &dir));
     Ok(Exit::Done)
 }
 
 fn uninstall(place: &Place) -> Result<Exit, CliError> {
-    match Registration::uninstall(&place.dir)? {
-        Settled::Changed(path) => out::say(format_args!("removed {}", path.display())),
-        Settled::Unchanged(path) => out::say(format_args!("{} is not there", path.display())),
+    let (removed, is_not_there) = ("removed", "is not there");
+    let entered = place.enter()?;
+    // First what names the other.
+    let settled = Registration::uninstall(&absolute(place.dir.clone()))?;
+    say(&settled, removed, is_not_there);
+    if entered.is_some() {
+        let settled = root::remove_copy(&absolute(place.program.clone()))?;
+        say(&settled, removed, is_not_there);
     }
     Ok(Exit::Done)
 }
