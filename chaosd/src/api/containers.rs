@@ -141,7 +141,9 @@ impl Service {
         tokio::spawn(async move {
             let begun = service.begin(&key, request).await;
             match &begun {
-                Ok(report) => tracing::info!(container = key.id, run = report.id, "asked for a fault"),
+                Ok(report) => {
+                    tracing::info!(container = key.id, run = report.id, "asked for a fault")
+                }
                 Err(error) => tracing::warn!(
                     container = key.id,
                     "does not get the fault that it asks for: {}",
@@ -153,7 +155,11 @@ impl Service {
             }
             // This very run: whoever asks without a bundle may end others too.
             if let Err(Ok(report)) = answer.send(begun) {
-                service.engine.revert(report.id, Ended::TargetGone).await.ok();
+                service
+                    .engine
+                    .revert(report.id, Ended::TargetGone)
+                    .await
+                    .ok();
             }
         });
         let gone = |_| Refusal::Engine(EngineError::Stopped);

@@ -12,7 +12,12 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Global, failure::CliError, out, runtime, syslog::{Severity, syslog}};
+use super::{
+    Exit, Global,
+    failure::CliError,
+    out, runtime,
+    syslog::{Severity, syslog},
+};
 use crate::{
     api::{Client, ClientError, ContainerKey, ContainerRequest},
     hook::{
@@ -206,8 +211,7 @@ fn begin(
         run: request(&wishes.wish)?,
         until_ns: Some(until_ns),
     };
-    let asked =
-        runtime().map(|runtime| runtime.block_on(client.begin_container(key, &request)));
+    let asked = runtime().map(|runtime| runtime.block_on(client.begin_container(key, &request)));
     match asked {
         Ok(answer) => Ok(answer.map(drop)?),
         Err(error) => Err(HookError::Broken(out::chain(&error))),

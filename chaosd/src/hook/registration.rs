@@ -74,7 +74,9 @@ pub enum RegistrationError {
 
 fn elsewhere(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => "; name a place that can be written by --dir or --program",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; name a place that can be written by --dir or --program"
+        }
         _ => "",
     }
 }

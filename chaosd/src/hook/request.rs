@@ -87,7 +87,8 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let path = dir.join("shop.yaml");
         let faults = "version: 1\nfaults: [{partition: {}}]\n";
-        let plain = std::fs::write(&path, faults).map(|()| request(&wish(path.to_str().unwrap(), &[])));
+        let plain =
+            std::fs::write(&path, faults).map(|()| request(&wish(path.to_str().unwrap(), &[])));
         let condition = format!("{faults}abort-when: [{{load-average: {{above: 20}}}}]\n");
         let experiment =
             std::fs::write(&path, condition).map(|()| request(&wish(path.to_str().unwrap(), &[])));
