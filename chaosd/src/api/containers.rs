@@ -222,13 +222,11 @@ impl Service {
     pub(super) async fn end_of(&self, key: ContainerKey) -> Result<Vec<RunReport>, EngineError> {
         let mut ended = Vec::new();
         for run in self.containers.forget(&key) {
-            match self.engine.revert(run, Ended::TargetGone).await {
-                Ok(report) => ended.push(report),
-                Err(EngineError::NoSuchRun(_)) => {}
-                Err(error) => return Err(error),
-            }
+            tracing::info!(container = key.id, run, "over, or called off");
+            ended.push(self.engine.revert(run, Ended::TargetGone).await);
         }
-        Ok(ended)
+        ended.retain(|one| !matches!(one, Err(EngineError::NoSuchRun(_))));
+        ended.into_iter().collect()
     }
 }
 

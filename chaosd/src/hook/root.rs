@@ -109,11 +109,11 @@ pub fn remove_copy(at: &Path) -> Result<Settled, RegistrationError> {
 
 fn starts(program: &Path) -> Result<(), RegistrationError> {
     let mut command = Command::new(program);
-    let command = command.arg("--version").stdin(Stdio::null());
-    let started = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    // There need be no /dev/null in that root.
+    let started = command.arg("--version").stdin(Stdio::inherit()).output();
     let why = match started {
-        Ok(status) if status.success() => return Ok(()),
-        Ok(status) => io::Error::other(status.to_string()),
+        Ok(said) if said.status.success() => return Ok(()),
+        Ok(said) => io::Error::other(String::from_utf8_lossy(&said.stderr).trim().to_owned()),
         Err(error) => error,
     };
     Err(RegistrationError::DoesNotStart {
