@@ -142,7 +142,7 @@ impl Service {
             let begun = service.begin(&key, request).await;
             match &begun {
                 Ok(report) => {
-                    tracing::info!(container = key.id, run = report.id, "asked for a fault")
+                    tracing::info!(container = key.id, run = report.id, "asked for a fault");
                 }
                 Err(error) => tracing::warn!(
                     container = key.id,
