@@ -1,151 +1,17 @@
 //! `chaosd hook`, told of containers by a runtime's words: a process in a cgroup and a namespace stands for
 //! each. What becomes of real ones is in `hook_runtimes`.
 
-use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use support::{
-    Cgroup, Daemon, Family, Instance, Lab, Node, Options, Output, ping, skip, wait_until,
-};
+use support::{Instance, Lab, Output, skip, wait_until};
 
+use crate::hook_scene::{Container, PINGS, answered, hook, scene, told};
 use crate::scene::LONG;
-
-const PINGS: u32 = 3;
-const PARTITION: &str = "version: 1\nfor: 10m\nfaults: [{partition: {}}]\n";
-
-/// What stands for a container. Dropped, it is killed.
-struct Container {
-    process: Child,
-    cgroup: Cgroup,
-    id: &'static str,
-}
-
-impl Container {
-    fn start(id: &'static str, node: &Node) -> Result<Option<Self>> {
-        let Some(cgroup) = Cgroup::new()? else {
-            return Ok(None);
-        };
-        let mut sleep = cgroup.command("sleep");
-        sleep.arg("600");
-        let process = node
-            .enter(|| sleep.spawn())?
-            .context("failed to start sleep")?;
-        let container = Self {
-            process,
-            cgroup,
-            id,
-        };
-        let members = format!("/proc/{}/comm", container.process.id());
-        let runs = || std::fs::read_to_string(&members).is_ok_and(|name| name.trim() == "sleep");
-        ensure!(wait_until(LONG, runs), "it does not sleep");
-        Ok(Some(container))
-    }
-
-    fn state(&self, status: &str, annotations: &Value) -> Value {
-        let pid = if status == "stopped" {
-            0
-        } else {
-            self.process.id()
-        };
-        json!({
-            "ociVersion": "1.0.2", "id": self.id, "pid": pid, "status": status,
-            "bundle": "/nonexistent", "annotations": annotations,
-        })
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-fn hook(instance: &Instance, words: &[&str], state: &[u8]) -> Result<(Output, Duration)> {
-    let mut command = instance.command()?;
-    command.arg("hook").args(words);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let since = Instant::now();
-    let mut child = command.spawn().context("failed to start chaosd hook")?;
-    let mut stdin = child.stdin.take().context("no standard input")?;
-    stdin.write_all(state)?;
-    drop(stdin);
-    let output = child.wait_with_output()?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let output = Output {
-        status: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    };
-    Ok((output, since.elapsed()))
-}
-
-/// The time is enough for a busy machine.
-fn told(instance: &Instance, state: &Value) -> Result<Output> {
-    let (output, _) = hook(instance, &["--within", "30s"], state.to_string().as_bytes())?;
-    Ok(output)
-}
-
-fn answered(lab: &Lab) -> Result<u32> {
-    ping::ping(lab.target(), lab.peer(), Family::V4, PINGS)
-}
-
-struct Scene {
-    container: Container,
-    daemon: Daemon,
-    lab: Lab,
-    profile: String,
-}
-
-impl Scene {
-    /// None on a machine where packets cannot be told by cgroup.
-    fn new(name: &'static str) -> Result<Option<Self>> {
-        let lab = Lab::new(name)?;
-        let Some(container) = Container::start(name, lab.target())? else {
-            return Ok(None);
-        };
-        let daemon = Daemon::start(&Options::default())?;
-        let profile = daemon.file("cut.yaml", PARTITION)?.display().to_string();
-        Ok(Some(Self {
-            container,
-            daemon,
-            lab,
-            profile,
-        }))
-    }
-
-    /// Whether a ping of the container's own reaches the peer.
-    fn talks(&self, container: &Container) -> Result<bool> {
-        let target = self.lab.target();
-        let peer = self.lab.peer().address_facing(target, Family::V4)?;
-        let mut ping = container.cgroup.command("ping");
-        ping.args(["-q", "-c", "3", "-i", "0.05", "-W", "1"])
-            .arg(peer.to_string())
-            .stdout(Stdio::null());
-        Ok(target.enter(|| ping.status())??.success())
-    }
-
-    fn wants(&self) -> Value {
-        json!({ "chaosd.profile": self.profile })
-    }
-}
-
-macro_rules! scene {
-    ($name:literal) => {
-        match Scene::new($name)? {
-            Some(scene) => scene,
-            None => skip!(Ok(()), "there is no unified cgroup tree"),
-        }
-    };
-}
 
 #[test]
 fn a_container_is_hit_from_the_hook_on_and_let_go_when_it_is_over() -> Result<()> {
@@ -296,78 +162,35 @@ fn a_container_that_is_made_again_is_hit_once() -> Result<()> {
     Ok(())
 }
 
+/// Two namespaces of containerd may have one each of a name, and two directories of runc.
 #[test]
-fn what_is_wrong_keeps_a_container_from_starting_only_if_it_says_so() -> Result<()> {
-    let scene = scene!("hook-wrong");
-    let broken = scene
-        .daemon
-        .file("broken.yaml", "version: 1\nfaults: [{drop: {rtae: 1%}}]\n")?;
-    let absent = Instance::new()?;
-    for (instance, annotations, words) in [
-        (
-            &*scene.daemon,
-            json!({ "chaosd.profile": "packet-los" }),
-            &["chaosd.profile", "did you mean `packet-loss`?"][..],
-        ),
-        (
-            &*scene.daemon,
-            json!({ "chaosd.profile": broken.display().to_string() }),
-            &["chaosd.profile", "broken.yaml:2:", "`rate`"],
-        ),
-        (
-            &*scene.daemon,
-            json!({ "chaosd.profile": "packet-loss", "chaosd.set.rtae": "1%", "chaosd.for": "soon" }),
-            &["rtae", "soon"],
-        ),
-        (
-            &*scene.daemon,
-            json!({ "chaosd.profile": scene.profile, "chaosd.for": "300d" }),
-            &["the fault is not armed", "cap of 1h"],
-        ),
-        (
-            &*scene.daemon,
-            json!({ "chaosd.profile": "clock-skew" }),
-            &["no container may ask for"],
-        ),
-        (
-            &*scene.daemon,
-            json!({ "chaosd.profile": "packet-loss", "chaosd.requierd": "true" }),
-            &["did you mean chaosd.required?"],
-        ),
-        (
-            &absent,
-            json!({ "chaosd.profile": "packet-loss" }),
-            &[
-                "the fault is not armed",
-                "no daemon answers",
-                "chaosd serve",
-            ],
-        ),
-    ] {
-        for required in ["true", "false"] {
-            let mut annotations = annotations.clone();
-            annotations["chaosd.required"] = json!(required);
-            let said = told(instance, &scene.container.state("creating", &annotations))?;
-            let refused = said.status != Some(0);
-            ensure!(refused == (required == "true"), "{annotations}: {said:?}");
-            for word in words {
-                ensure!(said.stderr.contains(word), "{word}: {said:?}");
-            }
-            let outcome = if refused {
-                "does not start"
-            } else {
-                "goes on without"
-            };
-            ensure!(said.stderr.contains(outcome), "{said:?}");
-        }
-        // A container that ends is never held up.
-        let mut annotations = annotations.clone();
-        annotations["chaosd.required"] = json!("true");
-        let said = told(instance, &scene.container.state("stopped", &annotations))?;
-        ensure!(said.status == Some(0), "{said:?}");
+fn of_two_with_one_id_each_has_its_own_fault() -> Result<()> {
+    let scene = scene!("hook-twin");
+    let lab = Lab::new("hook-twin-2")?;
+    let mut twin = Container::start("hook-twin", lab.target())?.context("no cgroup")?;
+    twin.bundle = "/nonexistent/a path & more".to_owned();
+    for container in [&scene.container, &twin] {
+        let said = told(&scene.daemon, &container.state("created", &scene.wants()))?;
+        ensure!(said.status == Some(0) && said.stderr.is_empty(), "{said:?}");
     }
-    ensure!(scene.daemon.armed()?.is_empty());
-    ensure!(answered(&scene.lab)? == PINGS, "something was armed");
+    ensure!(scene.daemon.armed()?.len() == 2, "{}", scene.daemon.log());
+    ensure!(
+        answered(&scene.lab)? == 0,
+        "the second ended the first's fault"
+    );
+    ensure!(answered(&lab)? == 0, "the second has no fault");
+    let said = told(&scene.daemon, &twin.state("stopped", &scene.wants()))?;
+    ensure!(said.status == Some(0), "{said:?}");
+    ensure!(answered(&lab)? == PINGS, "the fault goes on");
+    ensure!(
+        answered(&scene.lab)? == 0,
+        "the end of one ended the other's"
+    );
+    // Whoever knows of no bundles ends all that have the id.
+    twin.bundle = String::new();
+    let said = told(&scene.daemon, &twin.state("stopped", &scene.wants()))?;
+    ensure!(said.status == Some(0), "{said:?}");
+    ensure!(answered(&scene.lab)? == PINGS, "the fault goes on");
     Ok(())
 }
 
@@ -447,49 +270,5 @@ fn what_is_no_state_keeps_no_container_from_starting() -> Result<()> {
         ended && status.is_some_and(|status| status.success()),
         "{status:?}"
     );
-    Ok(())
-}
-
-#[test]
-fn the_hook_is_installed_once_and_taken_away_once() -> Result<()> {
-    let instance = Instance::new()?;
-    let dir = instance.file("mark", "")?.with_file_name("hooks.d");
-    let dir = dir.display().to_string();
-    let cli = |verb: &str| instance.cli(["hook", verb, "--dir", &dir]);
-    let said = cli("install")?;
-    ensure!(
-        said.status == Some(0) && said.stdout.contains("wrote "),
-        "{said:?}"
-    );
-    for word in [
-        "--annotation chaosd.profile",
-        "pod_annotations",
-        "CRI-O",
-        "docker",
-    ] {
-        ensure!(said.stdout.contains(word), "{word}: {said:?}");
-    }
-    let file = format!("{dir}/chaosd.json");
-    let document: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
-    let path = document["hook"]["path"].as_str().context("no path")?;
-    ensure!(
-        Command::new(path)
-            .arg("--version")
-            .output()?
-            .status
-            .success()
-    );
-    let args = document["hook"]["args"].to_string();
-    ensure!(args.contains("--socket"), "the socket is another: {args}");
-    ensure!(cli("install")?.stdout.contains("is there already"));
-    ensure!(cli("uninstall")?.stdout.contains("removed "));
-    ensure!(cli("uninstall")?.stdout.contains("is not there"));
-    std::fs::write(&file, "{}")?;
-    for verb in ["install", "uninstall"] {
-        let said = cli(verb)?;
-        ensure!(said.status == Some(2), "{said:?}");
-        ensure!(said.stderr.contains("not a file of chaosd's"), "{said:?}");
-    }
-    ensure!(std::fs::read_to_string(&file)? == "{}");
     Ok(())
 }

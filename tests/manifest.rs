@@ -58,8 +58,12 @@ fn kubectl_knows_every_field_of_the_manifest() -> Result<()> {
     if run_with_input("kubectl", &["version", "--client"], "").is_err() {
         skip!(Ok(()), "there is no kubectl (Debian: kubernetes-client)");
     }
-    let (namespace, daemons) = MANIFEST.split_once("\n---\n").context("two documents")?;
-    ensure!(written(namespace)?["kind"] == "Namespace");
+    let documents: Vec<&str> = MANIFEST.split("\n---\n").collect();
+    let [namespace, quota, daemons] = documents[..] else {
+        anyhow::bail!("{} documents", documents.len());
+    };
+    let namespace = written(namespace)?;
+    ensure!(namespace["kind"] == "Namespace");
     ensure!(unknown(daemons)? == [""; 0], "{:?}", unknown(daemons)?);
     // The check sees what it is for.
     let mistyped = daemons.replace("hostPID:", "hostPid:");
@@ -67,7 +71,8 @@ fn kubectl_knows_every_field_of_the_manifest() -> Result<()> {
     let wrong = daemons.replace("periodSeconds: 15", "periodSeconds: often");
     ensure!(unknown(&wrong).is_err());
 
-    let pod = &written(daemons)?["spec"]["template"]["spec"];
+    let daemons = written(daemons)?;
+    let pod = &daemons["spec"]["template"]["spec"];
     ensure!(pod["automountServiceAccountToken"] == false);
     let tag = concat!("chaosd:", env!("CARGO_PKG_VERSION"));
     for container in ["containers", "initContainers"] {
@@ -77,6 +82,49 @@ fn kubectl_knows_every_field_of_the_manifest() -> Result<()> {
             .context("none")?;
         ensure!(mounts.len() == pod["volumes"].as_array().context("none")?.len());
     }
+    // Its priority is one that some clusters give to the namespaces of a quota alone.
+    let quota = written(quota)?;
+    ensure!(quota["kind"] == "ResourceQuota" && quota["spec"]["hard"]["pods"] == "1G");
+    for document in [&quota, &daemons] {
+        ensure!(document["metadata"]["namespace"] == namespace["metadata"]["name"]);
+    }
+    let scope = &quota["spec"]["scopeSelector"]["matchExpressions"][0];
+    ensure!(scope["scopeName"] == "PriorityClass" && scope["operator"] == "In");
+    ensure!(scope["values"] == serde_json::json!([pod["priorityClassName"]]));
+    Ok(())
+}
+
+#[test]
+fn the_lines_that_install_the_hook_are_whole() -> Result<()> {
+    if run_with_input("kubectl", &["version", "--client"], "").is_err() {
+        skip!(Ok(()), "there is no kubectl (Debian: kubernetes-client)");
+    }
+    let lines = MANIFEST.lines().map(|line| {
+        let taken_in = line
+            .strip_prefix("        #- ")
+            .map(|rest| ("        - ", rest));
+        let below = || {
+            line.strip_prefix("        #  ")
+                .map(|rest| ("          ", rest))
+        };
+        let (indent, rest) = taken_in.or_else(below).unwrap_or(("", line));
+        format!("{indent}{rest}\n")
+    });
+    let manifest: String = lines.collect();
+    let (_, daemons) = manifest.rsplit_once("\n---\n").context("one document")?;
+    ensure!(unknown(daemons)? == [""; 0], "{:?}", unknown(daemons)?);
+    let pod = &written(daemons)?["spec"]["template"]["spec"];
+    let [revert, hook] = &pod["initContainers"].as_array().context("none")?[..] else {
+        anyhow::bail!("{}", pod["initContainers"]);
+    };
+    ensure!(hook["image"] == revert["image"]);
+    ensure!(hook["securityContext"] == revert["securityContext"]);
+    // The node's root, which a pod sees by its first process alone.
+    ensure!(pod["hostPID"] == true && hook["args"][3] == "/proc/1/root");
+    let words = hook["args"].as_array().context("none")?;
+    let words = words.iter().filter_map(Value::as_str);
+    let said = support::Instance::new()?.cli(words.chain(["--help"]))?;
+    ensure!(said.status == Some(0), "{said:?}");
     Ok(())
 }
 

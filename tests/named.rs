@@ -303,6 +303,30 @@ fn who_shares_a_cgroup_with_one_that_is_hit_is_not_told_to_be_spared() -> Result
 }
 
 #[test]
+fn a_plan_tells_how_many_it_does_not_write_out() -> Result<()> {
+    let Some(scene) = Scene::new("named-many", 0, &[])? else {
+        skip!(Ok(()), "{NO_TREE}");
+    };
+    let mut members = Vec::new();
+    for (count, more) in [
+        (8, None),
+        (10, Some("and 2 more, whose places `-o json` tells")),
+    ] {
+        while members.len() < count {
+            members.push(Member::start(&scene.parent, scene.lab.target())?);
+        }
+        let words = ["plan", "inject", "process", "--signal", "CONT"];
+        let target = ["--process", "bash", "--process-args", scene.parent.path()];
+        let told = scene.daemon.cli(words.into_iter().chain(target))?;
+        ensure!(told.stdout.contains(&format!("{count} hit")), "{told:?}");
+        ensure!(told.stdout.matches("ends with").count() == 8, "{told:?}");
+        let line = told.stdout.lines().find(|line| line.contains(" more, "));
+        ensure!(line.map(str::trim) == more, "{told:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn one_that_is_moved_is_hit_where_it_is_now_and_who_stays_behind_is_not() -> Result<()> {
     let Some(mut scene) = Scene::new("named-moved", 1, &[])? else {
         skip!(Ok(()), "{NO_TREE}");

@@ -45,6 +45,7 @@ mod mounts;
 pub mod netlink;
 /// What would be done about it on this host. Plain data; printed by `chaosd plan`.
 pub mod plan;
+mod printable;
 /// The processes of this machine, and whom no fault may hit.
 pub mod process;
 /// What the user asked for. Pure.

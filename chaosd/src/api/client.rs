@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    containers::ContainerRequest,
+    containers::{ContainerKey, ContainerRequest},
     error::{ErrorBody, ErrorKind},
     request::RunRequest,
 };
@@ -161,16 +161,16 @@ impl Client {
     /// Arms what a container that is being made asks for.
     pub async fn begin_container(
         &self,
-        id: &str,
+        key: &ContainerKey,
         request: &ContainerRequest,
     ) -> Result<RunReport, ClientError> {
-        self.ask(Method::POST, &of_container(id), Some(request))
+        self.ask(Method::POST, &of_container(key), Some(request))
             .await
     }
 
-    /// Ends what a container asked for, also what is on its way; returns the run that was ended, if any.
-    pub async fn end_container(&self, id: &str) -> Result<Vec<RunReport>, ClientError> {
-        self.ask(Method::DELETE, &of_container(id), None::<&()>)
+    /// Ends what a container asked for, also what is on its way; returns the runs that were ended.
+    pub async fn end_container(&self, key: &ContainerKey) -> Result<Vec<RunReport>, ClientError> {
+        self.ask(Method::DELETE, &of_container(key), None::<&()>)
             .await
     }
 
@@ -318,7 +318,10 @@ impl Client {
     }
 }
 
-/// What names a container may hold anything but a slash (RFC 3986 §2.1).
-fn of_container(id: &str) -> String {
-    format!("/v1/containers/{}", escaped(id))
+/// What names a container may hold anything (RFC 3986 §2.1).
+fn of_container(key: &ContainerKey) -> String {
+    let bundle = key.bundle.as_deref();
+    let bundle = bundle.map(|bundle| format!("?bundle={}", escaped(bundle)));
+    let id = escaped(&key.id);
+    format!("/v1/containers/{id}{}", bundle.unwrap_or_default())
 }

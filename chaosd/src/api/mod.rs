@@ -25,7 +25,7 @@ mod tests;
 mod tied;
 
 pub use client::{Client, ClientError};
-pub use containers::{ContainerRequest, Containers};
+pub use containers::{ContainerKey, ContainerRequest, Containers};
 pub use error::{ErrorBody, ErrorKind};
 pub use examine::examine;
 pub use refusal::Refusal;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::profile::{Overrides, flags::TargetFlags};
+use crate::profile::{self, Overrides, Problem, Problems, Profile, flags::TargetFlags};
 
 /// The body of `POST /v1/runs` and `POST /v1/plan`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -72,5 +72,26 @@ impl RunRequest {
             target: self.target.clone(),
             max_for,
         }
+    }
+
+    /// The profile with all that is said over its head, capped by `max_for`. An experiment is refused: one
+    /// run has neither its conditions nor its stages, and without them it would be another thing.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn load(&self, max_for: Duration) -> Result<Profile, Problems> {
+        let profile = profile::load(self.name(), &self.text(), &self.overrides(max_for))?;
+        if profile.experiment.is_none() {
+            return Ok(profile);
+        }
+        Err(Problems(vec![Problem {
+            origin: self.name().to_owned(),
+            line: None,
+            column: None,
+            what: "an experiment (it has a hypothesis, a steady state, conditions or stages): `chaosd run` \
+                   goes through it; name a profile of faults alone here"
+                .to_owned(),
+            instead: None,
+        }]))
     }
 }

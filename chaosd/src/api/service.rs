@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    containers::{ContainerRequest, Containers},
+    containers::{ContainerKey, ContainerRequest, Containers},
     examine::{HOST, examine},
     refusal::Refusal,
     request::RunRequest,
@@ -23,7 +23,7 @@ use crate::{
     host::Doctor,
     instance::StateDir,
     plan::{Limits, Plan, Plans},
-    profile::{self, Problem, Problems, Profile},
+    profile::Profile,
     report::{Daemon, Ended, Phase, RunId, RunReport, Status},
 };
 
@@ -60,11 +60,11 @@ pub trait Runs: Send + Sync + 'static {
     /// Arms what a container that is being made asks for, in the place of what it asked for before.
     fn begin_container(
         &self,
-        id: String,
+        key: ContainerKey,
         request: ContainerRequest,
     ) -> Answer<'_, Result<RunReport, Refusal>>;
-    /// Ends what a container asked for; also what is on its way. Returns the run that it ended.
-    fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
+    /// Ends what a container asked for; also what is on its way. Returns the runs that it ended.
+    fn end_container(&self, key: ContainerKey) -> Answer<'_, Result<Vec<RunReport>, EngineError>>;
     /// How programs come onto interfaces.
     fn mechanism(&self) -> Mechanism;
     /// What the host's configuration allows.
@@ -132,19 +132,7 @@ fn able(plans: Plans) -> Result<Plans, Refusal> {
 
 /// Reads and checks a request, and binds it to this host.
 fn plan(request: &RunRequest, limits: Limits) -> Result<Plans, Refusal> {
-    let overrides = request.overrides(limits.max_for);
-    let profile =
-        profile::load(request.name(), &request.text(), &overrides).map_err(Refusal::Invalid)?;
-    if profile.experiment.is_some() {
-        return Err(Refusal::Invalid(Problems(vec![Problem {
-            origin: request.name().to_owned(),
-            line: None,
-            column: None,
-            what: "an experiment: `chaosd run` goes through its stages, and asks for one at a time"
-                .to_owned(),
-            instead: None,
-        }])));
-    }
+    let profile = request.load(limits.max_for).map_err(Refusal::Invalid)?;
     bind(request.name(), &profile, limits)
 }
 
@@ -155,9 +143,7 @@ pub(super) fn plan_container(
     limits: Limits,
 ) -> Result<Plans, Refusal> {
     let asked = &request.run;
-    let overrides = asked.overrides(limits.max_for);
-    let profile =
-        profile::load(asked.name(), &asked.text(), &overrides).map_err(Refusal::Invalid)?;
+    let profile = asked.load(limits.max_for).map_err(Refusal::Invalid)?;
     HOST.require_packet_faults()?;
     let plan = Plan::of_container(asked.name(), &profile, id, request.pid, request.in_pod)?;
     able(Plans::One(Box::new(plan)))
@@ -285,14 +271,14 @@ impl Runs for Service {
 
     fn begin_container(
         &self,
-        id: String,
+        key: ContainerKey,
         request: ContainerRequest,
     ) -> Answer<'_, Result<RunReport, Refusal>> {
-        Box::pin(self.begin_of(id, request))
+        Box::pin(self.begin_of(key, request))
     }
 
-    fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
-        Box::pin(self.end_of(id))
+    fn end_container(&self, key: ContainerKey) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
+        Box::pin(self.end_of(key))
     }
 
     fn mechanism(&self) -> Mechanism {

@@ -12,12 +12,17 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Global, failure::CliError, out, runtime, syslog::syslog};
+use super::{
+    Exit, Global,
+    failure::CliError,
+    out, runtime,
+    syslog::{Severity, syslog},
+};
 use crate::{
-    api::{Client, ClientError, ContainerRequest},
+    api::{Client, ClientError, ContainerKey, ContainerRequest},
     hook::{
         Mistake, Moment, PROFILE, Part, REQUIRED, Registration, RequestError, Settled, State,
-        StateError, Wishes, request, wishes,
+        StateError, Wishes, request, root, wishes,
     },
     instance::{DEFAULT_STATE_DIR, StateDir},
 };
@@ -30,6 +35,8 @@ const ARMED_WITHIN: f64 = 0.8;
 const CALL_OFF_WITHIN: Duration = Duration::from_millis(100);
 /// Where podman and CRI-O look for hooks.
 const DIRECTORY: &str = "/usr/share/containers/oci/hooks.d";
+/// Where the copy of this binary is put by default (Filesystem Hierarchy Standard, "/opt").
+const PROGRAM: &str = "/opt/chaosd/bin/chaosd";
 
 #[derive(Args, Debug)]
 pub(super) struct Hook {
@@ -53,6 +60,13 @@ struct Place {
     /// The runtime's directory of hooks, such as /etc/containers/oci/hooks.d
     #[arg(long, value_name = "PATH", default_value = DIRECTORY)]
     dir: PathBuf,
+    /// Do it in this root directory, with a copy of this binary: /proc/1/root from a container that sees the
+    /// machine's processes
+    #[arg(long, value_name = "PATH")]
+    root: Option<PathBuf>,
+    /// Where in that root the copy is
+    #[arg(long, value_name = "PATH", default_value = PROGRAM, requires = "root")]
+    program: PathBuf,
 }
 
 /// Why a container does not get the fault that it asks for.
@@ -98,7 +112,7 @@ fn within(text: &str) -> Result<Duration, String> {
 enum News {
     /// The container is known, and what is to come of it if nothing is heard any more.
     Asks {
-        id: String,
+        key: ContainerKey,
         required: bool,
     },
     Done(Result<(), HookError>),
@@ -135,14 +149,14 @@ fn answer(within: Duration, global: &Global) -> Exit {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match heard.recv_timeout(left) {
-            Ok(News::Asks { id, required }) => asks = Some((id, required)),
+            Ok(News::Asks { key, required }) => asks = Some((key, required)),
             Ok(News::Done(Ok(()))) => return Exit::Done,
             Ok(News::Done(Err(error))) => return tell(asks, &error),
             Err(RecvTimeoutError::Timeout) => {
-                let Some((id, _)) = &asks else {
+                let Some((key, _)) = &asks else {
                     return tell(None, &HookError::Unread(within));
                 };
-                call_off(&client, id);
+                call_off(&client, key);
                 return tell(asks, &HookError::Late(within));
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -158,41 +172,63 @@ fn serve(client: &Client, until_ns: u64, news: &Sender<News>) -> Result<(), Hook
     let Some(wishes) = wishes(&state.annotations()?) else {
         return Ok(());
     };
-    let asks = News::Asks {
+    let key = ContainerKey {
         id: state.id.clone(),
+        bundle: Some(state.bundle.clone()).filter(|bundle| !bundle.is_empty()),
+    };
+    let asks = News::Asks {
+        key: key.clone(),
         required: wishes.required && state.moment() == Moment::Begins,
     };
     news.send(asks).ok();
     match state.moment() {
-        Moment::Begins => begin(client, &state, wishes, until_ns),
-        Moment::Ends => end(client, &state.id),
+        Moment::Begins => begin(client, &key, state.pid, wishes, until_ns),
+        Moment::Ends => end(client, &key),
     }
 }
 
-fn begin(client: &Client, state: &State, wishes: Wishes, until_ns: u64) -> Result<(), HookError> {
-    if wishes.part != Part::Meant {
-        return Ok(());
+fn begin(
+    client: &Client,
+    key: &ContainerKey,
+    pid: i32,
+    wishes: Wishes,
+    until_ns: u64,
+) -> Result<(), HookError> {
+    match &wishes.part {
+        Part::Meant => {}
+        Part::Sandbox => return Ok(()),
+        Part::Other { name, meant } => {
+            passed_over(&key.id, name, meant);
+            return Ok(());
+        }
     }
     if !wishes.mistakes.is_empty() {
         return Err(HookError::Mistakes(wishes.mistakes));
     }
     let request = ContainerRequest {
-        pid: state.pid,
+        pid,
         in_pod: wishes.in_pod,
         run: request(&wishes.wish)?,
         until_ns: Some(until_ns),
     };
-    let asked =
-        runtime().map(|runtime| runtime.block_on(client.begin_container(&state.id, &request)));
+    let asked = runtime().map(|runtime| runtime.block_on(client.begin_container(key, &request)));
     match asked {
         Ok(answer) => Ok(answer.map(drop)?),
         Err(error) => Err(HookError::Broken(out::chain(&error))),
     }
 }
 
+/// It may be meant as it is, or a typing error, by which the whole pod goes without: nobody here can tell.
+fn passed_over(id: &str, name: &str, meant: &str) {
+    let told = format!(
+        "container {id} ({name}) is passed over: its pod's annotation chaosd.container names `{meant}`"
+    );
+    syslog(Severity::Notice, &told);
+}
+
 /// Without a daemon there is nothing to end.
-fn end(client: &Client, id: &str) -> Result<(), HookError> {
-    let asked = runtime().map(|runtime| runtime.block_on(client.end_container(id)));
+fn end(client: &Client, key: &ContainerKey) -> Result<(), HookError> {
+    let asked = runtime().map(|runtime| runtime.block_on(client.end_container(key)));
     match asked {
         Ok(Err(error)) if error.is_no_daemon() => Ok(()),
         Ok(answer) => Ok(answer.map(drop)?),
@@ -201,10 +237,10 @@ fn end(client: &Client, id: &str) -> Result<(), HookError> {
 }
 
 /// What is armed all the same from here on is ended by the daemon. It reads this when it can: nobody waits.
-fn call_off(client: &Client, id: &str) {
+fn call_off(client: &Client, key: &ContainerKey) {
     if let Ok(runtime) = runtime() {
         runtime.block_on(async {
-            let said = client.end_container(id);
+            let said = client.end_container(key);
             tokio::time::timeout(CALL_OFF_WITHIN, said).await.ok();
         });
         // A thread that still asks keeps nobody.
@@ -213,9 +249,9 @@ fn call_off(client: &Client, id: &str) {
 }
 
 /// Says what is wrong and what comes of it, where the runtime's user and where the host's administrator look.
-fn tell(asks: Option<(String, bool)>, error: &HookError) -> Exit {
+fn tell(asks: Option<(ContainerKey, bool)>, error: &HookError) -> Exit {
     let required = asks.as_ref().is_some_and(|(_, required)| *required);
-    let whose = asks.map_or_else(String::new, |(id, _)| format!(" {id}"));
+    let whose = asks.map_or_else(String::new, |(key, _)| format!(" {}", key.id));
     let outcome = if required {
         format!("container{whose} does not start, for it says {REQUIRED}: true")
     } else {
@@ -225,15 +261,48 @@ fn tell(asks: Option<(String, bool)>, error: &HookError) -> Exit {
     };
     out::error(error);
     out::tell(format_args!("chaosd: {outcome}"));
-    syslog(&format!("{}; {outcome}", out::chain(error)));
+    let told = format!("{}; {outcome}", out::chain(error));
+    syslog(Severity::Warning, &told);
     if required { Exit::Usage } else { Exit::Done }
 }
 
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+impl Place {
+    /// Goes into the root that was asked for. Refuses one that no runtime looks into.
+    fn enter(&self) -> Result<Option<root::Entered>, CliError> {
+        match &self.root {
+            Some(root) => Ok(Some(root::Entered::new(root)?)),
+            None if root::is_the_machines() => Ok(None),
+            None => Err(CliError::Usage(format!(
+                "this root directory is not the machine's: no runtime looks for hooks here, and nothing was \
+                 changed; --root {} does it on the machine, with a copy of this binary",
+                root::MACHINES
+            ))),
+        }
+    }
+}
+
+/// What became of a file.
+fn say(settled: &Settled, changed: &str, unchanged: &str) {
+    match settled {
+        Settled::Changed(path) => out::say(format_args!("{changed} {}", path.display())),
+        Settled::Unchanged(path) => out::say(format_args!("{} {unchanged}", path.display())),
+    }
+}
+
 fn install(place: &Place, within: Option<Duration>, global: &Global) -> Result<Exit, CliError> {
-    let program = std::env::current_exe()
-        .and_then(|path| path.canonicalize())
-        .map_err(CliError::OwnPath)?;
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let (wrote, is_there) = ("wrote", "is there already");
+    let program = if let Some(mut entered) = place.enter()? {
+        let program = absolute(place.program.clone());
+        say(&entered.copy(&program)?, wrote, is_there);
+        program
+    } else {
+        let own = std::env::current_exe().and_then(|path| path.canonicalize());
+        own.map_err(CliError::OwnPath)?
+    };
     let socket = global.socket();
     let default = socket == StateDir::new(Path::new(DEFAULT_STATE_DIR)).socket();
     let registration = Registration {
@@ -242,19 +311,21 @@ fn install(place: &Place, within: Option<Duration>, global: &Global) -> Result<E
         within,
     };
     let dir = absolute(place.dir.clone());
-    match registration.install(&dir, WITHIN)? {
-        Settled::Changed(path) => out::say(format_args!("wrote {}", path.display())),
-        Settled::Unchanged(path) => out::say(format_args!("{} is there already", path.display())),
-    }
+    say(&registration.install(&dir, WITHIN)?, wrote, is_there);
     out::say(format_args!("{:#}", registration.document(WITHIN)));
     out::say(how_to_use(&registration, &dir));
     Ok(Exit::Done)
 }
 
 fn uninstall(place: &Place) -> Result<Exit, CliError> {
-    match Registration::uninstall(&place.dir)? {
-        Settled::Changed(path) => out::say(format_args!("removed {}", path.display())),
-        Settled::Unchanged(path) => out::say(format_args!("{} is not there", path.display())),
+    let (removed, is_not_there) = ("removed", "is not there");
+    let entered = place.enter()?;
+    // First what names the other.
+    let settled = Registration::uninstall(&absolute(place.dir.clone()))?;
+    say(&settled, removed, is_not_there);
+    if entered.is_some() {
+        let settled = root::remove_copy(&absolute(place.program.clone()))?;
+        say(&settled, removed, is_not_there);
     }
     Ok(Exit::Done)
 }

@@ -61,15 +61,20 @@ pub struct Wishes {
 
 /// Whether a container is one of those that its annotations mean: all containers of a pod have those of
 /// the pod.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Part {
     /// It is meant.
     #[default]
     Meant,
     /// It only holds the namespaces of a pod, whose containers are hit each for itself.
     Sandbox,
-    /// `chaosd.container` names another.
-    Other,
+    /// `chaosd.container` names another, or nobody: what the pod's other containers are called no hook knows.
+    Other {
+        /// What this one is called.
+        name: String,
+        /// What is written there.
+        meant: String,
+    },
 }
 
 /// What is wrong with an annotation, and what to write instead.
@@ -223,7 +228,10 @@ fn part(annotations: &BTreeMap<String, String>) -> Part {
         return Part::Sandbox;
     }
     match (annotations.get(CONTAINER), name(annotations)) {
-        (Some(meant), Some(name)) if meant.trim() != name => Part::Other,
+        (Some(meant), Some(name)) if meant.trim() != name => Part::Other {
+            name: name.to_owned(),
+            meant: meant.trim().to_owned(),
+        },
         _ => Part::Meant,
     }
 }
@@ -338,10 +346,11 @@ mod tests {
                 part(&[in_pod, (CONTAINER, "web"), (name, "web")]),
                 (Part::Meant, true)
             );
-            assert_eq!(
-                part(&[(CONTAINER, "db"), (name, "web")]),
-                (Part::Other, false)
-            );
+            let other = Part::Other {
+                name: "web".to_owned(),
+                meant: "db".to_owned(),
+            };
+            assert_eq!(part(&[(CONTAINER, "db"), (name, "web")]), (other, false));
         }
     }
 }

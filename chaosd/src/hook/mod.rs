@@ -6,11 +6,13 @@
 //! asked of the runtime, which waits for us.
 //!
 //! In reading order: `state` (what the runtime says), `annotations` (what the container asks for),
-//! `request` (what the daemon is asked then), `registration` (the file by which runtimes find the hook).
+//! `request` (what the daemon is asked then), `registration` (the file by which runtimes find the hook), `root`
+//! (in whose root directory that is).
 
 mod annotations;
 mod registration;
 mod request;
+pub mod root;
 mod state;
 
 pub use annotations::{Mistake, PROFILE, Part, REQUIRED, Wish, Wishes, wishes};

@@ -47,7 +47,7 @@ pub enum RegistrationError {
     #[error("{} is not a file of chaosd's: move it away, or name another directory by --dir", .0.display())]
     Foreign(PathBuf),
     /// The runtimes' directories are made by them.
-    #[error("failed to {verb} {}", path.display())]
+    #[error("failed to {verb} {}{}", path.display(), elsewhere(source))]
     Io {
         /// What we were doing.
         verb: &'static str,
@@ -57,6 +57,28 @@ pub enum RegistrationError {
         #[source]
         source: io::Error,
     },
+    /// A copy of this binary.
+    #[error(
+        "{} does not start there, and was not installed: it must be static (`cargo xtask dist`), in a file \
+         system that is not mounted noexec (--program names another place)",
+        path.display()
+    )]
+    DoesNotStart {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn elsewhere(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; name a place that can be written by --dir or --program"
+        }
+        _ => "",
+    }
 }
 
 impl Registration {

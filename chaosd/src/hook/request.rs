@@ -42,8 +42,7 @@ pub fn request(wish: &Wish) -> Result<RunRequest, RequestError> {
         seed: wish.seed,
         ..RunRequest::default()
     };
-    let overrides = request.overrides(Duration::MAX);
-    match profile::load(request.name(), &request.text(), &overrides) {
+    match request.load(Duration::MAX) {
         Ok(_) => Ok(request),
         Err(problems) => Err(RequestError::Profile {
             name: request.name().to_owned(),
@@ -84,6 +83,19 @@ mod tests {
         assert!(unknown.contains("rtae"), "{unknown}");
         let value = told(&wish("packet-loss", &[("rate", "many")]));
         assert!(value.contains("many"), "{value}");
+        let dir = std::env::temp_dir().join(format!("chaosd-wish-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("shop.yaml");
+        let faults = "version: 1\nfaults: [{partition: {}}]\n";
+        let plain =
+            std::fs::write(&path, faults).map(|()| request(&wish(path.to_str().unwrap(), &[])));
+        let condition = format!("{faults}abort-when: [{{load-average: {{above: 20}}}}]\n");
+        let experiment =
+            std::fs::write(&path, condition).map(|()| request(&wish(path.to_str().unwrap(), &[])));
+        std::fs::remove_dir_all(&dir).unwrap();
+        plain.unwrap().unwrap();
+        let refused = experiment.unwrap().unwrap_err().to_string();
+        assert!(refused.contains("an experiment"), "{refused}");
         let never = Wish {
             run_for: Some("soon".into()),
             ..wish("packet-loss", &[])

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -25,7 +25,7 @@ pub struct State {
     pub status: String,
     /// The directory with its config.json.
     #[serde(default)]
-    pub bundle: PathBuf,
+    pub bundle: String,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
@@ -102,7 +102,7 @@ impl State {
         {
             return Ok(own.clone());
         }
-        let path = self.bundle.join("config.json");
+        let path = Path::new(&self.bundle).join("config.json");
         let fail = |source| StateError::Bundle {
             path: path.clone(),
             source,

@@ -11,7 +11,10 @@ use std::{fs, io, os::fd::AsFd as _};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::process::{pidfd_open, pidfd_send_signal};
+use crate::{
+    printable::printable,
+    sys::process::{pidfd_open, pidfd_send_signal},
+};
 
 /// A process, told from a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,11 +54,6 @@ pub struct Stat {
 /// `PF_KTHREAD` (`include/linux/sched.h`).
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// Whoever made the process chose its name, which is shown on root's terminal.
-fn printable(c: char) -> char {
-    if c.is_control() { '?' } else { c }
-}
-
 impl Stat {
     /// Reads it.
     ///
@@ -78,7 +76,7 @@ impl Stat {
             who: Identity {
                 pid: pid.parse().ok()?,
                 started: fields.get(19)?.parse().ok()?,
-                name: name.chars().map(printable).collect(),
+                name: printable(name),
             },
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(1)?).ok()?,

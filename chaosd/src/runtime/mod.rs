@@ -43,6 +43,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::OnceLock, time::Durat
 
 use serde::Serialize;
 
+use crate::printable::printable;
+
 /// How long a runtime may take to answer, unless told otherwise.
 pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -101,6 +103,16 @@ pub struct Member {
     pub labels: BTreeMap<String, String>,
     /// What a person has to know of it.
     pub notes: Vec<String>,
+}
+
+impl Member {
+    /// What people see of it holds names that others chose.
+    fn make_printable(&mut self) {
+        let others = self.shares_network_with.iter_mut().chain(&mut self.notes);
+        for text in others.chain([&mut self.label]) {
+            *text = printable(text);
+        }
+    }
 }
 
 /// The variable that gives runtimes more time, or less.

@@ -334,6 +334,23 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_moves_the_cursor_is_found_and_not_shown() {
+        let root = Root::new("printable");
+        let name = "shop\x1b[2J";
+        fs::rename(root.0.join("shop-db"), root.0.join(name)).unwrap();
+        let places = crate::runtime::Places {
+            oci: vec![root.0.clone()],
+            ..Default::default()
+        };
+        let asked = crate::runtime::Asked::Container(name.to_owned());
+        let runtimes = crate::runtime::Runtimes::new(places);
+        let found = runtimes.find(&asked, None, std::time::Duration::from_secs(20));
+        let found = found.unwrap();
+        assert_eq!(found[0].id, name);
+        assert!(found[0].label.contains("shop?[2J"), "{}", found[0].label);
+    }
+
+    #[test]
     fn one_whose_process_is_gone_or_another_does_not_run() {
         let root = Root::new("gone");
         let found = containers(std::slice::from_ref(&root.0), "shop-web", None);

@@ -60,6 +60,12 @@ impl Runtimes {
     /// # Errors
     /// See [`RuntimeError`].
     pub fn find(&self, asked: &Asked, only: Option<&str>, within: Duration) -> Answer {
+        let mut members = self.ask(asked, only, within)?;
+        members.iter_mut().for_each(Member::make_printable);
+        Ok(members)
+    }
+
+    fn ask(&self, asked: &Asked, only: Option<&str>, within: Duration) -> Answer {
         // /proc is asked without delay.
         if let (Asked::Process { name, args }, None) = (asked, only) {
             return process::find(name, args.as_deref());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    api::{Answer, ContainerRequest, Refusal, RunRequest, Runs},
+    api::{Answer, ContainerKey, ContainerRequest, Refusal, RunRequest, Runs},
     engine::EngineError,
     host::{Doctor, Missing},
     plan::{Limits, Plans},
@@ -47,9 +47,8 @@ impl Fake {
     }
 
     fn arm(&self, request: &RunRequest) -> Result<RunReport, Refusal> {
-        let over = request.overrides(Duration::from_hours(1));
-        let profile =
-            profile::load(request.name(), &request.text(), &over).map_err(Refusal::Invalid)?;
+        let most = Duration::from_hours(1);
+        let profile = request.load(most).map_err(Refusal::Invalid)?;
         if profile.target == profile::Whom::At(profile::Target::Pid(1)) {
             return Err(Refusal::Target(TargetError::NoProcess(1).into()));
         }
@@ -164,15 +163,15 @@ impl Runs for Fake {
 
     fn begin_container(
         &self,
-        _: String,
+        _: ContainerKey,
         request: ContainerRequest,
     ) -> Answer<'_, Result<RunReport, Refusal>> {
         Box::pin(async move { self.arm(&request.run) })
     }
 
-    fn end_container(&self, id: String) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
+    fn end_container(&self, key: ContainerKey) -> Answer<'_, Result<Vec<RunReport>, EngineError>> {
         Box::pin(async move {
-            if id == "none of ours" {
+            if key.id == "none of ours" {
                 return Ok(Vec::new());
             }
             self.revert_all(Ended::TargetGone).await

@@ -105,6 +105,11 @@ impl Text {
             self.line("");
             self.scope(&member.plan);
         }
+        let more = hit.saturating_sub(MEMBERS_SHOWN);
+        if more > 0 {
+            let more = format_args!("\n  and {more} more, whose places `-o json` tells");
+            self.line(paint(DIM, more));
+        }
         let Some((first, others)) = group.members.split_first() else {
             return;
         };
