@@ -15,6 +15,7 @@ mod bandwidth;
 mod burners;
 mod bystander;
 mod cgroup;
+mod cgroup_v1;
 mod clock;
 mod compose;
 mod containers;

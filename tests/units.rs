@@ -25,10 +25,22 @@ struct Service {
 
 impl Service {
     fn start(name: &'static str, slice: &str) -> Result<Self> {
+        Self::start_with(name, slice, "--property=Description=plain")
+    }
+
+    fn start_with(name: &'static str, slice: &str, property: &str) -> Result<Self> {
         let (unit, slice) = (format!("--unit={name}"), format!("--slice={slice}"));
         // It is started again more often than systemd takes for sane.
         let often = "--property=StartLimitIntervalSec=0";
-        let words = ["--quiet", often, &unit, &slice, "/bin/sleep", "36000"];
+        let words = [
+            "--quiet",
+            often,
+            property,
+            &unit,
+            &slice,
+            "/bin/sleep",
+            "36000",
+        ];
         run("systemd-run", &words)?;
         Ok(Self {
             name,
@@ -135,5 +147,33 @@ fn a_unit_is_hit_again_after_each_restart_and_a_slice_with_all_in_it() -> Result
         "{:?}",
         shop.state()?
     );
+    Ok(())
+}
+
+/// systemd makes the cgroup first, starts the process in the host's network, and moves it then.
+#[test]
+fn a_unit_with_a_network_of_its_own_is_hit_there_after_each_restart() -> Result<()> {
+    if !is_laboratory() || !Path::new("/run/systemd/system").exists() {
+        skip!(
+            Ok(()),
+            "units start in a guest whose process 1 is systemd alone"
+        );
+    }
+    let private = "--property=PrivateNetwork=yes";
+    let shop = Service::start_with("lot-private.service", "system.slice", private)?;
+    let other = Service::start("lot-public.service", "system.slice")?;
+    let daemon = Daemon::start(&Options {
+        env: vec![("CHAOSD_ASK_WITHIN".into(), "60s".into())],
+        ..Options::default()
+    })?;
+    let _run = start(&daemon, shop.name)?;
+    ensure!(shop.is_hit(), "{:?}", shop.state()?);
+    let limit = Duration::from_secs(if is_emulated() { 20 } else { 2 });
+    for turn in 0..10 {
+        run("systemctl", &["restart", shop.name])?;
+        let again = wait_until(limit, || shop.is_hit());
+        ensure!(again, "turn {turn}: {:?}\n{}", shop.state()?, daemon.log());
+        ensure!(other.is_free(), "turn {turn}");
+    }
     Ok(())
 }

@@ -179,6 +179,7 @@ impl Plan {
             Needs::Protection
         };
         let Aim { target, seed, .. } = aim;
+        let is_named = aim.member.is_some();
         let netns = aim.member.as_ref().and_then(|one| one.netns.as_deref());
         let mut scope = match (target, netns) {
             (Target::Cgroup(cgroup), Some(netns)) => target::resolve_in(cgroup, netns, of_network)?,
@@ -212,8 +213,8 @@ impl Plan {
         for (salt, part) in (0..).zip(parts) {
             let spec = &part.spec;
             if let Kind::Resource(kind) = &spec.kind {
-                let planned =
-                    machine::resource(spec, kind, target, &scope, seed.wrapping_add(salt))?;
+                let of = (target, is_named);
+                let planned = machine::resource(spec, kind, of, &scope, seed.wrapping_add(salt))?;
                 let of = |note| format!("fault `{}` {note}", spec.name);
                 notes.extend(planned.bound.notes().into_iter().map(of));
                 resources.push(planned);

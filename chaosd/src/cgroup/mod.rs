@@ -23,7 +23,7 @@ pub use controllers::{Controller, ControllerError, Place, Version};
 pub use cpus::{allowed as allowed_cpus, online as online_cpus};
 pub use file::{read_control, uses_controller, write_control};
 pub use hold::{Hold, HoldError};
-pub use mount::unified;
+pub use mount::{any_tree, unified};
 pub use processes::pids;
 
 use std::{
@@ -58,9 +58,10 @@ pub enum CgroupError {
     },
     /// Only v1.
     #[error(
-        "this host has no unified (v2) cgroup tree, by which packets are told apart: mount one \
-         with `mount -t cgroup2 none /sys/fs/cgroup/unified`, or boot with \
-         systemd.unified_cgroup_hierarchy=1"
+        "this host has no unified (v2) cgroup tree, by which packets are told apart: boot with \
+         systemd.unified_cgroup_hierarchy=1, or mount one with `mount -t cgroup2 none \
+         /sys/fs/cgroup/unified` and make cgroups there; a container, a pod or a network namespace \
+         (--netns) is hit as a whole without"
     )]
     NoUnified,
     /// The mount shows a part of the tree.

@@ -6,6 +6,9 @@ use crate::mounts;
 
 use super::CgroupError;
 
+/// Hierarchies of v1 in which runtimes make a cgroup for each container, and systemd for each unit first of all.
+const EVERYWHERE: [&str; 4] = ["name=systemd", "pids", "memory", "cpu"];
+
 /// The mount point of the unified (v2) hierarchy: /sys/fs/cgroup, or /sys/fs/cgroup/unified on a
 /// hybrid host, or wherever it is.
 pub fn unified() -> Result<PathBuf, CgroupError> {
@@ -21,6 +24,21 @@ pub fn unified() -> Result<PathBuf, CgroupError> {
         return Err(CgroupError::Partial(tree));
     }
     Ok(tree)
+}
+
+/// A tree in which every container is a directory: the unified one, else a hierarchy of v1.
+///
+/// # Errors
+/// Those of [`unified`], where there is neither.
+pub fn any_tree() -> Result<PathBuf, CgroupError> {
+    match unified() {
+        Err(CgroupError::NoUnified) => {
+            let table = mounts::read("/proc/self/mountinfo").unwrap_or_default();
+            let known = EVERYWHERE.iter().find_map(|name| v1(&table, name));
+            known.ok_or(CgroupError::NoUnified)
+        }
+        tree => tree,
+    }
 }
 
 /// The first mount of the whole tree in a mountinfo (`proc_pid_mountinfo(5)`).

@@ -218,7 +218,7 @@ impl Maker {
         match target::place(&self.named.asked, member).ok()? {
             (Target::Pid(pid), _) => Some(Incarnation::Process(pid)),
             (Target::Cgroup(path), _) => {
-                let netns = match self.netns_of(member) {
+                let netns = match self.own_netns(member) {
                     Some(netns) => Some(fs::metadata(netns).ok()?.ino()),
                     None => None,
                 };
@@ -245,20 +245,31 @@ impl Maker {
             return Ok(None);
         }
         let made = self.make(&profile, member)?;
+        let is_unit = matches!(self.named.asked, Asked::Unit(_));
         match excluded.iter().find(|one| made.plan.reaches(one)) {
             Some(one) => Err(made.plan.reaches_the_excluded(one).into()),
+            // Its cgroup is made before its processes, whose network is not known before.
+            None if is_unit && !made.plan.scope.has_processes() => {
+                Err(TargetError::NotRunning(member.label.clone()).into())
+            }
             None => Ok(Some(made)),
         }
     }
 
-    /// The file of its network namespace, where it is its runtime's word and matters: a unit's processes
-    /// may each have another, and faults of the machine have none.
+    /// The file of its network namespace, where it is its runtime's word: of a unit it is that of its main
+    /// process, beside which others may have another.
     fn netns_of<'a>(&self, member: &'a Member) -> Option<&'a Path> {
-        let asked = &self.named.asked;
-        let told = !matches!(asked, Asked::Unit(_) | Asked::Process { .. });
+        let is_unit = matches!(self.named.asked, Asked::Unit(_));
+        self.own_netns(member).filter(|_| !is_unit)
+    }
+
+    /// The file of the network namespace that tells one life of it from another. Faults of the machine have
+    /// none.
+    fn own_netns<'a>(&self, member: &'a Member) -> Option<&'a Path> {
+        let is_process = matches!(self.named.asked, Asked::Process { .. });
         let mut faults = self.profile.faults.iter();
         let matters = faults.any(|fault| fault.kind.is_on_packets());
-        member.netns.as_deref().filter(|_| told && matters)
+        member.netns.as_deref().filter(|_| matters && !is_process)
     }
 
     fn make(&self, profile: &Profile, member: &Member) -> Result<MemberPlan, PlanError> {
@@ -275,19 +286,23 @@ impl Maker {
             is_being_made: false,
         };
         let mut plan = Plan::make(&self.name, profile, aim)?;
+        if let (Target::Netns(_), Some(pid)) = (&target, member.pid) {
+            // Held open, a namespace outlives its processes, and does not tell that they ended.
+            target::tie(&mut plan.scope, pid)?;
+        }
         plan.notes.extend(member.notes.iter().cloned());
         let is_pod = matches!(self.named.asked, Asked::Pod { .. } | Asked::Pods { .. });
         if reach == Reach::Namespace && netns.is_some() && !is_pod {
             plan.notes.push(OWN_NETWORK.to_owned());
         }
         let scope = &plan.scope;
-        let incarnation = match (scope.pid, &scope.cgroup) {
-            (Some(pid), _) => Incarnation::Process(pid),
-            (None, Some(cgroup)) => Incarnation::Cgroup {
+        let incarnation = match (target, &scope.cgroup) {
+            (Target::Pid(pid), _) => Incarnation::Process(pid),
+            (_, Some(cgroup)) => Incarnation::Cgroup {
                 cgroup: cgroup.id,
-                netns: netns.map(|_| scope.netns.ino),
+                netns: self.own_netns(member).map(|_| scope.netns.ino),
             },
-            (None, None) => Incarnation::Namespace(scope.netns.ino),
+            (_, None) => Incarnation::Namespace(scope.netns.ino),
         };
         Ok(MemberPlan {
             id: member.id.clone(),
@@ -302,11 +317,11 @@ impl Maker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Incarnation {
     /// Told by the inode of its cgroup; and by that of its network namespace, since a pod that is made anew
-    /// may keep its cgroup.
+    /// may keep its cgroup, and systemd moves the process of a unit to its namespace after its start.
     Cgroup {
         /// Of the cgroup's directory.
         cgroup: u64,
-        /// `None`: a fault has nothing to do with it, or it is its processes' matter.
+        /// `None`: a fault has nothing to do with it, or no one process tells it.
         netns: Option<u64>,
     },
     /// Told by its process id.
@@ -362,3 +377,7 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

@@ -33,16 +33,19 @@ pub struct PlannedResource {
 pub(super) fn resource(
     spec: &FaultSpec,
     kind: &Resource,
-    target: &Target,
+    (target, is_named): (&Target, bool),
     scope: &Scope,
     seed: u64,
 ) -> Result<PlannedResource, PlanError> {
-    let bound = if matches!(target, Target::Netns(_)) {
-        Err(BindError(
+    let bound = match target {
+        Target::Netns(_) if is_named => Err(BindError(format!(
+            "{} has no cgroup of its own in the unified (v2) hierarchy, by which its processes and what they use are told from others: start it in one, on a host with cgroup v1 alone after a boot with systemd.unified_cgroup_hierarchy=1; faults on its packets need none",
+            scope.label
+        ))),
+        Target::Netns(_) => Err(BindError(
             "a network namespace has no processes, processors or disks of its own: target a cgroup, a process or the host".into(),
-        ))
-    } else {
-        resource::fault(kind).bind(scope, seed)
+        )),
+        _ => resource::fault(kind).bind(scope, seed),
     };
     let bound = bound.map_err(|why| PlanError::Bind {
         fault: spec.name.clone(),

@@ -28,7 +28,7 @@ pub fn born(id: &str, pid: i32, in_pod: bool) -> Result<Member, RuntimeError> {
         member.cgroups = vec![own];
         member.notes.clear();
     }
-    member.shares_network_with = placing::neighbours(&member);
+    member.shares_network_with = placing::neighbours(&member, id);
     if in_pod && !member.host_network {
         member.shares_network_with.push("its pod".to_owned());
     }
@@ -89,6 +89,43 @@ mod tests {
         let beside = beside.unwrap();
         assert_eq!((beside.cgroups.len(), beside.notes.len()), (0, 1));
         assert_eq!(named.unwrap().cgroups, [scratch.0.as_path()]);
+    }
+
+    #[test]
+    fn one_without_a_cgroup_is_no_neighbour_of_its_own_and_neither_are_its_children() {
+        let run = |words: &[&str]| {
+            let mut command = std::process::Command::new(words[0]);
+            command.args(&words[1..]).spawn().unwrap()
+        };
+        let pid_of = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
+        let ours = i32::try_from(std::process::id())
+            .ok()
+            .and_then(placing::netns_of);
+        let arrives = |pid: i32, like: &dyn Fn(Option<u64>) -> bool| {
+            let there = || like(placing::netns_of(pid));
+            let arrived = (0..500).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                there()
+            });
+            assert!(arrived, "{pid} is not in its namespace");
+        };
+        // In the cgroup of whoever runs the tests.
+        let mut first = run(&["unshare", "-n", "sh", "-c", "sleep 60 & sleep 60 & wait"]);
+        let pid = pid_of(&first);
+        arrives(pid, &|netns| netns.is_some() && netns != ours);
+        let alone = born("shop", pid, false);
+        let net = format!("--net=/proc/{pid}/ns/net");
+        let mut other = run(&["nsenter", &net, "sleep", "60"]);
+        arrives(pid_of(&other), &|netns| netns == placing::netns_of(pid));
+        let beside = born("shop", pid, false);
+        for child in [&mut first, &mut other] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let alone = alone.unwrap();
+        assert_eq!((alone.pid, alone.cgroups.len()), (Some(pid), 0));
+        assert!(alone.shares_network_with.is_empty(), "{alone:?}");
+        assert_eq!(beside.unwrap().shares_network_with.len(), 1);
     }
 
     #[test]

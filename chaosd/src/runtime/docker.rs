@@ -316,13 +316,13 @@ impl Docker {
         if !placing::place(&mut member, pid, &one.id)? {
             return Err(RuntimeError::Ended { label });
         }
-        member.shares_network_with = self.neighbours(&member).await;
+        member.shares_network_with = self.neighbours(&member, &one.id).await;
         Ok(member)
     }
 
     /// Who else is in its network namespace, by name where this runtime has one.
-    async fn neighbours(&self, member: &Member) -> Vec<String> {
-        let lines = placing::neighbours(member);
+    async fn neighbours(&self, member: &Member, id: &str) -> Vec<String> {
+        let lines = placing::neighbours(member, id);
         if lines.is_empty() {
             return lines;
         }

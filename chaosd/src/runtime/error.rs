@@ -82,6 +82,16 @@ pub enum RuntimeError {
         /// systemd's word for it.
         state: String,
     },
+    /// A service that is on its way up or down, so that its network is not known.
+    #[error(
+        "unit {name} is {state} and its main process does not run yet, or any more: ask again when it does"
+    )]
+    UnitNotReady {
+        /// Its name.
+        name: String,
+        /// systemd's word for it.
+        state: String,
+    },
     /// A unit of a kind that never has a cgroup.
     #[error(
         "unit {name} has no processes, for it is a {}: name a service, slice, scope, socket or mount",

@@ -7,7 +7,7 @@
 //! process; and no runtime keeps a caller waiting for longer than it was given.
 //!
 //! In reading order: `places` (where runtimes are), `oci`, `docker`, `podman`, `cri`, `containerd`, `systemd`
-//! and `process` (one file or folder per kind of runtime), `grpc` (a server that is asked by it), `placing` (from a process to its container's cgroup), `choose`
+//! and `process` (one file or folder per kind of runtime), `grpc` (a server that is asked by it), `lines` and `placing` (from a process to its container's cgroup), `choose`
 //! (which of those that a runtime knows is meant), `born` (one that its runtime is making), `hub` (the connections), `resolve` (whom to ask, and
 //! whom to believe), `worker` (the thread that asks), `watch`.
 
@@ -23,6 +23,7 @@ mod error;
 mod fake;
 mod grpc;
 mod hub;
+mod lines;
 mod oci;
 mod placing;
 mod podman;

@@ -12,10 +12,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{
-    cgroup,
-    process::{Identity, Stat},
-};
+use crate::process::{Identity, Stat};
 
 use super::{
     Member, RuntimeError,
@@ -162,14 +159,14 @@ impl State {
             labels: self.annotations(),
             ..Member::default()
         };
-        let tree = cgroup::unified()?;
-        if let Some(dir) = self.own_cgroup(&tree) {
+        let tree = placing::tree()?;
+        if let Some(dir) = tree.and_then(|tree| self.own_cgroup(&tree)) {
             member.cgroups = vec![dir];
             placing::network(&mut member, pid);
         } else if !placing::place(&mut member, pid, &self.id)? {
             return Err(ended());
         }
-        member.shares_network_with = placing::neighbours(&member);
+        member.shares_network_with = placing::neighbours(&member, &self.id);
         Ok(member)
     }
 }

@@ -7,9 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::cgroup::{self, CgroupError};
+use crate::{
+    cgroup::{self, CgroupError},
+    process::Stat,
+};
 
-use super::Member;
+use super::{Member, lines::Lines};
+
+/// Processes above one another that are looked at: numbers are used again, so that there may be a loop.
+const DEEPEST: usize = 64;
 
 /// What a person has to know of a pod without a cgroup.
 pub(super) const BY_ITS_NETWORK: &str = "it has no cgroup of its own in the unified hierarchy, so it is told apart by its network namespace alone";
@@ -17,20 +23,37 @@ pub(super) const BY_ITS_NETWORK: &str = "it has no cgroup of its own in the unif
 /// Fills in what /proc tells of the container `id` whose first process is `pid`. `false`: that process has
 /// ended.
 pub(super) fn place(member: &mut Member, pid: i32, id: &str) -> Result<bool, CgroupError> {
-    let Some(line) = unified_line(pid) else {
+    let Some(lines) = Lines::of(pid) else {
         return Ok(false);
     };
-    let tree = cgroup::unified()?;
-    let own = container_dir(&line, id).map(|below| tree.join(below));
-    match own.filter(|dir| dir.is_dir()) {
-        Some(dir) => member.cgroups = vec![dir],
-        None => member.notes.push(format!(
-            "it has no cgroup of its own in the unified hierarchy (its processes are in {line}), so it is \
-             told apart by its network namespace alone"
-        )),
+    match own_dir(&lines, tree()?.as_deref(), id) {
+        Ok(dir) => member.cgroups = vec![dir],
+        Err(note) => member.notes.push(note),
     }
     network(member, pid);
     Ok(true)
+}
+
+/// The unified tree; `None`: this host has cgroup v1 alone.
+pub(super) fn tree() -> Result<Option<PathBuf>, CgroupError> {
+    match cgroup::unified() {
+        Err(CgroupError::NoUnified) => Ok(None),
+        tree => tree.map(Some),
+    }
+}
+
+/// The cgroup that is named for a container, or what a person has to know of one that has none.
+fn own_dir(lines: &Lines, tree: Option<&Path>, id: &str) -> Result<PathBuf, String> {
+    let below = container_dir(lines.unified(), id);
+    let dir = tree.zip(below).map(|(tree, below)| tree.join(below));
+    dir.filter(|dir| dir.is_dir()).ok_or_else(|| {
+        let why = match tree {
+            Some(_) => "it has no cgroup of its own in the unified hierarchy",
+            None => "this host has cgroup v1 alone",
+        };
+        let shown = lines.shown();
+        format!("{why} (its processes are in {shown}), so it is told apart by its network namespace alone")
+    })
 }
 
 /// The cgroups of these containers, each with its first process.
@@ -68,16 +91,9 @@ fn inode(path: &str) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
-/// The path on the `0::` line of /proc/PID/cgroup (cgroups(7)); `/` on a host without the unified
-/// hierarchy. `None`: no such process.
+/// The path of a process in the unified hierarchy; `/` on a host without one. `None`: no such process.
 pub(super) fn unified_line(pid: i32) -> Option<String> {
-    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    // A zombie is in no cgroup of its own any more.
-    if lines.is_empty() {
-        return None;
-    }
-    let path = lines.lines().find_map(|line| line.strip_prefix("0::"));
-    Some(path.unwrap_or("/").to_owned())
+    Lines::of(pid).map(|lines| lines.unified().to_owned())
 }
 
 /// The cgroup of the container or pod `id`, of which a process is in `line`: there or below, for podman puts
@@ -113,30 +129,48 @@ pub(super) fn is_drawn(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The cgroups, beside that of the member itself, of processes in its network namespace.
-pub(super) fn neighbours(member: &Member) -> Vec<String> {
-    let Some(wanted) = member.pid.and_then(netns_of) else {
+/// The cgroups, beside those of the container `id` itself, of processes in its network namespace.
+pub(super) fn neighbours(member: &Member, id: &str) -> Vec<String> {
+    let Some((first, wanted)) = member.pid.and_then(|pid| Some((pid, netns_of(pid)?))) else {
         return Vec::new();
     };
     if member.host_network {
         return Vec::new();
     }
     let tree = cgroup::unified().unwrap_or_default();
-    let own: Vec<PathBuf> = member.cgroups.clone();
+    // Without a cgroup of the unified tree it may still have one of v1.
+    let named = Lines::of(first).map(|lines| lines.of_container(id));
+    let named = named.unwrap_or_default();
+    let is_own = |pid: i32, lines: &Lines| {
+        if member.cgroups.is_empty() {
+            return is_below(pid, first) || lines.is_within(&named);
+        }
+        let dir = tree.join(lines.unified().trim_start_matches('/'));
+        member.cgroups.iter().any(|own| dir.starts_with(own))
+    };
     let mut found: Vec<String> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| netns_of(*pid) == Some(wanted))
-        .filter_map(unified_line)
-        .filter(|line| {
-            let dir = tree.join(line.trim_start_matches('/'));
-            !own.iter().any(|own| dir.starts_with(own))
-        })
+        .filter_map(|pid| Some((pid, Lines::of(pid)?)))
+        .filter(|(pid, lines)| !is_own(*pid, lines))
+        .map(|(_, lines)| lines.shown().to_owned())
         .collect();
     found.sort();
     found.dedup();
     found
+}
+
+/// True for a process, and for those that it started, they started, and so on.
+fn is_below(pid: i32, first: i32) -> bool {
+    let parent = |pid: &i32| {
+        let stat = Stat::read(u32::try_from(*pid).ok()?).ok()?;
+        i32::try_from(stat.parent).ok()
+    };
+    std::iter::successors(Some(pid), parent)
+        .take(DEEPEST)
+        .any(|above| above == first)
 }
 
 /// A whole id within the path of a cgroup, the outermost first.
@@ -149,8 +183,7 @@ pub(super) fn id_within(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ID: &str = "3f2a4b5c6d7e8f90112233445566778899aabbccddeeff00112233445566778a";
+    use crate::runtime::lines::tests::{ID, V1};
 
     #[test]
     fn the_container_s_cgroup_is_found_with_every_driver() {
@@ -221,6 +254,28 @@ mod tests {
             assert_eq!(container_dir(line, ID), None, "{line}");
         }
         assert_eq!(container_dir("/docker/x", ""), None);
+    }
+
+    #[test]
+    fn without_a_unified_tree_nobody_has_a_cgroup_and_it_is_said_why() {
+        for text in V1 {
+            let lines = Lines::new(text.replace("ID", ID)).expect("lines");
+            let told = own_dir(&lines, None, ID).expect_err("a cgroup");
+            assert!(told.starts_with("this host has cgroup v1 alone"), "{told}");
+            assert!(told.contains(ID), "{told}");
+        }
+    }
+
+    #[test]
+    fn on_a_hybrid_host_the_directory_of_the_unified_tree_counts() {
+        let tree = crate::journal::testing::TempDir::new();
+        let lines = format!("4:memory:/docker/{ID}\n0::/lab/{ID}\n");
+        let lines = Lines::new(lines).expect("lines");
+        let told = own_dir(&lines, Some(tree.path()), ID).expect_err("a cgroup");
+        assert!(told.starts_with("it has no cgroup of its own in the unified"));
+        let dir = tree.path().join("lab").join(ID);
+        fs::create_dir_all(&dir).expect("a directory");
+        assert_eq!(own_dir(&lines, Some(tree.path()), ID), Ok(dir));
     }
 
     #[test]

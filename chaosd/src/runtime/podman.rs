@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    cgroup::{self, CgroupError},
+    cgroup::CgroupError,
     http::{self, Failed, escaped},
 };
 
@@ -84,8 +84,9 @@ fn cgroups(pod: &Pod, known: &[(&InPod, String)]) -> Result<Vec<PathBuf>, Cgroup
     let mut dirs = dirs.map(|(_, line)| placing::container_dir(line, &pod.id));
     if let Some(own) = dirs.next().flatten()
         && dirs.all(|dir| dir.as_ref() == Some(&own))
+        && let Some(tree) = placing::tree()?
     {
-        return Ok(vec![cgroup::unified()?.join(own)]);
+        return Ok(vec![tree.join(own)]);
     }
     let each = known.iter().map(|(one, _)| (one.pid, one.id.clone()));
     placing::cgroups_of_each(&each.collect::<Vec<_>>())

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, message::Type};
 
-use crate::{alike::nearest, cgroup, profile::Pattern};
+use crate::{alike::nearest, cgroup, process::Stat, profile::Pattern};
 
 use super::{Member, RuntimeError, placing};
 
@@ -139,6 +139,10 @@ impl Systemd {
         if path.is_empty() {
             return Err(RuntimeError::UnitNotActive { name, state });
         }
+        let is_service = interface.ends_with(".Service");
+        if (is_service && pid == 0 && state != "active") || is_set_up_by_systemd(pid) {
+            return Err(RuntimeError::UnitNotReady { name, state });
+        }
         member(name, &path, pid)
     }
 
@@ -154,8 +158,12 @@ impl Systemd {
         for answer in join_all(fitting.map(|name| self.unit(name))).await {
             match answer {
                 Ok(member) => found.push(member),
-                // It is there without a process, or has just gone.
-                Err(RuntimeError::UnitNotActive { .. } | RuntimeError::NoUnit { .. }) => {}
+                // It is there without a process, or has just come or gone.
+                Err(
+                    RuntimeError::UnitNotActive { .. }
+                    | RuntimeError::UnitNotReady { .. }
+                    | RuntimeError::NoUnit { .. },
+                ) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -277,6 +285,18 @@ fn full_name(typed: &str) -> Result<(String, &'static str), RuntimeError> {
     Ok((format!("{typed}.service"), WITH_PROCESSES[0].1))
 }
 
+/// True while a process is yet to become a unit's program: systemd forks, calls the child `(program)`, moves it to
+/// its namespaces and executes the program at last (systemd's src/core/execute.c; from v255 on a program of its
+/// own, `systemd-executor`, does all that).
+fn is_set_up_by_systemd(pid: u32) -> bool {
+    let program = |pid: u32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let is_called = |name: &str| name.starts_with('(') && name.ends_with(')');
+    Stat::read(pid).is_ok_and(|stat| is_called(&stat.who.name))
+        && program(pid).is_some_and(|file| {
+            file.ends_with("systemd-executor") || program(1).is_some_and(|first| first == file)
+        })
+}
+
 fn member(name: String, path: &str, pid: u32) -> Result<Member, RuntimeError> {
     let mut member = Member {
         label: format!("unit {name}"),
@@ -294,7 +314,6 @@ fn member(name: String, path: &str, pid: u32) -> Result<Member, RuntimeError> {
     }
     if let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0) {
         placing::network(&mut member, pid);
-        member.shares_network_with = placing::neighbours(&member);
     }
     Ok(member)
 }

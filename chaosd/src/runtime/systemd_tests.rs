@@ -94,6 +94,7 @@ impl Manager {
         let path = match name {
             "shop.service" => "/org/freedesktop/systemd1/unit/shop_2eservice",
             "dead.service" => "/org/freedesktop/systemd1/unit/dead_2eservice",
+            "late.service" => "/org/freedesktop/systemd1/unit/late_2eservice",
             _ => return Err(Failed::NoSuchUnit(format!("Unit {name} not loaded."))),
         };
         Ok(OwnedObjectPath::try_from(path).unwrap())
@@ -217,6 +218,10 @@ fn units(address: &str, cgroup: String, pid: u32) -> zbus::connection::Builder<'
         cgroup: String::new(),
         pid: 0,
     };
+    let late = Service {
+        cgroup: "/".to_owned(),
+        pid: 0,
+    };
     zbus::connection::Builder::address(address)
         .name("org.freedesktop.systemd1")
         .serve_at("/org/freedesktop/systemd1", Manager)
@@ -224,6 +229,8 @@ fn units(address: &str, cgroup: String, pid: u32) -> zbus::connection::Builder<'
         .serve_at(at("shop"), Service { cgroup, pid })
         .serve_at(at("dead"), Unit("failed"))
         .serve_at(at("dead"), dead)
+        .serve_at(at("late"), Unit("activating"))
+        .serve_at(at("late"), late)
 }
 
 #[test]
@@ -285,6 +292,10 @@ fn a_unit_that_is_not_there_or_does_not_run_is_answered_with_what_to_do() {
             "unit dead.service has no cgroup, for it is failed: `systemctl start dead.service` starts it",
         ),
         (
+            "late",
+            "unit late.service is activating and its main process does not run yet, or any more: ask again when it does",
+        ),
+        (
             "once.service",
             "unit once.service has no cgroup, for it is inactive: `systemctl start once.service` starts it",
         ),
@@ -298,6 +309,52 @@ fn a_unit_that_is_not_there_or_does_not_run_is_answered_with_what_to_do() {
         let error = runtimes.find(&asked, None, WITHIN).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+}
+
+/// Gone with the guard.
+struct Shell(Child);
+
+impl Shell {
+    /// Of a program of that path, which gives itself a name.
+    fn called(name: &str, program: &Path) -> Self {
+        fs::copy("/bin/sh", program).unwrap();
+        let script = format!("printf %s '{name}' > /proc/self/comm; echo; read line");
+        let mut command = Command::new(program);
+        command.args(["-c", &script]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_process_that_systemd_still_sets_up_is_known_by_its_name_and_its_program() {
+    let dir = crate::journal::testing::TempDir::new();
+    let executor = dir.path().join("systemd-executor");
+    for (name, program, wanted) in [
+        ("(shop)", executor.clone(), true),
+        ("shop", executor, false),
+        ("(shop)", dir.path().join("shop"), false),
+    ] {
+        let shell = Shell::called(name, &program);
+        let found = super::is_set_up_by_systemd(shell.0.id());
+        assert_eq!(found, wanted, "{name} {}", program.display());
+    }
+    assert!(!super::is_set_up_by_systemd(0));
 }
 
 #[test]

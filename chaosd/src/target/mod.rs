@@ -132,14 +132,15 @@ pub enum TargetError {
     NotRunning(String),
     /// Nothing tells it from others.
     #[error(
-        "{label} has no cgroup of its own and shares its network, so that others would be hit with it{}",
-        if why.is_empty() { String::new() } else { format!(": {why}") }
+        "{label} has no cgroup of its own in the unified (v2) hierarchy and shares its network, so that others \
+         would be hit with it: start it in a cgroup of its own, on a host with cgroup v1 alone after a boot with \
+         systemd.unified_cgroup_hierarchy=1{}", netns.as_deref().map_or_else(String::new, whole)
     )]
     NoCgroup {
         /// Who.
         label: String,
-        /// What its runtime says of that.
-        why: String,
+        /// What it shares, unless that is the host's.
+        netns: Option<PathBuf>,
     },
     /// A blast radius beyond what the host allows.
     #[error(
@@ -192,6 +193,11 @@ impl TargetError {
     pub fn is_stopped(&self) -> bool {
         matches!(self, Self::Runtime(error) if error.is_stopped())
     }
+}
+
+fn whole(netns: &Path) -> String {
+    let netns = netns.display();
+    format!("; or hit all who share it: its pod (--pod), or --netns {netns}")
 }
 
 fn known(nearest: Option<&str>) -> String {

@@ -135,9 +135,9 @@ pub fn place(asked: &Asked, member: &Member) -> Result<(Target, Reach), TargetEr
             let netns = member.netns.clone().unwrap_or_else(own);
             Ok((Target::Netns(netns), Reach::Namespace))
         }
-        (None, ..) => Err(TargetError::NoCgroup {
+        (None, is_host, _) => Err(TargetError::NoCgroup {
             label: member.label.clone(),
-            why: member.notes.join("; "),
+            netns: member.netns.clone().filter(|_| !is_host),
         }),
     }
 }
@@ -253,6 +253,10 @@ mod tests {
             let told = place(&container, &member).unwrap_err().to_string();
             assert!(
                 told.contains("container shop (docker) has no cgroup of its own"),
+                "{told}"
+            );
+            assert!(
+                told.contains("systemd.unified_cgroup_hierarchy=1"),
                 "{told}"
             );
         }

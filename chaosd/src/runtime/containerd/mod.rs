@@ -149,7 +149,7 @@ impl One {
         if !placing::place(&mut member, pid, &self.id)? {
             return Err(RuntimeError::Ended { label });
         }
-        member.shares_network_with = placing::neighbours(&member);
+        member.shares_network_with = placing::neighbours(&member, &self.id);
         Ok(member)
     }
 }

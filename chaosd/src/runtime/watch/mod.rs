@@ -67,7 +67,7 @@ impl Watch {
         let is_process = matches!(asked, Asked::Process { .. });
         let mut tree = None;
         if !is_process {
-            let mut new = Tree::new(crate::cgroup::unified()?, every).map_err(wrong)?;
+            let mut new = Tree::new(crate::cgroup::any_tree()?, every).map_err(wrong)?;
             new.follow(members).map_err(wrong)?;
             tree = Some(new);
         }
