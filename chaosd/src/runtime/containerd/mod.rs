@@ -128,7 +128,7 @@ impl One {
     fn found(&self, typed: &str) -> Found {
         Found {
             id: self.id.clone(),
-            named: self.names().iter().any(|name| name == typed),
+            named: self.listed().is_called(typed),
             member: self.member(),
         }
     }
@@ -270,7 +270,7 @@ impl Containerd {
         })
     }
 
-    /// Every running container with these labels.
+    /// Every container with these labels.
     pub(super) async fn labelled(
         &self,
         labels: &BTreeMap<String, String>,
@@ -278,8 +278,7 @@ impl Containerd {
         let mut all = self.list().await?;
         all.retain(|one| one.has(labels));
         try_join_all(all.iter_mut().map(|one| self.look(one))).await?;
-        let running = all.iter().filter(|one| one.pid().is_some());
-        Ok(running.map(|one| one.found(&one.id)).collect())
+        Ok(all.iter().map(|one| one.found(&one.id)).collect())
     }
 
     /// Says so each time a container starts or ends.
