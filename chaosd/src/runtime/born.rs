@@ -28,7 +28,7 @@ pub fn born(id: &str, pid: i32, in_pod: bool) -> Result<Member, RuntimeError> {
         member.cgroups = vec![own];
         member.notes.clear();
     }
-    member.shares_network_with = placing::neighbours(&member);
+    member.shares_network_with = placing::Networks::default().neighbours(&member);
     if in_pod && !member.host_network {
         member.shares_network_with.push("its pod".to_owned());
     }

@@ -17,6 +17,7 @@ use bollard::{
     },
 };
 use futures_util::{StreamExt as _, future::try_join_all};
+use tokio::sync::OnceCell;
 
 use crate::http;
 
@@ -24,7 +25,7 @@ use super::{
     Member, RuntimeError,
     choose::{Candidate, Choice, Found, Heard, Listed, MIN_PREFIX, choose, short},
     places::Socket,
-    placing,
+    placing::{self, Networks},
     watch::Ended,
 };
 
@@ -192,10 +193,11 @@ impl Docker {
         if !is_name(typed) {
             return Ok(Heard::Nobody(Vec::new()));
         }
+        let around = Around::default();
         match self.inspect(typed).await {
-            Ok(answer) if answer.is_called(typed) || typed.len() >= MIN_PREFIX => {
-                Ok(Heard::One(Box::new(self.found(typed, answer).await)))
-            }
+            Ok(answer) if answer.is_called(typed) || typed.len() >= MIN_PREFIX => Ok(Heard::One(
+                Box::new(self.found(typed, answer, &around).await),
+            )),
             Err(Refused::Failed(error)) => Err(error),
             Ok(_) | Err(Refused::Name) => {
                 let all = self.all(Filters::new()).await?;
@@ -203,7 +205,9 @@ impl Docker {
                 match choose(typed, &listed) {
                     // It appeared just now, or the prefix is shorter than this runtime takes.
                     Choice::One(one) => match self.inspect(&one.id).await {
-                        Ok(answer) => Ok(Heard::One(Box::new(self.found(typed, answer).await))),
+                        Ok(answer) => Ok(Heard::One(Box::new(
+                            self.found(typed, answer, &around).await,
+                        ))),
                         Err(Refused::Name) => Ok(Heard::Nobody(Vec::new())),
                         Err(Refused::Failed(error)) => Err(error),
                     },
@@ -229,6 +233,7 @@ impl Docker {
     ) -> Result<Vec<Found>, RuntimeError> {
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let all = self.all(Filters::from([("label", wanted)])).await?;
+        let around = Around::default();
         let found = all.into_iter().map(async |one| {
             let state = one.state.map(|state| state.to_string());
             let listed = listed(one);
@@ -243,7 +248,7 @@ impl Docker {
                 }));
             }
             match self.inspect(&listed.id).await {
-                Ok(answer) => Ok(Some(self.found(&listed.id, answer).await)),
+                Ok(answer) => Ok(Some(self.found(&listed.id, answer, &around).await)),
                 // It is gone already.
                 Err(Refused::Name) => Ok(None),
                 Err(Refused::Failed(error)) => Err(error),
@@ -306,15 +311,15 @@ impl Docker {
         Ended::Lost
     }
 
-    async fn found(&self, typed: &str, one: Inspected) -> Found {
+    async fn found(&self, typed: &str, one: Inspected, around: &Around) -> Found {
         Found {
             named: one.is_called(typed),
             id: one.id.clone(),
-            member: self.member(one).await,
+            member: self.member(one, around).await,
         }
     }
 
-    async fn member(&self, one: Inspected) -> Result<Member, RuntimeError> {
+    async fn member(&self, one: Inspected, around: &Around) -> Result<Member, RuntimeError> {
         let label = self.label(&one.id, std::slice::from_ref(&one.name));
         let Some(pid) = one.pid else {
             return Err(RuntimeError::NotRunning {
@@ -332,19 +337,22 @@ impl Docker {
         if !placing::place(&mut member, pid, &one.id)? {
             return Err(RuntimeError::Ended { label });
         }
-        member.shares_network_with = self.neighbours(&member).await;
+        member.shares_network_with = self.neighbours(&member, around).await;
         Ok(member)
     }
 
     /// Who else is in its network namespace, by name where this runtime has one.
-    async fn neighbours(&self, member: &Member) -> Vec<String> {
-        let lines = placing::neighbours(member);
+    async fn neighbours(&self, member: &Member, around: &Around) -> Vec<String> {
+        let lines = around.networks.neighbours(member);
         if lines.is_empty() {
             return lines;
         }
-        let known = self.running(Filters::new()).await.unwrap_or_default();
-        let known: Vec<Listed> = known.into_iter().map(listed).collect();
-        let mut names: Vec<String> = lines.iter().map(|line| name_of(line, &known)).collect();
+        let ask = async || {
+            let running = self.running(Filters::new()).await.unwrap_or_default();
+            running.into_iter().map(listed).collect()
+        };
+        let known: &Vec<Listed> = around.running.get_or_init(ask).await;
+        let mut names: Vec<String> = lines.iter().map(|line| name_of(line, known)).collect();
         names.sort();
         names.dedup();
         names
@@ -354,6 +362,13 @@ impl Docker {
         let name = names.first().map_or_else(|| short(id), String::as_str);
         format!("container {name} ({} {})", self.name, short(id))
     }
+}
+
+/// What is beside those of one answer, asked for once.
+#[derive(Default)]
+struct Around {
+    networks: Networks,
+    running: OnceCell<Vec<Listed>>,
 }
 
 /// What is wanted of a container's inspection.

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Barrier,
+    time::{Duration, Instant},
+};
 
 use super::super::{
     Asked, Places, RuntimeError, RuntimeKind, Runtimes, containerd::tests as containerd, fake::Fake,
@@ -146,6 +149,30 @@ fn labels_whose_containers_are_all_stopped_are_not_taken_for_gone() {
     assert_eq!(error.to_string(), told);
     // One that has both names of the list.
     assert_eq!(find(&state("labels-up", "running")).unwrap().len(), 1);
+}
+
+#[test]
+fn those_of_labels_are_asked_for_side_by_side() {
+    let both = Barrier::new(2);
+    let fake = Fake::start(RuntimeKind::Docker, "beside-each-other", move |address| {
+        let of = [(DB, "shop-db"), (WEB, "shop-web")];
+        let of = of.into_iter().find(|(id, _)| address.contains(id));
+        match (address, of) {
+            ("/_ping", _) => ("200 OK\r\nApi-Version: 1.41", "OK".to_owned()),
+            (_, None) => ("200 OK", list()),
+            (_, Some((id, name))) => {
+                // Not before the other was asked for, too.
+                both.wait();
+                let one = inspect("running", std::process::id()).replace(DB, id);
+                ("200 OK", one.replace("/shop-db", &format!("/{name}")))
+            }
+        }
+    });
+    let labels = [("app".to_owned(), "shop".to_owned())].into();
+    let asked = Asked::Containers { labels };
+    let found = Runtimes::new(fake.places()).find(&asked, None, WITHIN);
+    let ids: Vec<String> = found.unwrap().into_iter().map(|one| one.id).collect();
+    assert_eq!(ids, ["shop-db", "shop-web"]);
 }
 
 #[test]

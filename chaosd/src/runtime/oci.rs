@@ -20,7 +20,7 @@ use crate::{
 use super::{
     Member, RuntimeError,
     choose::{Choice, Found, Listed, choose, short},
-    placing,
+    placing::{self, Networks},
 };
 
 /// What either file tells.
@@ -150,7 +150,7 @@ impl State {
             .then_some(dir)
     }
 
-    fn member(&self) -> Result<Member, RuntimeError> {
+    fn member(&self, networks: &Networks) -> Result<Member, RuntimeError> {
         let ended = || RuntimeError::Ended {
             label: self.label(),
         };
@@ -169,7 +169,7 @@ impl State {
         } else if !placing::place(&mut member, pid, &self.id)? {
             return Err(ended());
         }
-        member.shares_network_with = placing::neighbours(&member);
+        member.shares_network_with = networks.neighbours(&member);
         Ok(member)
     }
 }
@@ -184,8 +184,9 @@ pub(super) fn containers(roots: &[PathBuf], typed: &str, only: Option<&str>) -> 
         Choice::None => Vec::new(),
     };
     let fits = |state: &&State| fit.iter().any(|one| one.id == state.id);
+    let networks = Networks::default();
     let found = states.iter().filter(fits).map(|state| {
-        let mut found = state.found();
+        let mut found = state.found(&networks);
         found.named = state.id == typed;
         found
     });
@@ -204,10 +205,11 @@ pub(super) fn labelled(
             .iter()
             .all(|(name, value)| own.get(name) == Some(value))
     };
+    let networks = Networks::default();
     all(roots, only)
         .iter()
         .filter(|state| has(state))
-        .map(State::found)
+        .map(|state| state.found(&networks))
         .collect()
 }
 
@@ -235,9 +237,9 @@ impl State {
         }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self, networks: &Networks) -> Found {
         let member = if self.runs() {
-            self.member()
+            self.member(networks)
         } else {
             Err(RuntimeError::NotRunning {
                 label: self.label(),

@@ -2,9 +2,11 @@
 //! of them: no runtime's own word for them holds for every driver and version.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use crate::cgroup::{self, CgroupError};
@@ -113,30 +115,48 @@ pub(super) fn is_drawn(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The cgroups, beside that of the member itself, of processes in its network namespace.
-pub(super) fn neighbours(member: &Member) -> Vec<String> {
-    let Some(wanted) = member.pid.and_then(netns_of) else {
-        return Vec::new();
-    };
-    if member.host_network {
-        return Vec::new();
+/// Which processes are in which network namespace: one look at /proc, when it is first asked for, and for all
+/// that one answer is made of.
+#[derive(Debug, Default)]
+pub(super) struct Networks(OnceLock<HashMap<u64, Vec<i32>>>);
+
+impl Networks {
+    /// The cgroups, beside that of the member itself, of processes in its network namespace.
+    pub(super) fn neighbours(&self, member: &Member) -> Vec<String> {
+        let Some(wanted) = member.pid.and_then(netns_of) else {
+            return Vec::new();
+        };
+        if member.host_network {
+            return Vec::new();
+        }
+        let tree = cgroup::unified().unwrap_or_default();
+        let within = self.0.get_or_init(look).get(&wanted);
+        let mut found: Vec<String> = within
+            .into_iter()
+            .flatten()
+            // Its number may be another's by now.
+            .filter(|pid| netns_of(**pid) == Some(wanted))
+            .filter_map(|pid| unified_line(*pid))
+            .filter(|line| {
+                let dir = tree.join(line.trim_start_matches('/'));
+                !member.cgroups.iter().any(|own| dir.starts_with(own))
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
     }
-    let tree = cgroup::unified().unwrap_or_default();
-    let own: Vec<PathBuf> = member.cgroups.clone();
-    let mut found: Vec<String> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| netns_of(*pid) == Some(wanted))
-        .filter_map(unified_line)
-        .filter(|line| {
-            let dir = tree.join(line.trim_start_matches('/'));
-            !own.iter().any(|own| dir.starts_with(own))
-        })
-        .collect();
-    found.sort();
-    found.dedup();
-    found
+}
+
+fn look() -> HashMap<u64, Vec<i32>> {
+    let mut networks: HashMap<u64, Vec<i32>> = HashMap::new();
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()) {
+        if let Some(netns) = netns_of(pid) {
+            networks.entry(netns).or_default().push(pid);
+        }
+    }
+    networks
 }
 
 /// A whole id within the path of a cgroup, the outermost first.

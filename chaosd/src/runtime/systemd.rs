@@ -10,7 +10,10 @@ use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, 
 
 use crate::{alike::nearest, cgroup, profile::Pattern};
 
-use super::{Member, RuntimeError, placing};
+use super::{
+    Member, RuntimeError,
+    placing::{self, Networks},
+};
 
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
@@ -110,6 +113,10 @@ impl Systemd {
 
     /// The unit of a name; a name without a suffix is a service's, as with systemctl(1).
     pub(super) async fn unit(&self, typed: &str) -> Result<Member, RuntimeError> {
+        self.unit_among(typed, &Networks::default()).await
+    }
+
+    async fn unit_among(&self, typed: &str, networks: &Networks) -> Result<Member, RuntimeError> {
         let (name, interface) = full_name(typed)?;
         let loaded: Result<OwnedObjectPath, _> = self.wait(self.manager("GetUnit", &name)).await?;
         let unit = match loaded {
@@ -139,7 +146,7 @@ impl Systemd {
         if path.is_empty() {
             return Err(RuntimeError::UnitNotActive { name, state });
         }
-        member(name, &path, pid)
+        member(name, &path, pid, networks)
     }
 
     /// The units in memory whose names fit, and which have a cgroup.
@@ -151,7 +158,8 @@ impl Systemd {
             .map(|unit| unit.0.as_str())
             .filter(|name| interface_of(name).is_some() && names.fits(name));
         let (mut found, mut idle) = (Vec::new(), 0);
-        for answer in join_all(fitting.map(|name| self.unit(name))).await {
+        let networks = Networks::default();
+        for answer in join_all(fitting.map(|name| self.unit_among(name, &networks))).await {
             match answer {
                 Ok(member) => found.push(member),
                 Err(RuntimeError::UnitNotActive { .. }) => idle += 1,
@@ -283,7 +291,7 @@ fn full_name(typed: &str) -> Result<(String, &'static str), RuntimeError> {
     Ok((format!("{typed}.service"), WITH_PROCESSES[0].1))
 }
 
-fn member(name: String, path: &str, pid: u32) -> Result<Member, RuntimeError> {
+fn member(name: String, path: &str, pid: u32, networks: &Networks) -> Result<Member, RuntimeError> {
     let mut member = Member {
         label: format!("unit {name}"),
         id: name,
@@ -300,7 +308,7 @@ fn member(name: String, path: &str, pid: u32) -> Result<Member, RuntimeError> {
     }
     if let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0) {
         placing::network(&mut member, pid);
-        member.shares_network_with = placing::neighbours(&member);
+        member.shares_network_with = networks.neighbours(&member);
     }
     Ok(member)
 }

@@ -18,7 +18,7 @@ use super::{
     choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
     grpc::{MAX_ANSWER, Server, hear},
     places::Socket,
-    placing,
+    placing::{self, Networks},
     watch::Ended,
 };
 use interface::{
@@ -125,15 +125,15 @@ impl One {
         }
     }
 
-    fn found(&self, typed: &str) -> Found {
+    fn found(&self, typed: &str, networks: &Networks) -> Found {
         Found {
             id: self.id.clone(),
             named: self.listed().is_called(typed),
-            member: self.member(),
+            member: self.member(networks),
         }
     }
 
-    fn member(&self) -> Result<Member, RuntimeError> {
+    fn member(&self, networks: &Networks) -> Result<Member, RuntimeError> {
         let label = self.label();
         let Some(pid) = self.pid() else {
             let state = self.state().to_owned();
@@ -149,7 +149,7 @@ impl One {
         if !placing::place(&mut member, pid, &self.id)? {
             return Err(RuntimeError::Ended { label });
         }
-        member.shares_network_with = placing::neighbours(&member);
+        member.shares_network_with = networks.neighbours(&member);
         Ok(member)
     }
 }
@@ -252,7 +252,7 @@ impl Containerd {
         let of = |listed: &Listed| all.iter().find(|one| one.listed() == *listed);
         Ok(match choose(typed, &listed) {
             Choice::One(one) => match of(one) {
-                Some(one) => Heard::One(Box::new(one.found(typed))),
+                Some(one) => Heard::One(Box::new(one.found(typed, &Networks::default()))),
                 None => Heard::Nobody(Vec::new()),
             },
             Choice::Several(several) => {
@@ -278,7 +278,9 @@ impl Containerd {
         let mut all = self.list().await?;
         all.retain(|one| one.has(labels));
         try_join_all(all.iter_mut().map(|one| self.look(one))).await?;
-        Ok(all.iter().map(|one| one.found(&one.id)).collect())
+        let networks = Networks::default();
+        let found = all.iter().map(|one| one.found(&one.id, &networks));
+        Ok(found.collect())
     }
 
     /// Says so each time a container starts or ends.
