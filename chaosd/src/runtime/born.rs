@@ -3,7 +3,7 @@
 
 use crate::cgroup;
 
-use super::{Member, RuntimeError, choose::short, placing};
+use super::{Member, RuntimeError, choose::shown, placing};
 
 /// What a container is that has a process and does not run yet, as far as it is known then. One that is
 /// `in_pod` shares the pod's network, also while it is the first there: CRI-O as a rule starts nobody before.
@@ -33,11 +33,6 @@ pub fn born(id: &str, pid: i32, in_pod: bool) -> Result<Member, RuntimeError> {
         member.shares_network_with.push("its pod".to_owned());
     }
     Ok(member)
-}
-
-/// A name of its own, or the beginning of what is drawn by whoever manages many.
-fn shown(id: &str) -> &str {
-    if placing::is_drawn(id) { short(id) } else { id }
 }
 
 /// The cgroup of a process, if nobody else is in it or below it: one that is not named for its container is
@@ -89,12 +84,6 @@ mod tests {
         let beside = beside.unwrap();
         assert_eq!((beside.cgroups.len(), beside.notes.len()), (0, 1));
         assert_eq!(named.unwrap().cgroups, [scratch.0.as_path()]);
-    }
-
-    #[test]
-    fn a_name_is_shown_whole_and_what_is_drawn_is_not() {
-        assert_eq!(shown("hook-one-crun-189"), "hook-one-crun-189");
-        assert_eq!(shown(&"3f2a4b5c".repeat(8)), "3f2a4b5c3f2a");
     }
 
     #[test]

@@ -143,6 +143,11 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// A name of its own, or the beginning of what is drawn by whoever manages many.
+pub(super) fn shown(id: &str) -> &str {
+    if is_drawn(id) { short(id) } else { id }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +205,12 @@ mod tests {
             candidate("web", "b/web"),
         ];
         assert_eq!(once_each(all.clone()), [&all[..2], &all[3..]].concat());
+    }
+
+    #[test]
+    fn a_name_is_shown_whole_and_what_is_drawn_is_not() {
+        assert_eq!(shown("hook-one-crun-189"), "hook-one-crun-189");
+        assert_eq!(shown(&"3f2a4b5c".repeat(8)), "3f2a4b5c3f2a");
     }
 
     fn listed(id: &str, name: &str, runs: bool) -> Listed {

@@ -249,7 +249,7 @@ fn a_runtime_that_says_nothing_costs_its_time_and_no_more() {
     assert!(
         told.starts_with("3f2a is the beginning of the id 3f2a4b5c6d7e, and somebody else may")
             && told.contains("did not answer within 300ms")
-            && told.ends_with("name the runtime that is meant (--runtime)"),
+            && told.ends_with("name the runtime that is meant, or its socket (--runtime)"),
         "{told}"
     );
     assert!(!error.is_absence() && !error.is_stopped());

@@ -26,7 +26,7 @@ pub enum RuntimeError {
     /// One was found by the beginning of its id, and another may have that very name.
     #[error(
         "{name} is the beginning of the id {id}, and somebody else may have it for a name{}: type the whole \
-         name or id, or name the runtime that is meant (--runtime)",
+         name or id, or name the runtime that is meant, or its socket (--runtime)",
         doubts(silent)
     )]
     Doubtful {

@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Listed, choose, short},
+    choose::{Choice, Found, Listed, choose, shown},
     placing::{self, Networks},
 };
 
@@ -121,7 +121,7 @@ impl State {
     }
 
     fn label(&self) -> String {
-        format!("container {} ({})", short(&self.id), self.runtime)
+        format!("container {} ({})", shown(&self.id), self.runtime)
     }
 
     /// The annotations of its bundle, which is where labels are for whoever makes bundles.

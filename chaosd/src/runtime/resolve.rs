@@ -9,7 +9,7 @@ use crate::{alike::nearest, profile::full_name};
 
 use super::{
     Asked, Member, RuntimeError,
-    choose::{Candidate, Found, Heard, once, once_each, short},
+    choose::{Candidate, Found, Heard, once, once_each, shown},
     hub::{Api, Hub, Picked},
     oci, process,
 };
@@ -318,7 +318,7 @@ impl Told {
         {
             return Err(RuntimeError::Doubtful {
                 name: name.to_owned(),
-                id: short(&one.id).to_owned(),
+                id: shown(&one.id).to_owned(),
                 silent: words(&self.trouble),
             });
         }

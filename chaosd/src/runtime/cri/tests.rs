@@ -29,11 +29,11 @@ fn start(runtime: &'static str, name: &str, runs: bool) -> Fake {
             namespace: "shop".to_owned(),
             attempt: 0,
         }),
-        state: match runs {
-            true => PodSandboxState::SandboxReady,
-            false => PodSandboxState::SandboxNotready,
-        }
-        .into(),
+        state: i32::from(if runs {
+            PodSandboxState::SandboxReady
+        } else {
+            PodSandboxState::SandboxNotready
+        }),
         created_at: 1,
         labels: labels.clone(),
     };
@@ -44,11 +44,11 @@ fn start(runtime: &'static str, name: &str, runs: bool) -> Fake {
             name: "app".to_owned(),
             attempt: 0,
         }),
-        state: match runs {
-            true => ContainerState::ContainerRunning,
-            false => ContainerState::ContainerExited,
-        }
-        .into(),
+        state: i32::from(if runs {
+            ContainerState::ContainerRunning
+        } else {
+            ContainerState::ContainerExited
+        }),
         created_at: 1,
         labels,
     };
@@ -69,11 +69,7 @@ fn start(runtime: &'static str, name: &str, runs: bool) -> Fake {
             }
             .encode_to_vec(),
             "PodSandboxStatus" => PodSandboxStatusResponse { status: None, info }.encode_to_vec(),
-            "ContainerStatus" => ContainerStatusResponse {
-                info,
-                ..ContainerStatusResponse::default()
-            }
-            .encode_to_vec(),
+            "ContainerStatus" => ContainerStatusResponse { info }.encode_to_vec(),
             _ => return None,
         })
     })
