@@ -119,6 +119,14 @@ fn so_many_are_hit_and_the_others_not_at_all() -> Result<()> {
         drop(run.revert()?);
         assert!(scene.hit()?.is_empty(), "{flags}");
     }
+    let words = ["plan", "inject", "partition", "--process", "bash"];
+    let whom = ["--process-args", scene.parent.path()];
+    let typo = ["--target-exclude", "nobody-*"];
+    let plan = scene
+        .daemon
+        .cli(words.into_iter().chain(whom).chain(typo))?;
+    let note = "`exclude: nobody-*` (--target-exclude) spares none of those that answer";
+    assert_eq!(plan.stdout.matches(note).count(), 1, "{plan:?}");
     Ok(())
 }
 

@@ -172,6 +172,11 @@ fn names_are_resolved(row: &Row) -> Result<()> {
     let error = runtimes.find(&container("shop-web"), None, WITHIN);
     let error = error.expect_err("a container that ended was found");
     assert!(matches!(error, RuntimeError::NotRunning { .. }), "{error}");
+    engine.stop("shop-db")?;
+    let labels = [("app".to_owned(), engine.app())].into();
+    let error = runtimes.find(&Asked::Containers { labels }, None, WITHIN);
+    let error = error.expect_err("containers that ended were found");
+    assert!(error.is_stopped(), "{error}");
 
     if row.kind.has_daemon() {
         engine.kill_daemon()?;

@@ -1,5 +1,6 @@
 //! Names of pods are resolved with a real containerd, its CRI plug-in and CNI.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -95,6 +96,17 @@ fn pods_and_their_containers_are_found() -> Result<()> {
     pods.stop(&db)?;
     let error = refused(&runtimes, &pod("db-0"));
     assert!(matches!(error, RuntimeError::NotReady { .. }), "{error}");
+    let labels: BTreeMap<_, _> = [("app".to_owned(), "db-0".to_owned())].into();
+    let namespace = None;
+    for asked in [
+        Asked::Containers {
+            labels: labels.clone(),
+        },
+        Asked::Pods { namespace, labels },
+    ] {
+        let error = refused(&runtimes, &asked);
+        assert!(error.is_stopped(), "{error}");
+    }
     let error = refused(&runtimes, &container("db-0/app"));
     assert!(matches!(error, RuntimeError::NotRunning { .. }), "{error}");
     pods.remove(&db)?;

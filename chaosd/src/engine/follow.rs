@@ -19,7 +19,7 @@ use crate::{
     report::RunId,
     runtime::{Member, Watch},
     sys::process::wait_readable,
-    target::{Now, Seats, Why},
+    target::{Now, Seats, TargetError, Why},
 };
 
 use super::{
@@ -39,6 +39,58 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One that is stopped has so long to be started again: the longest pause before a restart of those who make
 /// them longer and longer (kubelet 5 minutes, dockerd 1), and some time to start.
 const STOPPED: Duration = Duration::from_secs(330);
+
+/// Since when nobody runs that a run is to hit, and since when nobody has had the name.
+#[derive(Debug, Default)]
+struct Idle {
+    nobody_runs: Option<Instant>,
+    nobody_is_there: Option<Instant>,
+}
+
+/// What a look told.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// Somebody runs, or may: who would know did not say.
+    Runs,
+    /// Whoever has the name is stopped.
+    Stopped,
+    /// Nobody has the name.
+    Absent,
+}
+
+impl Idle {
+    /// Takes what was told at `now`; whether all hope is lost that somebody comes back.
+    fn is_final(&mut self, look: Look, now: Instant) -> bool {
+        match look {
+            Look::Runs => {
+                *self = Self::default();
+                false
+            }
+            Look::Stopped => {
+                self.nobody_is_there = None;
+                let since = self.nobody_runs.get_or_insert(now);
+                now.duration_since(*since) >= STOPPED
+            }
+            Look::Absent => {
+                self.nobody_runs.get_or_insert(now);
+                let since = self.nobody_is_there.get_or_insert(now);
+                now.duration_since(*since) >= PATIENCE
+            }
+        }
+    }
+}
+
+impl Look {
+    fn of(error: &TargetError) -> Self {
+        if error.is_gone() {
+            Self::Absent
+        } else if error.is_stopped() {
+            Self::Stopped
+        } else {
+            Self::Runs
+        }
+    }
+}
 
 /// What it takes to look again.
 pub(super) struct Follower {
@@ -82,7 +134,7 @@ impl Follower {
             .watch()
             .inspect_err(|error| tracing::warn!(run = id, "looks once a second: {error}"))
             .ok();
-        let (mut answered, mut looked, mut vacant_since) = (Instant::now(), Instant::now(), None);
+        let (mut idle, mut looked, mut vacant_since) = (Idle::default(), Instant::now(), None);
         loop {
             wait(watch.as_ref());
             let changed = watch.as_mut().is_some_and(Watch::changed);
@@ -105,7 +157,7 @@ impl Follower {
             let seats = self.seats(&seated);
             match self.maker.again(&seats) {
                 Ok(now) => {
-                    answered = Instant::now();
+                    idle = Idle::default();
                     if let Some(watch) = &mut watch {
                         let members = now.seated.iter().chain(&now.new).cloned();
                         // Without it, it is looked once in a while.
@@ -113,13 +165,10 @@ impl Follower {
                     }
                     self.join(id, &seated, &now, commands);
                 }
-                Err(why) if !why.is_gone() && !why.is_stopped() => {
-                    tracing::debug!(run = id, "{why}");
-                    answered = Instant::now();
-                }
                 Err(why) => {
-                    let patience = if why.is_gone() { PATIENCE } else { STOPPED };
-                    if !seated.has_processes && answered.elapsed() >= patience {
+                    tracing::debug!(run = id, "{why}");
+                    let is_final = idle.is_final(Look::of(&why), Instant::now());
+                    if is_final && !seated.has_processes {
                         let gone = Command::GroupGone(id.clone(), why.to_string());
                         commands.send(gone).ok();
                         return;
@@ -247,4 +296,42 @@ fn ask<T>(commands: &Sender<Command>, command: impl FnOnce(Sender<T>) -> Command
     let (reply, answer) = mpsc::channel();
     commands.send(command(reply)).ok()?;
     answer.recv().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many seconds all hope is lost, with these looks.
+    fn lost(looks: &[(u64, Look)]) -> Option<u64> {
+        let (mut idle, began) = (Idle::default(), Instant::now());
+        let mut looks = looks.iter();
+        let is_final =
+            |(at, look): &&(u64, Look)| idle.is_final(*look, began + Duration::from_secs(*at));
+        looks.find(is_final).map(|(at, _)| *at)
+    }
+
+    #[test]
+    fn a_name_that_was_free_for_a_moment_after_a_long_stop_is_waited_for() {
+        use Look::{Absent, Runs, Stopped};
+        assert_eq!(lost(&[(0, Stopped), (15, Stopped), (16, Absent)]), None);
+        let again = [(0, Stopped), (15, Absent), (16, Stopped), (30, Absent)];
+        assert_eq!(lost(&again), None);
+        assert_eq!(lost(&[(0, Absent), (9, Runs), (12, Absent)]), None);
+        assert_eq!(lost(&[(5, Absent), (14, Absent), (15, Absent)]), Some(15));
+    }
+
+    #[test]
+    fn one_that_is_stopped_has_its_time_since_it_ran() {
+        use Look::{Absent, Runs, Stopped};
+        assert_eq!(
+            lost(&[(0, Stopped), (329, Stopped), (330, Stopped)]),
+            Some(330)
+        );
+        assert_eq!(lost(&[(0, Stopped), (200, Runs), (400, Stopped)]), None);
+        assert_eq!(
+            lost(&[(0, Stopped), (5, Absent), (330, Stopped)]),
+            Some(330)
+        );
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::cgroup;
 
-use super::{Member, RuntimeError, choose::short, placing};
+use super::{Member, RuntimeError, choose::shown, placing};
 
 /// What a container is that has a process and does not run yet, as far as it is known then. One that is
 /// `in_pod` shares the pod's network, also while it is the first there: CRI-O as a rule starts nobody before.
@@ -28,16 +28,11 @@ pub fn born(id: &str, pid: i32, in_pod: bool) -> Result<Member, RuntimeError> {
         member.cgroups = vec![own];
         member.notes.clear();
     }
-    member.shares_network_with = placing::neighbours(&member, id);
+    member.shares_network_with = placing::Networks::default().neighbours(&member, id);
     if in_pod && !member.host_network {
         member.shares_network_with.push("its pod".to_owned());
     }
     Ok(member)
-}
-
-/// A name of its own, or the beginning of what is drawn by whoever manages many.
-fn shown(id: &str) -> &str {
-    if placing::is_drawn(id) { short(id) } else { id }
 }
 
 /// The cgroup of a process, if nobody else is in it or below it: one that is not named for its container is

@@ -3,7 +3,7 @@
 use super::{Member, RuntimeError, placing::is_drawn};
 
 /// A prefix of an id that is shorter fits by chance.
-const MIN_PREFIX: usize = 2;
+pub(super) const MIN_PREFIX: usize = 2;
 
 /// What a runtime answers when asked for a container.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) enum Heard {
 pub(super) struct Found {
     /// The whole id, by which two runtimes are known to speak of the same container.
     pub(super) id: String,
-    /// By its name, rather than by a prefix of its id.
+    /// By its name or its whole id, rather than by a prefix of that.
     pub(super) named: bool,
     pub(super) member: Result<Member, RuntimeError>,
 }
@@ -47,8 +47,9 @@ impl Candidate {
     }
 }
 
-/// Each container once, as the first says who knows it: a name that somebody gave may be two containers'
-/// that are nothing to each other, of two runtimes or of two of containerd's namespaces.
+/// Each container once, as the first says who knows that it runs, else the first who knows it: a name that
+/// somebody gave may be two containers' that are nothing to each other, of two runtimes or of two of
+/// containerd's namespaces.
 pub(super) fn once(all: Vec<Found>) -> Vec<Found> {
     let mut known: Vec<Found> = Vec::new();
     for one in all {
@@ -56,7 +57,12 @@ pub(super) fn once(all: Vec<Found>) -> Vec<Found> {
             other.id == one.id && (is_drawn(&one.id) || other.pid() == one.pid())
         };
         match known.iter_mut().find(same) {
-            Some(known) => known.named |= one.named,
+            Some(known) => {
+                known.named |= one.named;
+                if known.member.is_err() {
+                    known.member = one.member;
+                }
+            }
             None => known.push(one),
         }
     }
@@ -84,6 +90,13 @@ pub(super) struct Listed {
     pub(super) names: Vec<String>,
     /// It runs.
     pub(super) runs: bool,
+}
+
+impl Listed {
+    /// That is its whole id, or a name of its.
+    pub(super) fn is_called(&self, typed: &str) -> bool {
+        self.id == typed || self.names.iter().any(|name| name == typed)
+    }
 }
 
 /// What a name means among those listed.
@@ -130,6 +143,11 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// A name of its own, or the beginning of what is drawn by whoever manages many.
+pub(super) fn shown(id: &str) -> &str {
+    if is_drawn(id) { short(id) } else { id }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +186,16 @@ mod tests {
             .collect();
         let expected = [("cri-o", true), ("containerd", false), ("crun", false)];
         assert_eq!(left, expected.map(|(name, named)| (Some(name), named)));
+        // Whoever could not place it says nothing against one who could.
+        let failed = Found {
+            member: Err(RuntimeError::Ended {
+                label: String::new(),
+            }),
+            ..found(&id, "cri-o", 7)
+        };
+        let left = super::once(vec![failed, found(&id, "docker", 7)]);
+        let runs = |one: &Found| one.member.as_ref().is_ok_and(|m| m.runtime == "docker");
+        assert!(left.len() == 1 && runs(&left[0]), "{left:?}");
 
         let candidate = |id: &str, label: &str| Candidate::new(id, label.to_owned());
         let all = vec![
@@ -177,6 +205,12 @@ mod tests {
             candidate("web", "b/web"),
         ];
         assert_eq!(once_each(all.clone()), [&all[..2], &all[3..]].concat());
+    }
+
+    #[test]
+    fn a_name_is_shown_whole_and_what_is_drawn_is_not() {
+        assert_eq!(shown("hook-one-crun-189"), "hook-one-crun-189");
+        assert_eq!(shown(&"3f2a4b5c".repeat(8)), "3f2a4b5c3f2a");
     }
 
     fn listed(id: &str, name: &str, runs: bool) -> Listed {

@@ -16,15 +16,16 @@ use bollard::{
         EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
     },
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, future::try_join_all};
+use tokio::sync::OnceCell;
 
 use crate::http;
 
 use super::{
     Member, RuntimeError,
-    choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
+    choose::{Candidate, Choice, Found, Heard, Listed, MIN_PREFIX, choose, short},
     places::Socket,
-    placing,
+    placing::{self, Networks},
     watch::Ended,
 };
 
@@ -42,6 +43,9 @@ const NO_CHANGES: [&str; 6] = ["exec", "health_status", "attach", "top", "resize
 const MAX_PONG: usize = 4 << 10;
 /// How long nothing may happen: podman answers at the first event.
 const FOR_EVENTS: Duration = Duration::from_hours(24);
+
+/// What a list is narrowed by.
+type Filters = HashMap<&'static str, Vec<String>>;
 
 /// A connection, which asks anew each time: a daemon that was started again is the same to it.
 #[derive(Clone, Debug)]
@@ -189,15 +193,21 @@ impl Docker {
         if !is_name(typed) {
             return Ok(Heard::Nobody(Vec::new()));
         }
+        let around = Around::default();
         match self.inspect(typed).await {
-            Ok(answer) => Ok(Heard::One(Box::new(self.found(typed, answer).await))),
+            Ok(answer) if answer.is_called(typed) || typed.len() >= MIN_PREFIX => Ok(Heard::One(
+                Box::new(self.found(typed, answer, &around).await),
+            )),
             Err(Refused::Failed(error)) => Err(error),
-            Err(Refused::Name) => {
-                let listed: Vec<Listed> = self.all().await?.into_iter().map(listed).collect();
+            Ok(_) | Err(Refused::Name) => {
+                let all = self.all(Filters::new()).await?;
+                let listed: Vec<Listed> = all.into_iter().map(listed).collect();
                 match choose(typed, &listed) {
                     // It appeared just now, or the prefix is shorter than this runtime takes.
                     Choice::One(one) => match self.inspect(&one.id).await {
-                        Ok(answer) => Ok(Heard::One(Box::new(self.found(typed, answer).await))),
+                        Ok(answer) => Ok(Heard::One(Box::new(
+                            self.found(typed, answer, &around).await,
+                        ))),
                         Err(Refused::Name) => Ok(Heard::Nobody(Vec::new())),
                         Err(Refused::Failed(error)) => Err(error),
                     },
@@ -216,25 +226,35 @@ impl Docker {
         }
     }
 
-    /// Every running container with these labels.
+    /// Every container with these labels. Those that run are asked for side by side.
     pub(super) async fn labelled(
         &self,
         labels: &BTreeMap<String, String>,
     ) -> Result<Vec<Found>, RuntimeError> {
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        let running = vec!["running".to_owned()];
-        let filters = HashMap::from([("label", wanted), ("status", running)]);
-        let mut found = Vec::new();
-        for one in self.list(&filters, false).await? {
-            let Some(id) = one.id else { continue };
-            match self.inspect(&id).await {
-                Ok(answer) => found.push(self.found(&id, answer).await),
-                // It is gone already.
-                Err(Refused::Name) => {}
-                Err(Refused::Failed(error)) => return Err(error),
+        let all = self.all(Filters::from([("label", wanted)])).await?;
+        let around = Around::default();
+        let found = all.into_iter().map(async |one| {
+            let state = one.state.map(|state| state.to_string());
+            let listed = listed(one);
+            if !listed.runs {
+                return Ok(Some(Found {
+                    member: Err(RuntimeError::NotRunning {
+                        label: self.label(&listed.id, &listed.names),
+                        state: state.unwrap_or_default(),
+                    }),
+                    id: listed.id,
+                    named: true,
+                }));
             }
-        }
-        Ok(found)
+            match self.inspect(&listed.id).await {
+                Ok(answer) => Ok(Some(self.found(&listed.id, answer, &around).await)),
+                // It is gone already.
+                Err(Refused::Name) => Ok(None),
+                Err(Refused::Failed(error)) => Err(error),
+            }
+        });
+        Ok(try_join_all(found).await?.into_iter().flatten().collect())
     }
 
     async fn inspect(&self, name: &str) -> Result<Inspected, Refused> {
@@ -245,23 +265,24 @@ impl Docker {
             .map(Inspected::of)
     }
 
-    /// All there are. A state that the client does not know makes a list unreadable: then those that run.
-    async fn all(&self) -> Result<Vec<ContainerSummary>, RuntimeError> {
-        match self.list(&HashMap::new(), true).await {
+    /// All that the filters leave. A state that the client does not know makes a list unreadable: then those
+    /// that run.
+    async fn all(&self, filters: Filters) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        match self.list(&filters, true).await {
             Ok(all) => Ok(all),
             Err(error @ RuntimeError::Silent { .. }) => Err(error),
-            Err(_) => self.running().await,
+            Err(_) => self.running(filters).await,
         }
     }
 
-    async fn running(&self) -> Result<Vec<ContainerSummary>, RuntimeError> {
-        let filters = HashMap::from([("status", vec!["running".to_owned()])]);
+    async fn running(&self, mut filters: Filters) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        filters.insert("status", vec!["running".to_owned()]);
         self.list(&filters, false).await
     }
 
     async fn list(
         &self,
-        filters: &HashMap<&str, Vec<String>>,
+        filters: &Filters,
         all: bool,
     ) -> Result<Vec<ContainerSummary>, RuntimeError> {
         let options = ListContainersOptionsBuilder::default()
@@ -290,15 +311,15 @@ impl Docker {
         Ended::Lost
     }
 
-    async fn found(&self, typed: &str, one: Inspected) -> Found {
+    async fn found(&self, typed: &str, one: Inspected, around: &Around) -> Found {
         Found {
-            named: typed == one.name || typed == one.id,
+            named: one.is_called(typed),
             id: one.id.clone(),
-            member: self.member(one).await,
+            member: self.member(one, around).await,
         }
     }
 
-    async fn member(&self, one: Inspected) -> Result<Member, RuntimeError> {
+    async fn member(&self, one: Inspected, around: &Around) -> Result<Member, RuntimeError> {
         let label = self.label(&one.id, std::slice::from_ref(&one.name));
         let Some(pid) = one.pid else {
             return Err(RuntimeError::NotRunning {
@@ -316,19 +337,22 @@ impl Docker {
         if !placing::place(&mut member, pid, &one.id)? {
             return Err(RuntimeError::Ended { label });
         }
-        member.shares_network_with = self.neighbours(&member, &one.id).await;
+        member.shares_network_with = self.neighbours(&member, &one.id, around).await;
         Ok(member)
     }
 
     /// Who else is in its network namespace, by name where this runtime has one.
-    async fn neighbours(&self, member: &Member, id: &str) -> Vec<String> {
-        let lines = placing::neighbours(member, id);
+    async fn neighbours(&self, member: &Member, id: &str, around: &Around) -> Vec<String> {
+        let lines = around.networks.neighbours(member, id);
         if lines.is_empty() {
             return lines;
         }
-        let known = self.running().await.unwrap_or_default();
-        let known: Vec<Listed> = known.into_iter().map(listed).collect();
-        let mut names: Vec<String> = lines.iter().map(|line| name_of(line, &known)).collect();
+        let ask = async || {
+            let running = self.running(Filters::new()).await.unwrap_or_default();
+            running.into_iter().map(listed).collect()
+        };
+        let known: &Vec<Listed> = around.running.get_or_init(ask).await;
+        let mut names: Vec<String> = lines.iter().map(|line| name_of(line, known)).collect();
         names.sort();
         names.dedup();
         names
@@ -338,6 +362,13 @@ impl Docker {
         let name = names.first().map_or_else(|| short(id), String::as_str);
         format!("container {name} ({} {})", self.name, short(id))
     }
+}
+
+/// What is beside those of one answer, asked for once.
+#[derive(Default)]
+struct Around {
+    networks: Networks,
+    running: OnceCell<Vec<Listed>>,
 }
 
 /// What is wanted of a container's inspection.
@@ -351,6 +382,10 @@ struct Inspected {
 }
 
 impl Inspected {
+    fn is_called(&self, typed: &str) -> bool {
+        typed == self.name || typed == self.id
+    }
+
     fn of(answer: ContainerInspectResponse) -> Self {
         let state = answer.state.unwrap_or_default();
         let word = state.status.map(|status| status.to_string());

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Barrier,
+    time::{Duration, Instant},
+};
 
 use super::super::{
     Asked, Places, RuntimeError, RuntimeKind, Runtimes, containerd::tests as containerd, fake::Fake,
@@ -23,9 +26,11 @@ fn start(name: &str, pid: u32) -> Fake {
         let path = path.trim_start_matches(|c: char| c != 'c' && c != 'v' && c != 'j');
         let path = path.rsplit("v1.41/").next().unwrap_or_default();
         match path.trim_start_matches('/') {
-            "containers/shop-db/json" | "containers/3f2a/json" => {
+            // Docker takes any prefix that fits one.
+            "containers/shop-db/json" | "containers/3f2a/json" | "containers/3/json" => {
                 ("200 OK", inspect("running", pid))
             }
+            path if path == format!("containers/{DB}/json") => ("200 OK", inspect("running", pid)),
             "containers/shop-old/json" => ("200 OK", inspect("exited", 0)),
             "containers/3f2/json" => ("400 Bad Request", MULTIPLE.to_owned()),
             "containers/json" => ("200 OK", list()),
@@ -115,6 +120,62 @@ fn a_container_is_found_by_its_name_and_by_a_prefix_of_its_id() {
 }
 
 #[test]
+fn one_letter_of_an_id_means_nobody() {
+    let fake = start("letter", std::process::id());
+    let error = find(&fake, "3").unwrap_err();
+    assert!(error.is_absence(), "{error}");
+}
+
+#[test]
+fn labels_whose_containers_are_all_stopped_are_not_taken_for_gone() {
+    let state = |name: &str, state: &'static str| {
+        let list = list().replace("running", state);
+        Fake::start(RuntimeKind::Docker, name, move |address| match address {
+            "/_ping" => ("200 OK\r\nApi-Version: 1.41", "OK".to_owned()),
+            address if address.contains("/containers/json") => {
+                // As Docker does: all that there are, for those who ask for all of them.
+                let all = address.contains("all=true");
+                ("200 OK", if all { list.clone() } else { "[]".to_owned() })
+            }
+            _ => ("200 OK", inspect("running", std::process::id())),
+        })
+    };
+    let labels = [("app".to_owned(), "shop".to_owned())].into();
+    let asked = Asked::Containers { labels };
+    let find = |fake: &Fake| Runtimes::new(fake.places()).find(&asked, None, WITHIN);
+    let error = find(&state("labels-stopped", "exited")).unwrap_err();
+    assert!(error.is_stopped(), "{error}");
+    let told = "none of the 2 containers with app=shop runs: start one, then try again";
+    assert_eq!(error.to_string(), told);
+    // One that has both names of the list.
+    assert_eq!(find(&state("labels-up", "running")).unwrap().len(), 1);
+}
+
+#[test]
+fn those_of_labels_are_asked_for_side_by_side() {
+    let both = Barrier::new(2);
+    let fake = Fake::start(RuntimeKind::Docker, "beside-each-other", move |address| {
+        let of = [(DB, "shop-db"), (WEB, "shop-web")];
+        let of = of.into_iter().find(|(id, _)| address.contains(id));
+        match (address, of) {
+            ("/_ping", _) => ("200 OK\r\nApi-Version: 1.41", "OK".to_owned()),
+            (_, None) => ("200 OK", list()),
+            (_, Some((id, name))) => {
+                // Not before the other was asked for, too.
+                both.wait();
+                let one = inspect("running", std::process::id()).replace(DB, id);
+                ("200 OK", one.replace("/shop-db", &format!("/{name}")))
+            }
+        }
+    });
+    let labels = [("app".to_owned(), "shop".to_owned())].into();
+    let asked = Asked::Containers { labels };
+    let found = Runtimes::new(fake.places()).find(&asked, None, WITHIN);
+    let ids: Vec<String> = found.unwrap().into_iter().map(|one| one.id).collect();
+    assert_eq!(ids, ["shop-db", "shop-web"]);
+}
+
+#[test]
 fn a_typo_is_answered_with_the_nearest_names() {
     let fake = start("typo", std::process::id());
     let error = find(&fake, "shop-bd").unwrap_err().to_string();
@@ -169,18 +230,31 @@ fn a_runtime_that_says_nothing_costs_its_time_and_no_more() {
     let within = Duration::from_millis(300);
     let began = Instant::now();
     let asked = |name: &str| Asked::Container(name.to_owned());
-    assert_eq!(
-        runtimes
-            .find(&asked("shop-db"), None, within)
-            .unwrap()
-            .len(),
-        1
-    );
+    let found = runtimes.find(&asked("shop-db"), None, within).unwrap();
+    assert_eq!(found.len(), 1);
     assert!(
         began.elapsed() < Duration::from_secs(3),
         "{:?}",
         began.elapsed()
     );
+    let labels = [("app".to_owned(), "shop".to_owned())].into();
+    let labelled = runtimes.find(&Asked::Containers { labels }, None, within);
+    for member in [&found[0], &labelled.unwrap()[0]] {
+        let told = |note: &&String| note.contains("did not answer within 300ms: whoever is meant");
+        assert_eq!(member.notes.iter().filter(told).count(), 1, "{member:?}");
+    }
+    // The name may be that of one that the other knows.
+    let error = runtimes.find(&asked("3f2a"), None, within).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.starts_with("3f2a is the beginning of the id 3f2a4b5c6d7e, and somebody else may")
+            && told.contains("did not answer within 300ms")
+            && told.ends_with("name the runtime that is meant, or its socket (--runtime)"),
+        "{told}"
+    );
+    assert!(!error.is_absence() && !error.is_stopped());
+    let path = fake.path.to_str();
+    assert!(runtimes.find(&asked("3f2a"), path, within).is_ok());
     let error = runtimes.find(&asked("nobody"), None, within).unwrap_err();
     assert!(
         error.to_string().contains("did not answer within 300ms"),

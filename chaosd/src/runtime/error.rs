@@ -23,6 +23,20 @@ pub enum RuntimeError {
         /// Those that fit, in words that tell them apart.
         candidates: Vec<String>,
     },
+    /// One was found by the beginning of its id, and another may have that very name.
+    #[error(
+        "{name} is the beginning of the id {id}, and somebody else may have it for a name{}: type the whole \
+         name or id, or name the runtime that is meant, or its socket (--runtime)",
+        doubts(silent)
+    )]
+    Doubtful {
+        /// As typed.
+        name: String,
+        /// Of the one that was found, as people are shown it.
+        id: String,
+        /// Runtimes that did not answer, and might know one of that name.
+        silent: Vec<String>,
+    },
     /// It is there and has no process.
     #[error("{label} does not run (it is {state}): start it, then try again")]
     NotRunning {
@@ -63,6 +77,19 @@ pub enum RuntimeError {
     NoMatch {
         /// `pods with app=web in shop`
         asked: String,
+        /// Runtimes that did not answer.
+        silent: Vec<String>,
+    },
+    /// Some have these labels, or fit, and none of them runs.
+    #[error(
+        "none of the {of} {asked} runs: start one, then try again{}",
+        doubts(silent)
+    )]
+    NoneRuns {
+        /// `pods with app=web in shop`
+        asked: String,
+        /// How many there are.
+        of: usize,
         /// Runtimes that did not answer.
         silent: Vec<String>,
     },
@@ -250,10 +277,11 @@ impl RuntimeError {
 
     /// It is there, and nothing of it runs: whoever stopped it, or waits before a restart, may start it.
     pub fn is_stopped(&self) -> bool {
-        matches!(
-            self,
-            Self::NotRunning { .. } | Self::NotReady { .. } | Self::UnitNotActive { .. }
-        )
+        match self {
+            Self::NotRunning { .. } | Self::NotReady { .. } | Self::UnitNotActive { .. } => true,
+            Self::NoneRuns { silent, .. } => silent.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -276,6 +304,14 @@ mod tests {
             state: "exited".to_owned(),
         };
         assert!(stopped.is_stopped() && !stopped.is_absence());
+        let none_runs = |silent: &[&str]| RuntimeError::NoneRuns {
+            asked: "containers with app=shop".to_owned(),
+            of: 2,
+            silent: silent.iter().map(ToString::to_string).collect(),
+        };
+        assert!(none_runs(&[]).is_stopped() && !none_runs(&[]).is_absence());
+        let others_may = none_runs(&["docker did not answer"]);
+        assert!(!others_may.is_stopped() && !others_may.is_absence());
         let ambiguous = RuntimeError::Ambiguous {
             name: "3f".to_owned(),
             candidates: Vec::new(),

@@ -10,10 +10,10 @@ use std::{
 use futures_util::future::join_all;
 
 use super::{
-    Member, Places, RuntimeError, RuntimeKind,
+    Places, RuntimeError, RuntimeKind,
     choose::{Found, Heard},
     containerd::{self, Containerd},
-    cri::Cri,
+    cri::{Cri, DOCKERS},
     docker::Docker,
     places::{Socket, identity},
     systemd::Systemd,
@@ -117,7 +117,7 @@ impl Api {
         &self,
         namespace: Option<&str>,
         labels: &BTreeMap<String, String>,
-    ) -> Result<Vec<Member>, RuntimeError> {
+    ) -> Result<Vec<Found>, RuntimeError> {
         match self {
             Self::Docker(podman) => podman.pods(namespace, labels).await,
             Self::Cri(cri) => cri.pods(namespace, labels).await,
@@ -153,7 +153,9 @@ impl Hub {
             "systemd" => return Ok(Picked::Systemd),
             // Either may be at the other's socket: what it says of itself counts.
             "docker" | "podman" => (of(&api), Some(only.to_owned())),
-            CRI | containerd::NAME | "cri-o" => (of(&[RuntimeKind::Cri]), Some(only.to_owned())),
+            CRI | containerd::NAME | "cri-o" | DOCKERS => {
+                (of(&[RuntimeKind::Cri]), Some(only.to_owned()))
+            }
             path if path.starts_with('/') || path.starts_with("unix://") => {
                 (self.at(path).into_iter().collect(), None)
             }

@@ -142,7 +142,8 @@ fn patience(text: &str) -> Result<Duration, RuntimeError> {
 }
 
 /// Finds whom a name names, with connections that the whole process shares. `only` is a runtime's name
-/// (`docker`, `podman`, `containerd`, `cri-o`, `cri`, `crun`, `runc`, `systemd`) or the path of its socket.
+/// (`docker`, `podman`, `containerd`, `cri-o`, `cri-dockerd`, `cri`, `crun`, `runc`, `systemd`) or the path of
+/// its socket.
 ///
 /// Blocks for at most about `within`, which each runtime has for itself; may be called from any thread.
 ///
@@ -158,7 +159,15 @@ pub fn find(
 
 /// Whether [`find`] takes this for the name of the one runtime to ask.
 pub fn is_named(name: &str) -> bool {
-    let known = ["docker", "podman", "containerd", "cri-o", "crun", "runc"];
+    let known = [
+        "docker",
+        "podman",
+        "containerd",
+        "cri-o",
+        cri::DOCKERS,
+        "crun",
+        "runc",
+    ];
     known.contains(&name)
 }
 

@@ -16,8 +16,8 @@ use crate::process::{Identity, Stat};
 
 use super::{
     Member, RuntimeError,
-    choose::{Choice, Found, Listed, choose, short},
-    placing,
+    choose::{Choice, Found, Listed, choose, shown},
+    placing::{self, Networks},
 };
 
 /// What either file tells.
@@ -118,7 +118,7 @@ impl State {
     }
 
     fn label(&self) -> String {
-        format!("container {} ({})", short(&self.id), self.runtime)
+        format!("container {} ({})", shown(&self.id), self.runtime)
     }
 
     /// The annotations of its bundle, which is where labels are for whoever makes bundles.
@@ -147,7 +147,7 @@ impl State {
             .then_some(dir)
     }
 
-    fn member(&self) -> Result<Member, RuntimeError> {
+    fn member(&self, networks: &Networks) -> Result<Member, RuntimeError> {
         let ended = || RuntimeError::Ended {
             label: self.label(),
         };
@@ -166,7 +166,7 @@ impl State {
         } else if !placing::place(&mut member, pid, &self.id)? {
             return Err(ended());
         }
-        member.shares_network_with = placing::neighbours(&member, &self.id);
+        member.shares_network_with = networks.neighbours(&member, &self.id);
         Ok(member)
     }
 }
@@ -181,15 +181,16 @@ pub(super) fn containers(roots: &[PathBuf], typed: &str, only: Option<&str>) -> 
         Choice::None => Vec::new(),
     };
     let fits = |state: &&State| fit.iter().any(|one| one.id == state.id);
+    let networks = Networks::default();
     let found = states.iter().filter(fits).map(|state| {
-        let mut found = state.found();
+        let mut found = state.found(&networks);
         found.named = state.id == typed;
         found
     });
     found.collect()
 }
 
-/// Those that run and have all of these annotations.
+/// Those that have all of these annotations.
 pub(super) fn labelled(
     roots: &[PathBuf],
     labels: &BTreeMap<String, String>,
@@ -201,10 +202,11 @@ pub(super) fn labelled(
             .iter()
             .all(|(name, value)| own.get(name) == Some(value))
     };
+    let networks = Networks::default();
     all(roots, only)
         .iter()
-        .filter(|state| has(state) && state.runs())
-        .map(State::found)
+        .filter(|state| has(state))
+        .map(|state| state.found(&networks))
         .collect()
 }
 
@@ -232,9 +234,9 @@ impl State {
         }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self, networks: &Networks) -> Found {
         let member = if self.runs() {
-            self.member()
+            self.member(networks)
         } else {
             Err(RuntimeError::NotRunning {
                 label: self.label(),
@@ -252,7 +254,12 @@ impl State {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{
+        super::{Asked, Places, RuntimeKind, Runtimes, fake::Fake},
+        *,
+    };
 
     /// crun 1.8.1, of a bundle.
     const CRUN: &str = r#"{
@@ -301,7 +308,9 @@ mod tests {
             fs::create_dir_all(root.join("shop-db")).unwrap();
             fs::write(root.join("shop-db/status"), status).unwrap();
             fs::create_dir_all(root.join("shop-web")).unwrap();
-            let gone = RUNC.replace("4712", &i32::MAX.to_string());
+            let gone = RUNC
+                .replace("4712", &i32::MAX.to_string())
+                .replace("/tmp/b", root.to_str().unwrap());
             fs::write(root.join("shop-web/state.json"), gone).unwrap();
             let config = r#"{"ociVersion":"1.0.0","annotations":{"app":"shop"}}"#;
             fs::write(root.join("config.json"), config).unwrap();
@@ -348,6 +357,25 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_means_nobody_while_one_who_is_silent_may_know_that_very_name() {
+        let root = Root::new("silent");
+        let mute = Fake::mute(RuntimeKind::Docker, "oci");
+        let runtimes = Runtimes::new(Places {
+            oci: vec![root.0.clone()],
+            ..mute.places()
+        });
+        let find = |name: &str| {
+            let asked = Asked::Container(name.to_owned());
+            runtimes.find(&asked, None, Duration::from_millis(300))
+        };
+        for prefix in ["shop", "shop-d", "shop-w"] {
+            let error = find(prefix).unwrap_err();
+            assert!(matches!(error, RuntimeError::Doubtful { .. }), "{error}");
+        }
+        assert_eq!(find("shop-db").unwrap()[0].id, "shop-db");
+    }
+
+    #[test]
     fn one_whose_process_is_gone_or_another_does_not_run() {
         let root = Root::new("gone");
         let found = containers(std::slice::from_ref(&root.0), "shop-web", None);
@@ -367,7 +395,12 @@ mod tests {
         let root = Root::new("labels");
         let wanted = |value: &str| BTreeMap::from([("app".to_owned(), value.to_owned())]);
         let roots = [root.0.clone()];
-        assert_eq!(labelled(&roots, &wanted("shop"), None).len(), 1);
+        let mut found = labelled(&roots, &wanted("shop"), None);
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        let found = found
+            .iter()
+            .map(|one| (one.id.as_str(), one.member.is_ok()));
+        assert!(found.eq([("shop-db", true), ("shop-web", false)]));
         assert!(labelled(&roots, &wanted("other"), None).is_empty());
     }
 }

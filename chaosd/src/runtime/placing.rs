@@ -2,9 +2,11 @@
 //! of them: no runtime's own word for them holds for every driver and version.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use crate::{
@@ -129,37 +131,56 @@ pub(super) fn is_drawn(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The cgroups, beside those of the container `id` itself, of processes in its network namespace.
-pub(super) fn neighbours(member: &Member, id: &str) -> Vec<String> {
-    let Some((first, wanted)) = member.pid.and_then(|pid| Some((pid, netns_of(pid)?))) else {
-        return Vec::new();
-    };
-    if member.host_network {
-        return Vec::new();
-    }
-    let tree = cgroup::unified().unwrap_or_default();
-    // Without a cgroup of the unified tree it may still have one of v1.
-    let named = Lines::of(first).map(|lines| lines.of_container(id));
-    let named = named.unwrap_or_default();
-    let is_own = |pid: i32, lines: &Lines| {
-        if member.cgroups.is_empty() {
-            return is_below(pid, first) || lines.is_within(&named);
+/// Which processes are in which network namespace: one look at /proc, when it is first asked for, and for all
+/// that one answer is made of.
+#[derive(Debug, Default)]
+pub(super) struct Networks(OnceLock<HashMap<u64, Vec<i32>>>);
+
+impl Networks {
+    /// The cgroups, beside those of the container `id` itself, of processes in its network namespace.
+    pub(super) fn neighbours(&self, member: &Member, id: &str) -> Vec<String> {
+        let Some((first, wanted)) = member.pid.and_then(|pid| Some((pid, netns_of(pid)?))) else {
+            return Vec::new();
+        };
+        if member.host_network {
+            return Vec::new();
         }
-        let dir = tree.join(lines.unified().trim_start_matches('/'));
-        member.cgroups.iter().any(|own| dir.starts_with(own))
-    };
-    let mut found: Vec<String> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| netns_of(*pid) == Some(wanted))
-        .filter_map(|pid| Some((pid, Lines::of(pid)?)))
-        .filter(|(pid, lines)| !is_own(*pid, lines))
-        .map(|(_, lines)| lines.shown().to_owned())
-        .collect();
-    found.sort();
-    found.dedup();
-    found
+        let tree = cgroup::unified().unwrap_or_default();
+        // Without a cgroup of the unified tree it may still have one of v1.
+        let named = Lines::of(first).map(|lines| lines.of_container(id));
+        let named = named.unwrap_or_default();
+        let is_own = |pid: i32, lines: &Lines| {
+            if member.cgroups.is_empty() {
+                return is_below(pid, first) || lines.is_within(&named);
+            }
+            let dir = tree.join(lines.unified().trim_start_matches('/'));
+            member.cgroups.iter().any(|own| dir.starts_with(own))
+        };
+        let within = self.0.get_or_init(look).get(&wanted);
+        let mut found: Vec<String> = within
+            .into_iter()
+            .flatten()
+            // Its number may be another's by now.
+            .filter(|pid| netns_of(**pid) == Some(wanted))
+            .filter_map(|pid| Some((*pid, Lines::of(*pid)?)))
+            .filter(|(pid, lines)| !is_own(*pid, lines))
+            .map(|(_, lines)| lines.shown().to_owned())
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+fn look() -> HashMap<u64, Vec<i32>> {
+    let mut networks: HashMap<u64, Vec<i32>> = HashMap::new();
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()) {
+        if let Some(netns) = netns_of(pid) {
+            networks.entry(netns).or_default().push(pid);
+        }
+    }
+    networks
 }
 
 /// True for a process, and for those that it started, they started, and so on.

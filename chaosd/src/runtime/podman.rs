@@ -109,7 +109,7 @@ impl Docker {
             Choice::One(one) => match of(one) {
                 Some(pod) => Ok(Heard::One(Box::new(Found {
                     id: pod.id.clone(),
-                    named: pod.name == typed,
+                    named: one.is_called(typed),
                     member: self.pod_member(pod).await,
                 }))),
                 None => Ok(Heard::Nobody(Vec::new())),
@@ -128,23 +128,23 @@ impl Docker {
         }
     }
 
-    /// Every pod with these labels that runs. One that ends meanwhile is left out.
+    /// Every pod with these labels.
     pub(super) async fn pods(
         &self,
         namespace: Option<&str>,
         labels: &BTreeMap<String, String>,
-    ) -> Result<Vec<Member>, RuntimeError> {
+    ) -> Result<Vec<Found>, RuntimeError> {
         if namespace.is_some() {
             return Ok(Vec::new());
         }
         let words: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let pods: Vec<Pod> = self.get("pods/json", Some(("label", words))).await?;
-        let running = pods.iter().filter(|pod| pod.runs());
-        let found = join_all(running.map(|pod| self.pod_member(pod))).await;
-        found
-            .into_iter()
-            .filter(|member| !matches!(member, Err(RuntimeError::NotRunning { .. })))
-            .collect()
+        let found = pods.iter().map(async |pod| Found {
+            id: pod.id.clone(),
+            named: true,
+            member: self.pod_member(pod).await,
+        });
+        Ok(join_all(found).await)
     }
 
     async fn pod_member(&self, pod: &Pod) -> Result<Member, RuntimeError> {

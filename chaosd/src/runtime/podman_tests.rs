@@ -113,6 +113,25 @@ fn a_pod_is_found_by_its_name_and_by_a_prefix_of_its_id() {
 }
 
 #[test]
+fn labels_of_pods_that_are_all_stopped_are_not_taken_for_gone() {
+    let fake = start("pod-stopped", [0; 2]);
+    let labels = [("app".to_owned(), "shop".to_owned())].into();
+    let asked = Asked::Pods {
+        namespace: None,
+        labels,
+    };
+    let error = Runtimes::new(fake.places()).find(&asked, None, WITHIN);
+    let error = error.unwrap_err();
+    assert!(error.is_stopped(), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("none of the 3 pods with app=shop runs"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_name_of_none_or_of_several_is_answered_with_those_that_there_are() {
     let fake = start("pod-typo", ours());
     for (namespace, name, told) in [

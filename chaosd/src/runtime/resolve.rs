@@ -9,7 +9,7 @@ use crate::{alike::nearest, profile::full_name};
 
 use super::{
     Asked, Member, RuntimeError,
-    choose::{Candidate, Found, Heard, once, once_each},
+    choose::{Candidate, Found, Heard, once, once_each, shown},
     hub::{Api, Hub, Picked},
     oci, process,
 };
@@ -37,11 +37,11 @@ impl Hub {
                 let mut found = Vec::new();
                 for answer in join_all(asking).await {
                     match answer {
-                        Ok(members) => found.extend(members),
+                        Ok(pods) => found.extend(pods),
                         Err(error) => trouble.push(error),
                     }
                 }
-                some(asked, found, &trouble)
+                some(asked, found, trouble)
             }
             Asked::Unit(name) => match picked {
                 Picked::All | Picked::Systemd => {
@@ -125,9 +125,7 @@ impl Hub {
         if looks {
             found.extend(oci::labelled(&self.places.oci_roots(), labels, kind));
         }
-        // What ended meanwhile is no match any more.
-        let members = once(found).into_iter().filter_map(|one| one.member.ok());
-        some(asked, members.collect(), &trouble)
+        some(asked, found, trouble)
     }
 
     /// Those that know containers, first who knows most of them, and why others do not say.
@@ -141,7 +139,15 @@ impl Hub {
             Picked::Systemd => Err(unable(
                 only,
                 "a container",
-                &["docker", "podman", "containerd", "cri-o", "crun", "runc"],
+                &[
+                    "docker",
+                    "podman",
+                    "containerd",
+                    "cri-o",
+                    "cri-dockerd",
+                    "crun",
+                    "runc",
+                ],
             )),
             Picked::Oci(_) => Ok((Vec::new(), Vec::new())),
             _ => {
@@ -169,7 +175,8 @@ impl Hub {
         only: Option<&str>,
         within: Duration,
     ) -> Result<(Vec<Api>, Vec<RuntimeError>), RuntimeError> {
-        let unable = || unable(only, "a pod", &["podman", "containerd", "cri-o"]);
+        let able = ["podman", "containerd", "cri-o", "cri-dockerd"];
+        let unable = || unable(only, "a pod", &able);
         if matches!(picked, Picked::Oci(_) | Picked::Systemd) {
             return Err(unable());
         }
@@ -212,14 +219,38 @@ fn oci_of(picked: &Picked) -> (bool, Option<&'static str>) {
     }
 }
 
-fn some(asked: &Asked, found: Vec<Member>, trouble: &[RuntimeError]) -> Answer {
-    if !found.is_empty() {
-        return Ok(found);
+/// Those of them that run.
+fn some(asked: &Asked, found: Vec<Found>, mut trouble: Vec<RuntimeError>) -> Answer {
+    let (mut running, mut idle) = (Vec::new(), 0);
+    for one in once(found) {
+        match one.member {
+            Ok(member) => running.push(member),
+            // One that ended meanwhile may be started again, too.
+            Err(RuntimeError::Ended { .. }) => idle += 1,
+            Err(error) if error.is_stopped() => idle += 1,
+            Err(error @ (RuntimeError::Silent { .. } | RuntimeError::Ask { .. })) => {
+                trouble.push(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Err(RuntimeError::NoMatch {
-        asked: asked.to_string(),
-        silent: words(trouble),
-    })
+    let (asked, silent) = (asked.to_string(), words(&trouble));
+    match (running.is_empty(), idle) {
+        (false, _) => Ok(told_of(running, &silent)),
+        (true, 0) => Err(RuntimeError::NoMatch { asked, silent }),
+        (true, of) => Err(RuntimeError::NoneRuns { asked, of, silent }),
+    }
+}
+
+/// The same, each with who may know of more.
+fn told_of(mut members: Vec<Member>, silent: &[String]) -> Vec<Member> {
+    for member in &mut members {
+        let notes = silent.iter();
+        let notes =
+            notes.map(|why| format!("{why}: whoever is meant there too is not hit, nor counted"));
+        member.notes.extend(notes);
+    }
+    members
 }
 
 fn unable(only: Option<&str>, what: &'static str, able: &[&'static str]) -> RuntimeError {
@@ -269,7 +300,8 @@ impl Told {
     }
 
     /// Which of those found is meant: one by its name before one by its id, one that runs before one that
-    /// does not. `nobody` says that there is none, with the names that there are and why others do not say.
+    /// does not. The beginning of an id means nobody while one who does not answer may know that very name.
+    /// `nobody` says that there is none, with the names that there are and why others do not say.
     fn decide(
         mut self,
         name: &str,
@@ -277,6 +309,19 @@ impl Told {
     ) -> Answer {
         let found = once(self.found);
         let by_name = found.iter().any(|one| one.named);
+        let run = found.iter().filter(|one| one.member.is_ok()).count();
+        if !by_name
+            && run < 2
+            && self.several.is_empty()
+            && !self.trouble.is_empty()
+            && let Some(one) = found.iter().max_by_key(|one| one.member.is_ok())
+        {
+            return Err(RuntimeError::Doubtful {
+                name: name.to_owned(),
+                id: shown(&one.id).to_owned(),
+                silent: words(&self.trouble),
+            });
+        }
         let meant = found.into_iter();
         let meant = meant.filter(|one| one.named || !by_name);
         let (running, not): (Vec<_>, Vec<_>) = meant.partition(|one| one.member.is_ok());
@@ -285,7 +330,8 @@ impl Told {
             .filter_map(|one| Some((one.id, one.member.ok()?)))
             .collect();
         if running.len() == 1 && (by_name || self.several.is_empty()) {
-            return Ok(running.drain(..).map(|(_, member)| member).collect());
+            let members = running.drain(..).map(|(_, member)| member).collect();
+            return Ok(told_of(members, &words(&self.trouble)));
         }
         let mut candidates = self.several;
         let more = running.into_iter();

@@ -154,26 +154,30 @@ impl Systemd {
             .iter()
             .map(|unit| unit.0.as_str())
             .filter(|name| interface_of(name).is_some() && names.fits(name));
-        let mut found = Vec::new();
+        let (mut found, mut idle) = (Vec::new(), 0);
         for answer in join_all(fitting.map(|name| self.unit(name))).await {
             match answer {
                 Ok(member) => found.push(member),
-                // It is there without a process, or has just come or gone.
-                Err(
-                    RuntimeError::UnitNotActive { .. }
-                    | RuntimeError::UnitNotReady { .. }
-                    | RuntimeError::NoUnit { .. },
-                ) => {}
+                Err(RuntimeError::UnitNotActive { .. } | RuntimeError::UnitNotReady { .. }) => {
+                    idle += 1
+                }
+                // It has just gone.
+                Err(RuntimeError::NoUnit { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        if found.is_empty() {
-            return Err(RuntimeError::NoUnit {
+        match (found.is_empty(), idle) {
+            (false, _) => Ok(found),
+            (true, 0) => Err(RuntimeError::NoUnit {
                 name: names.to_string(),
                 nearest: Vec::new(),
-            });
+            }),
+            (true, of) => Err(RuntimeError::NoneRuns {
+                asked: format!("units {names}"),
+                of,
+                silent: Vec::new(),
+            }),
         }
-        Ok(found)
     }
 
     /// Why a unit is not in memory: it was never started, or it is a typo.

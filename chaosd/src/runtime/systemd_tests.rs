@@ -132,6 +132,7 @@ impl Manager {
             unit("shop.service"),
             unit("shop.timer"),
             unit("ssh.service"),
+            unit("dead.service"),
         ]
     }
 
@@ -273,6 +274,8 @@ fn all_units_that_fit_and_have_a_cgroup_are_found() {
     }
     let error = find("nothing-*").unwrap_err();
     assert_eq!(error.to_string(), "there is no unit nothing-*");
+    let error = find("dead*").unwrap_err();
+    assert!(error.is_stopped(), "{error}");
 }
 
 #[test]

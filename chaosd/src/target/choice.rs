@@ -10,7 +10,7 @@ use std::{
 use chaosd_ebpf::{STEP, mix};
 
 use crate::{
-    profile::{Choice, Named, Part, units::Percent},
+    profile::{Choice, Named, Part, Pattern, units::Percent},
     runtime::Member,
 };
 
@@ -79,6 +79,13 @@ impl Chosen {
 pub(super) fn choose(all: Vec<Member>, choice: &Choice, seed: u64) -> Chosen {
     let mut chosen = Chosen::default();
     let mut drawn = Vec::new();
+    let idle = choice.exclude.iter();
+    let idle: Vec<String> = idle
+        .filter(|pattern| !all.iter().any(|member| excludes(pattern, member)))
+        .map(|pattern| {
+            format!("`exclude: {pattern}` (--target-exclude) spares none of those that answer")
+        })
+        .collect();
     for member in all {
         if is_excluded(&member, choice) {
             chosen.spare(member, Why::Excluded);
@@ -95,6 +102,9 @@ pub(super) fn choose(all: Vec<Member>, choice: &Choice, seed: u64) -> Chosen {
     let mut rest = drawn.split_off(wanted.min(drawn.len()));
     drawn.sort_by(|a, b| a.label.cmp(&b.label));
     rest.sort_by(|a, b| a.label.cmp(&b.label));
+    for member in &mut drawn {
+        member.notes.extend(idle.iter().cloned());
+    }
     chosen.hit = drawn;
     for member in rest {
         chosen.spare(member, Why::NotDrawn);
@@ -200,16 +210,24 @@ fn share(percent: Percent, of: usize) -> usize {
 /// By any of its names.
 fn is_excluded(member: &Member, choice: &Choice) -> bool {
     let mut patterns = choice.exclude.iter();
-    patterns.any(|pattern| names(member).any(|name| pattern.fits(name)))
+    patterns.any(|pattern| excludes(pattern, member))
 }
 
-/// What people may call it: its name, and the last part of that.
-fn names(member: &Member) -> impl Iterator<Item = &str> {
-    let last = member.id.rsplit('/').next();
-    let called = member.label.split(' ').nth(1);
-    [Some(member.id.as_str()), last, called]
-        .into_iter()
-        .flatten()
+fn excludes(pattern: &Pattern, member: &Member) -> bool {
+    let called = member.label.split(' ').nth(1).unwrap_or_default();
+    let mut names = parts(&member.id).chain(parts(called));
+    names.any(|name| pattern.fits(name))
+}
+
+/// What people may call one of a full name, such as `shop/web-0/app`: that, and any parts of it that follow each
+/// other, for its pod's name and its namespace's are parts of it.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    let begins = std::iter::once(0).chain(name.match_indices('/').map(|(at, _)| at + 1));
+    begins.flat_map(|begin| {
+        let rest = &name[begin..];
+        let ends = rest.match_indices('/').map(|(at, _)| at);
+        ends.chain([rest.len()]).map(|end| &rest[..end])
+    })
 }
 
 /// A number that a seed gives to an id, alike for ever.
@@ -295,6 +313,42 @@ mod tests {
         let ids = hit(3, "exclude: ['web-1', 'x*']", 7);
         assert_eq!(ids, ["web-0", "web-2"]);
         assert!(hit(3, "exclude: 'web-*'", 7).is_empty());
+    }
+
+    #[test]
+    fn one_is_excluded_by_every_name_that_a_target_takes_for_it() {
+        let excludes = |pattern: &str| {
+            let pod = |name: &str| Member {
+                id: format!("shop/{name}/app"),
+                label: format!("container shop/{name}/app (containerd 3f2a4b5c6d7e)"),
+                ..Member::default()
+            };
+            let pods = vec![pod("web-canary"), pod("web-0")];
+            let chosen = choose(pods, &choice(&format!("exclude: '{pattern}'")), 7);
+            chosen.spared.len()
+        };
+        for pattern in [
+            "*-canary",
+            "web-canary",
+            "web-canary/app",
+            "shop/web-canary",
+            "shop/web-canary/app",
+        ] {
+            assert_eq!(excludes(pattern), 1, "{pattern}");
+        }
+        for pattern in ["app", "shop", "*"] {
+            assert_eq!(excludes(pattern), 2, "{pattern}");
+        }
+        for pattern in ["canary", "web", "hop/web-0"] {
+            assert_eq!(excludes(pattern), 0, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_spares_nobody_is_told_of() {
+        let chosen = choose(members(2), &choice("exclude: ['web-1', 'wbe-0']"), 7);
+        let told = "`exclude: wbe-0` (--target-exclude) spares none of those that answer";
+        assert_eq!(chosen.hit[0].notes, [told]);
     }
 
     #[test]

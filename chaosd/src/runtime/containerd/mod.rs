@@ -18,7 +18,7 @@ use super::{
     choose::{Candidate, Choice, Found, Heard, Listed, choose, short},
     grpc::{MAX_ANSWER, Server, hear},
     places::Socket,
-    placing,
+    placing::{self, Networks},
     watch::Ended,
 };
 use interface::{
@@ -125,15 +125,15 @@ impl One {
         }
     }
 
-    fn found(&self, typed: &str) -> Found {
+    fn found(&self, typed: &str, networks: &Networks) -> Found {
         Found {
             id: self.id.clone(),
-            named: self.names().iter().any(|name| name == typed),
-            member: self.member(),
+            named: self.listed().is_called(typed),
+            member: self.member(networks),
         }
     }
 
-    fn member(&self) -> Result<Member, RuntimeError> {
+    fn member(&self, networks: &Networks) -> Result<Member, RuntimeError> {
         let label = self.label();
         let Some(pid) = self.pid() else {
             let state = self.state().to_owned();
@@ -149,7 +149,7 @@ impl One {
         if !placing::place(&mut member, pid, &self.id)? {
             return Err(RuntimeError::Ended { label });
         }
-        member.shares_network_with = placing::neighbours(&member, &self.id);
+        member.shares_network_with = networks.neighbours(&member, &self.id);
         Ok(member)
     }
 }
@@ -252,7 +252,7 @@ impl Containerd {
         let of = |listed: &Listed| all.iter().find(|one| one.listed() == *listed);
         Ok(match choose(typed, &listed) {
             Choice::One(one) => match of(one) {
-                Some(one) => Heard::One(Box::new(one.found(typed))),
+                Some(one) => Heard::One(Box::new(one.found(typed, &Networks::default()))),
                 None => Heard::Nobody(Vec::new()),
             },
             Choice::Several(several) => {
@@ -270,7 +270,7 @@ impl Containerd {
         })
     }
 
-    /// Every running container with these labels.
+    /// Every container with these labels.
     pub(super) async fn labelled(
         &self,
         labels: &BTreeMap<String, String>,
@@ -278,8 +278,9 @@ impl Containerd {
         let mut all = self.list().await?;
         all.retain(|one| one.has(labels));
         try_join_all(all.iter_mut().map(|one| self.look(one))).await?;
-        let running = all.iter().filter(|one| one.pid().is_some());
-        Ok(running.map(|one| one.found(&one.id)).collect())
+        let networks = Networks::default();
+        let found = all.iter().map(|one| one.found(&one.id, &networks));
+        Ok(found.collect())
     }
 
     /// Says so each time a container starts or ends.

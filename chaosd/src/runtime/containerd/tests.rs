@@ -156,6 +156,16 @@ fn labels_select_those_that_run() {
 }
 
 #[test]
+fn labels_of_those_that_are_all_stopped_are_not_taken_for_gone() {
+    let fake = start("labels-stopped", &[("lab", "old", "", 0)], None);
+    let runtimes = Runtimes::new(fake.places());
+    let labels = labels("");
+    let error = runtimes.find(&Asked::Containers { labels }, None, WITHIN);
+    let error = error.unwrap_err();
+    assert!(error.is_stopped(), "{error}");
+}
+
+#[test]
 fn pods_are_left_to_the_interface_that_knows_them() {
     let rows = [("lab", "web", "", std::process::id())];
     for (cri, expected) in [(None, &[][..]), (Some("containerd"), &[super::NOT_OF_PODS])] {

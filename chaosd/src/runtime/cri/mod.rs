@@ -40,6 +40,9 @@ use interface::{
 };
 use listing::{InPod, Pod};
 
+/// What cri-dockerd is told by: it calls itself `docker`, which is told of no pods.
+pub(super) const DOCKERS: &str = "cri-dockerd";
+
 /// A connection, which is made again by itself when the runtime was started again.
 #[derive(Clone, Debug)]
 pub(super) struct Cri {
@@ -61,7 +64,10 @@ impl Cri {
         };
         let version = server.ask_whether(client.version(request)).await?;
         Ok(version.map(|version| {
-            server.name = version.runtime_name;
+            server.name = match version.runtime_name.as_str() {
+                "docker" => DOCKERS.to_owned(),
+                _ => version.runtime_name,
+            };
             Self { client, server }
         }))
     }
@@ -104,7 +110,7 @@ impl Cri {
                 };
                 Heard::One(Box::new(Found {
                     id: one.id.clone(),
-                    named: !one.id.starts_with(typed),
+                    named: chosen.is_called(typed),
                     member: self.container_member(one, &containers).await,
                 }))
             }
@@ -124,15 +130,13 @@ impl Cri {
         })
     }
 
-    /// Every running container with these labels, which may be its pod's.
+    /// Every container with these labels, which may be its pod's.
     pub(super) async fn labelled(
         &self,
         labels: &BTreeMap<String, String>,
     ) -> Result<Vec<Found>, RuntimeError> {
         let (_, containers) = self.list().await?;
-        let fit = containers
-            .iter()
-            .filter(|one| one.runs() && one.has(labels));
+        let fit = containers.iter().filter(|one| one.has(labels));
         let found = fit.map(async |one| Found {
             id: one.id.clone(),
             named: true,
@@ -155,7 +159,7 @@ impl Cri {
             Choice::One(one) => match of(one) {
                 Some(pod) => Heard::One(Box::new(Found {
                     id: pod.sandbox.clone(),
-                    named: pod.name == name,
+                    named: one.is_called(name),
                     member: self.pod_member(pod, &containers).await,
                 })),
                 None => Heard::Nobody(Vec::new()),
@@ -172,27 +176,22 @@ impl Cri {
         })
     }
 
-    /// Every ready pod with these labels. One that ends meanwhile is left out.
+    /// Every pod with these labels.
     pub(super) async fn pods(
         &self,
         namespace: Option<&str>,
         labels: &BTreeMap<String, String>,
-    ) -> Result<Vec<Member>, RuntimeError> {
+    ) -> Result<Vec<Found>, RuntimeError> {
         let (pods, containers) = self.list().await?;
         let fit = pods.iter().filter(|pod| {
-            pod.ready && pod.has(labels) && namespace.is_none_or(|wanted| pod.namespace == wanted)
+            pod.has(labels) && namespace.is_none_or(|wanted| pod.namespace == wanted)
         });
-        let found = join_all(fit.map(|pod| self.pod_member(pod, &containers))).await;
-        found
-            .into_iter()
-            .filter(|member| {
-                let left = matches!(
-                    member,
-                    Err(RuntimeError::NotReady { .. } | RuntimeError::Ended { .. })
-                );
-                !left
-            })
-            .collect()
+        let found = fit.map(async |pod| Found {
+            id: pod.sandbox.clone(),
+            named: true,
+            member: self.pod_member(pod, &containers).await,
+        });
+        Ok(join_all(found).await)
     }
 
     fn container_label(&self, one: &InPod) -> String {
@@ -356,26 +355,4 @@ fn pod_dir(line: &str, uid: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pod_s_cgroup_is_known_by_its_uid_with_either_driver() {
-        for (line, expected) in [
-            (
-                "/kubepods/burstable/pod1a-2b/0123",
-                Some("kubepods/burstable/pod1a-2b"),
-            ),
-            (
-                "/kubepods.slice/kubepods-pod1a_2b.slice/cri-containerd-0123.scope",
-                Some("kubepods.slice/kubepods-pod1a_2b.slice"),
-            ),
-            ("/k8s.io/0123", None),
-            ("/kubepods/pod1a-2b9/0123", None),
-        ] {
-            let found = pod_dir(line, "1a-2b");
-            assert_eq!(found, expected.map(PathBuf::from), "{line}");
-        }
-        assert_eq!(pod_dir("/kubepods/pod/0123", ""), None);
-    }
-}
+mod tests;
