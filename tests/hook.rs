@@ -15,8 +15,8 @@ use support::{
 
 use crate::scene::LONG;
 
-const PINGS: u32 = 3;
-const PARTITION: &str = "version: 1\nfor: 10m\nfaults: [{partition: {}}]\n";
+pub const PINGS: u32 = 3;
+pub const PARTITION: &str = "version: 1\nfor: 10m\nfaults: [{partition: {}}]\n";
 
 /// What stands for a container. Dropped, it is killed.
 struct Container {
@@ -89,12 +89,12 @@ fn hook(instance: &Instance, words: &[&str], state: &[u8]) -> Result<(Output, Du
 }
 
 /// The time is enough for a busy machine.
-fn told(instance: &Instance, state: &Value) -> Result<Output> {
+pub fn told(instance: &Instance, state: &Value) -> Result<Output> {
     let (output, _) = hook(instance, &["--within", "30s"], state.to_string().as_bytes())?;
     Ok(output)
 }
 
-fn answered(lab: &Lab) -> Result<u32> {
+pub fn answered(lab: &Lab) -> Result<u32> {
     ping::ping(lab.target(), lab.peer(), Family::V4, PINGS)
 }
 
@@ -261,40 +261,6 @@ fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
     ensure!(answered(&scene.lab)? == PINGS, "others are hit");
     let notes = scene.daemon.armed()?[0]["notes"].to_string();
     ensure!(notes.contains("shares its network"), "{notes}");
-    Ok(())
-}
-
-#[test]
-fn one_that_its_network_alone_tells_apart_is_hit_and_let_go_when_it_is_over() -> Result<()> {
-    let lab = Lab::new("hook-bare")?;
-    let daemon = Daemon::start(&Options::default())?;
-    let profile = daemon.file("cut.yaml", PARTITION)?.display().to_string();
-    // In the cgroup of the tests, with a child beside it.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "sleep 600 & exec sleep 600"]);
-    let mut container = lab.target().enter(|| shell.spawn())??;
-    let pid = container.id();
-    let children = format!("/proc/{pid}/task/{pid}/children");
-    let child = || std::fs::read_to_string(&children).unwrap_or_default();
-    let started = wait_until(LONG, || !child().is_empty());
-    let state = json!({
-        "ociVersion": "1.0.2", "id": "bare", "pid": pid, "status": "created",
-        "bundle": "/nonexistent", "annotations": { "chaosd.profile": profile },
-    });
-    let said = told(&daemon, &state);
-    let hit = answered(&lab);
-    let child: i32 = child().trim().parse()?;
-    container.kill()?;
-    container.wait()?;
-    kill(Pid::from_raw(child), Signal::SIGKILL)?;
-    ensure!(
-        started && said.as_ref().is_ok_and(|said| said.status == Some(0)),
-        "{said:?}"
-    );
-    ensure!(hit? == 0, "the fault has no effect");
-    let over = || daemon.armed().is_ok_and(|runs| runs.is_empty());
-    ensure!(wait_until(LONG, over), "its run outlives it");
-    ensure!(answered(&lab)? == PINGS);
     Ok(())
 }
 
