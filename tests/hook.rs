@@ -130,40 +130,6 @@ fn one_that_shares_its_network_is_hit_by_its_own_sockets_alone() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn one_that_its_network_alone_tells_apart_is_hit_and_let_go_when_it_is_over() -> Result<()> {
-    let lab = Lab::new("hook-bare")?;
-    let daemon = Daemon::start(&Options::default())?;
-    let profile = daemon.file("cut.yaml", PARTITION)?.display().to_string();
-    // In the cgroup of the tests, with a child beside it.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "sleep 600 & exec sleep 600"]);
-    let mut container = lab.target().enter(|| shell.spawn())??;
-    let pid = container.id();
-    let children = format!("/proc/{pid}/task/{pid}/children");
-    let child = || std::fs::read_to_string(&children).unwrap_or_default();
-    let started = wait_until(LONG, || !child().is_empty());
-    let state = json!({
-        "ociVersion": "1.0.2", "id": "bare", "pid": pid, "status": "created",
-        "bundle": "/nonexistent", "annotations": { "chaosd.profile": profile },
-    });
-    let said = told(&daemon, &state);
-    let hit = answered(&lab);
-    let child: i32 = child().trim().parse()?;
-    container.kill()?;
-    container.wait()?;
-    kill(Pid::from_raw(child), Signal::SIGKILL)?;
-    ensure!(
-        started && said.as_ref().is_ok_and(|said| said.status == Some(0)),
-        "{said:?}"
-    );
-    ensure!(hit? == 0, "the fault has no effect");
-    let over = || daemon.armed().is_ok_and(|runs| runs.is_empty());
-    ensure!(wait_until(LONG, over), "its run outlives it");
-    ensure!(answered(&lab)? == PINGS);
-    Ok(())
-}
-
 /// CRI-O starts nobody before it that would hold the pod's namespaces.
 #[test]
 fn the_first_of_a_pod_is_hit_and_not_who_comes_into_its_network_later() -> Result<()> {

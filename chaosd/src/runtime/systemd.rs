@@ -1,6 +1,10 @@
 //! Units of systemd, by its D-Bus interface (org.freedesktop.systemd1(5)).
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use futures_util::{
     StreamExt as _,
@@ -18,6 +22,9 @@ const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// What says that a unit is not in memory.
 const NOT_LOADED: &str = "org.freedesktop.systemd1.NoSuchUnit";
+
+/// How long it is waited for systemd to make a process a unit's program, which takes it some ms.
+const SETTLES_WITHIN: Duration = Duration::from_millis(500);
 
 /// Suffixes of units that have processes, with their interfaces.
 const WITH_PROCESSES: [(&str, &str); 6] = [
@@ -140,6 +147,10 @@ impl Systemd {
             return Err(RuntimeError::UnitNotActive { name, state });
         }
         let is_service = interface.ends_with(".Service");
+        let until = Instant::now() + SETTLES_WITHIN;
+        while is_set_up_by_systemd(pid) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         if (is_service && pid == 0 && state != "active") || is_set_up_by_systemd(pid) {
             return Err(RuntimeError::UnitNotReady { name, state });
         }

@@ -1,5 +1,6 @@
-//! On a host with cgroup v1 alone a container is hit by its network namespace, and what takes more is refused
-//! with what to do. chaosd lives in a mount namespace without a unified tree; the containers do not.
+//! A container without a cgroup of its own is hit by its network namespace: one that is started so, and each on
+//! a host with cgroup v1 alone. For that chaosd lives in a mount namespace without a unified tree; the containers
+//! do not.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,20 +10,23 @@ use anyhow::{Context as _, Result, ensure};
 use chaosd::runtime::{Asked, Runtimes};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use support::runtime::{Engine, Kind, Network};
-use support::{Instance, skip, wait_until};
+use support::{Instance, Lab, Options, skip, wait_until};
 
 use crate::containers::pings;
+use crate::hook_scene::{PARTITION, PINGS, answered, told};
+use crate::scene::LONG;
 
 const WITHIN: Duration = Duration::from_secs(90);
 
 /// A daemon that sees no unified tree. Dropped, it is ended, which reverts.
-struct Daemon {
+struct OnV1 {
     child: Child,
     instance: Instance,
 }
 
-impl Daemon {
+impl OnV1 {
     fn start(engine: &Engine) -> Result<Self> {
         let instance = Instance::new()?;
         let chaosd = instance.command()?;
@@ -52,7 +56,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for OnV1 {
     fn drop(&mut self) {
         kill(
             Pid::from_raw(self.child.id().cast_signed()),
@@ -64,7 +68,8 @@ impl Drop for Daemon {
 }
 
 #[test]
-fn a_container_is_hit_by_its_network_and_what_takes_a_cgroup_is_refused() -> Result<()> {
+fn with_cgroup_v1_alone_a_container_is_hit_by_its_network_and_what_takes_a_cgroup_is_refused()
+-> Result<()> {
     if let Some(reason) = Kind::Crun.missing() {
         skip!(Ok(()), "{reason}");
     }
@@ -79,7 +84,7 @@ fn a_container_is_hit_by_its_network_and_what_takes_a_cgroup_is_refused() -> Res
         let at = member.cgroups.first().map_or(Path::new("/"), AsRef::as_ref);
         pings(member.pid.context("it does not run")?, at)
     };
-    let daemon = Daemon::start(&engine)?;
+    let daemon = OnV1::start(&engine)?;
 
     let cut = format!("partition --interface lo --container {shop} --for 10m --detach");
     let said = daemon.inject(&cut)?;
@@ -102,5 +107,39 @@ fn a_container_is_hit_by_its_network_and_what_takes_a_cgroup_is_refused() -> Res
     ensure!(said.status == Some(3), "{said:?}");
     ensure!(said.stderr.contains("--netns /proc/"), "{said:?}");
     ensure!(talks(shop)? && talks(beside)? && talks(other)?);
+    Ok(())
+}
+
+#[test]
+fn one_that_its_network_alone_tells_apart_is_hit_and_let_go_when_it_is_over() -> Result<()> {
+    let lab = Lab::new("hook-bare")?;
+    let daemon = support::Daemon::start(&Options::default())?;
+    let profile = daemon.file("cut.yaml", PARTITION)?.display().to_string();
+    // In the cgroup of the tests, with a child beside it.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 600 & exec sleep 600"]);
+    let mut container = lab.target().enter(|| shell.spawn())??;
+    let pid = container.id();
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let child = || std::fs::read_to_string(&children).unwrap_or_default();
+    let started = wait_until(LONG, || !child().is_empty());
+    let state = json!({
+        "ociVersion": "1.0.2", "id": "bare", "pid": pid, "status": "created",
+        "bundle": "/nonexistent", "annotations": { "chaosd.profile": profile },
+    });
+    let said = told(&daemon, &state);
+    let hit = answered(&lab);
+    let child: i32 = child().trim().parse()?;
+    container.kill()?;
+    container.wait()?;
+    kill(Pid::from_raw(child), Signal::SIGKILL)?;
+    ensure!(
+        started && said.as_ref().is_ok_and(|said| said.status == Some(0)),
+        "{said:?}"
+    );
+    ensure!(hit? == 0, "the fault has no effect");
+    let over = || daemon.armed().is_ok_and(|runs| runs.is_empty());
+    ensure!(wait_until(LONG, over), "its run outlives it");
+    ensure!(answered(&lab)? == PINGS);
     Ok(())
 }
