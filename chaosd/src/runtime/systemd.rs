@@ -170,7 +170,7 @@ impl Systemd {
             match answer {
                 Ok(member) => found.push(member),
                 Err(RuntimeError::UnitNotActive { .. } | RuntimeError::UnitNotReady { .. }) => {
-                    idle += 1
+                    idle += 1;
                 }
                 // It has just gone.
                 Err(RuntimeError::NoUnit { .. }) => {}
