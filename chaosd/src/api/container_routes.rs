@@ -6,6 +6,8 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::IntoResponse,
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     body::Document,
@@ -13,9 +15,6 @@ use super::{
     error::{ApiError, ErrorBody},
     routes::{Reply, Shared},
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
-
 use crate::report::RunReport;
 
 /// Longer ones are no container's: runtimes make directories of them (`NAME_MAX`, limits.h).

@@ -18,7 +18,7 @@ use crate::{
     api::{Client, bind},
     experiment::ready,
     plan::{Limits, Plans, draw},
-    profile::{self, Experiment, Profile, flags::InjectFlags},
+    profile::{Experiment, Profile, flags::InjectFlags},
 };
 
 /// A plan waits no longer for what the daemon allows.
@@ -112,15 +112,16 @@ impl Plan {
         };
         let daemon = limits(global)?;
         let limits = daemon.unwrap_or_default();
-        let asked = match ask.clone().check(Duration::MAX) {
-            // A daemon is asked for one stage at a time, each within its cap.
-            Ok(asked) if daemon.is_some() && asked.profile.experiment.is_some() => asked,
-            _ => ask.check(limits.max_for)?,
+        // A daemon is asked for one stage at a time, each within its cap.
+        let staged = daemon.and_then(|_| ask.clone().check(Duration::MAX).ok());
+        let asked = match staged.filter(|asked| asked.profile.experiment.is_some()) {
+            Some(asked) => asked,
+            None => ask.check(limits.max_for)?,
         };
         if let Some(experiment) = &asked.profile.experiment {
             let name = asked.request.name();
             for request in requests(name, experiment, 0).iter().flatten() {
-                profile::load(name, &request.text(), &request.overrides(limits.max_for))?;
+                request.load(limits.max_for)?;
             }
             let planned = Planning::make(name, &asked.profile, experiment, limits)?;
             if self.output.is_json() {

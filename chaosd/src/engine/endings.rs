@@ -11,9 +11,7 @@ use crate::{
     undo::RevertReport,
 };
 
-use super::{
-    Reply, group::group_of, leaving::Leaving, planes::Closed, queue::LOOK, run::Run, worker::Worker,
-};
+use super::{Reply, group::group_of, leaving::Leaving, queue::LOOK, run::Run, worker::Worker};
 
 /// Runs that are over and still told of.
 const REMEMBERED: usize = 100;
@@ -191,9 +189,9 @@ impl Worker {
     pub(super) fn close_further(&mut self) -> bool {
         let closes = self.closes();
         if let Some(number) = closes {
-            match self.planes.close_further(number) {
-                Closed::Partly(report) | Closed::Wholly(report) => self.note(&report),
-            }
+            let mut report = RevertReport::default();
+            self.planes.close_further(number, &mut report);
+            self.note(&report);
         }
         self.answer_reverted();
         closes.is_some()

@@ -75,14 +75,6 @@ pub(super) struct Ready {
     pub netems: Vec<NetemOf>,
 }
 
-/// What a step of taking a plane down has come to.
-pub(super) enum Closed {
-    /// It wants another step, unless another fault comes.
-    Partly(RevertReport),
-    /// It is gone.
-    Wholly(RevertReport),
-}
-
 /// The netem of a fault.
 pub(super) struct NetemOf {
     /// Its place in the plan.
@@ -399,30 +391,24 @@ impl Planes {
         if let Some(held) = self.get_mut(number) {
             held.closing = true;
         }
-        loop {
+        while self.close_further(number, &mut report) {
             self.vouch();
-            match self.close_further(number) {
-                Closed::Partly(done) => report.merge(done),
-                Closed::Wholly(done) => {
-                    report.merge(done);
-                    return report;
-                }
-            }
         }
+        report
     }
 
-    /// The next step of [`Planes::close`]: a program off an interface, or at last all devices.
-    pub fn close_further(&mut self, number: u32) -> Closed {
-        let mut report = RevertReport::default();
+    /// The next step of [`Planes::close`]: a program off an interface, or at last all devices. False: it is
+    /// gone.
+    pub fn close_further(&mut self, number: u32, report: &mut RevertReport) -> bool {
         if let Some(held) = self.get_mut(number) {
             // Every packet passes from now on.
             held.plane.lease(0);
-            if held.take_one_off(&mut report) {
-                return Closed::Partly(report);
+            if held.take_one_off(report) {
+                return true;
             }
         }
         let Some(mut held) = self.take(number) else {
-            return Closed::Wholly(report);
+            return false;
         };
         held.plane.shut();
         // The newest first.
@@ -431,7 +417,7 @@ impl Planes {
         }
         report.merge(held.pairs.revert());
         report.merge(held.record.revert());
-        Closed::Wholly(report)
+        false
     }
 
     /// Waits until the hold queues of all planes are empty, for when there is no engine any more that

@@ -83,18 +83,16 @@ mod tests {
         assert!(unknown.contains("rtae"), "{unknown}");
         let value = told(&wish("packet-loss", &[("rate", "many")]));
         assert!(value.contains("many"), "{value}");
-        let dir = std::env::temp_dir().join(format!("chaosd-wish-{}", std::process::id()));
-        std::fs::create_dir(&dir).unwrap();
-        let path = dir.join("shop.yaml");
+        let dir = crate::journal::testing::TempDir::new();
+        let path = dir.path().join("shop.yaml");
         let faults = "version: 1\nfaults: [{partition: {}}]\n";
-        let plain =
-            std::fs::write(&path, faults).map(|()| request(&wish(path.to_str().unwrap(), &[])));
+        let asked = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            request(&wish(path.to_str().unwrap(), &[]))
+        };
+        asked(faults).unwrap();
         let condition = format!("{faults}abort-when: [{{load-average: {{above: 20}}}}]\n");
-        let experiment =
-            std::fs::write(&path, condition).map(|()| request(&wish(path.to_str().unwrap(), &[])));
-        std::fs::remove_dir_all(&dir).unwrap();
-        plain.unwrap().unwrap();
-        let refused = experiment.unwrap().unwrap_err().to_string();
+        let refused = asked(&condition).unwrap_err().to_string();
         assert!(refused.contains("an experiment"), "{refused}");
         let never = Wish {
             run_for: Some("soon".into()),

@@ -14,12 +14,10 @@ use super::{
     Whom,
     members::{Members, REMEMBERED},
 };
-use crate::process::{Identity, Spared, Stat};
+use crate::process::{Identity, Spared, Stat, ancestry};
 
 /// How long we stay with what we found of whom no fault may hit: a process may become another program.
 const STAYS: Duration = Duration::from_millis(100);
-/// Processes above one another that are looked at.
-const DEEPEST: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -40,7 +38,6 @@ enum Among {
 impl Judge {
     pub(super) fn new(whom: Whom) -> Self {
         let ourselves = std::process::id();
-        let parent = |stat: &Stat| Stat::read(stat.parent).ok();
         Self {
             among: match whom {
                 Whom::Cgroup(path) => Among::Members(Members::of(path)),
@@ -48,9 +45,7 @@ impl Judge {
                 Whom::Everybody => Among::All,
             },
             ourselves: i32::try_from(ourselves).unwrap_or_default(),
-            above: std::iter::successors(Stat::read(ourselves).ok(), parent)
-                .take(DEEPEST)
-                .collect(),
+            above: ancestry(ourselves).collect(),
             spared: HashMap::new(),
         }
     }

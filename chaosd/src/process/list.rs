@@ -1,6 +1,6 @@
 //! Lists of processes.
 
-use std::{fs, io};
+use std::{fs, io, iter::successors, str::FromStr};
 
 use super::Stat;
 use crate::{
@@ -8,15 +8,27 @@ use crate::{
     plan::Cgroup,
 };
 
+/// Processes above one another that are looked at: numbers are used again, so that there may be a loop.
+const DEEPEST: usize = 64;
+
 /// Every process of this machine that has not ended, in the order of their numbers. Those that end
 /// meanwhile are left out.
 pub fn all() -> io::Result<Vec<Stat>> {
-    let mut found: Vec<Stat> = fs::read_dir("/proc")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(running)
-        .collect();
+    let mut found: Vec<Stat> = numbers()?.filter_map(running).collect();
     found.sort_by_key(|stat| stat.who.pid);
     Ok(found)
+}
+
+/// The number of every process of this machine, in no order.
+pub fn numbers<N: FromStr>() -> io::Result<impl Iterator<Item = N>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+}
+
+/// A process, who started it, who started that one, and so on.
+pub fn ancestry(pid: u32) -> impl Iterator<Item = Stat> {
+    let parent = |stat: &Stat| Stat::read(stat.parent).ok();
+    successors(Stat::read(pid).ok(), parent).take(DEEPEST)
 }
 
 /// Those of a cgroup and its subtree.

@@ -3,7 +3,7 @@
 mod list;
 mod spared;
 
-pub use list::{all, of_cgroup};
+pub use list::{all, ancestry, numbers, of_cgroup};
 pub use spared::{Spared, unstoppable, vital};
 
 use std::{fs, io, os::fd::AsFd as _};

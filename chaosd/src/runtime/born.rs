@@ -124,12 +124,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shown_whole_and_what_is_drawn_is_not() {
-        assert_eq!(shown("hook-one-crun-189"), "hook-one-crun-189");
-        assert_eq!(shown(&"3f2a4b5c".repeat(8)), "3f2a4b5c3f2a");
-    }
-
-    #[test]
     fn without_a_process_there_is_nothing_to_say() {
         let error = born("shop", i32::MAX, true).unwrap_err();
         assert!(matches!(error, RuntimeError::Ended { .. }), "{error}");

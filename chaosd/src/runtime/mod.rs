@@ -157,18 +157,20 @@ pub fn find(
     shared().find(asked, only, within)
 }
 
+/// The names of runtimes that know containers.
+const KNOW_CONTAINERS: [&str; 7] = [
+    "docker",
+    "podman",
+    "containerd",
+    "cri-o",
+    cri::DOCKERS,
+    "crun",
+    "runc",
+];
+
 /// Whether [`find`] takes this for the name of the one runtime to ask.
 pub fn is_named(name: &str) -> bool {
-    let known = [
-        "docker",
-        "podman",
-        "containerd",
-        "cri-o",
-        cri::DOCKERS,
-        "crun",
-        "runc",
-    ];
-    known.contains(&name)
+    KNOW_CONTAINERS.contains(&name)
 }
 
 /// What [`find`] asks, for those who want a [`Watch`] too.

@@ -344,13 +344,12 @@ mod tests {
         let root = Root::new("printable");
         let name = "shop\x1b[2J";
         fs::rename(root.0.join("shop-db"), root.0.join(name)).unwrap();
-        let places = crate::runtime::Places {
+        let runtimes = Runtimes::new(Places {
             oci: vec![root.0.clone()],
-            ..Default::default()
-        };
-        let asked = crate::runtime::Asked::Container(name.to_owned());
-        let runtimes = crate::runtime::Runtimes::new(places);
-        let found = runtimes.find(&asked, None, std::time::Duration::from_secs(20));
+            ..Places::default()
+        });
+        let asked = Asked::Container(name.to_owned());
+        let found = runtimes.find(&asked, None, Duration::from_secs(20));
         let found = found.unwrap();
         assert_eq!(found[0].id, name);
         assert!(found[0].label.contains("shop?[2J"), "{}", found[0].label);

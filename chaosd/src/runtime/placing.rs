@@ -11,13 +11,10 @@ use std::{
 
 use crate::{
     cgroup::{self, CgroupError},
-    process::Stat,
+    process,
 };
 
 use super::{Member, lines::Lines};
-
-/// Processes above one another that are looked at: numbers are used again, so that there may be a loop.
-const DEEPEST: usize = 64;
 
 /// What a person has to know of a pod without a cgroup.
 pub(super) const BY_ITS_NETWORK: &str = "it has no cgroup of its own in the unified hierarchy, so it is told apart by its network namespace alone";
@@ -147,8 +144,8 @@ impl Networks {
         }
         let tree = cgroup::unified().unwrap_or_default();
         // Without a cgroup of the unified tree it may still have one of v1.
-        let named = Lines::of(first).map(|lines| lines.of_container(id));
-        let named = named.unwrap_or_default();
+        let lines = || Lines::of(first).filter(|_| member.cgroups.is_empty());
+        let named = lines().map_or_else(Vec::new, |lines| lines.of_container(id));
         let is_own = |pid: i32, lines: &Lines| {
             if member.cgroups.is_empty() {
                 return is_below(pid, first) || lines.is_within(&named);
@@ -174,8 +171,7 @@ impl Networks {
 
 fn look() -> HashMap<u64, Vec<i32>> {
     let mut networks: HashMap<u64, Vec<i32>> = HashMap::new();
-    let entries = fs::read_dir("/proc").into_iter().flatten();
-    for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()) {
+    for pid in process::numbers().into_iter().flatten() {
         if let Some(netns) = netns_of(pid) {
             networks.entry(netns).or_default().push(pid);
         }
@@ -185,13 +181,8 @@ fn look() -> HashMap<u64, Vec<i32>> {
 
 /// True for a process, and for those that it started, they started, and so on.
 fn is_below(pid: i32, first: i32) -> bool {
-    let parent = |pid: &i32| {
-        let stat = Stat::read(u32::try_from(*pid).ok()?).ok()?;
-        i32::try_from(stat.parent).ok()
-    };
-    std::iter::successors(Some(pid), parent)
-        .take(DEEPEST)
-        .any(|above| above == first)
+    let (pid, first) = (pid.cast_unsigned(), first.cast_unsigned());
+    process::ancestry(pid).any(|above| above.who.pid == first)
 }
 
 /// A whole id within the path of a cgroup, the outermost first.

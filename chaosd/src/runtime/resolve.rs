@@ -8,8 +8,9 @@ use futures_util::future::join_all;
 use crate::{alike::nearest, profile::full_name};
 
 use super::{
-    Asked, Member, RuntimeError,
+    Asked, KNOW_CONTAINERS, Member, RuntimeError,
     choose::{Candidate, Found, Heard, once, once_each, shown},
+    cri::DOCKERS,
     hub::{Api, Hub, Picked},
     oci, process,
 };
@@ -136,19 +137,7 @@ impl Hub {
         within: Duration,
     ) -> Result<(Vec<Api>, Vec<RuntimeError>), RuntimeError> {
         match picked {
-            Picked::Systemd => Err(unable(
-                only,
-                "a container",
-                &[
-                    "docker",
-                    "podman",
-                    "containerd",
-                    "cri-o",
-                    "cri-dockerd",
-                    "crun",
-                    "runc",
-                ],
-            )),
+            Picked::Systemd => Err(unable(only, "a container", &KNOW_CONTAINERS)),
             Picked::Oci(_) => Ok((Vec::new(), Vec::new())),
             _ => {
                 let (mut apis, mut trouble) = self.apis(picked, within).await?;
@@ -175,7 +164,7 @@ impl Hub {
         only: Option<&str>,
         within: Duration,
     ) -> Result<(Vec<Api>, Vec<RuntimeError>), RuntimeError> {
-        let able = ["podman", "containerd", "cri-o", "cri-dockerd"];
+        let able = ["podman", "containerd", "cri-o", DOCKERS];
         let unable = || unable(only, "a pod", &able);
         if matches!(picked, Picked::Oci(_) | Picked::Systemd) {
             return Err(unable());
